@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package proc
+
+import (
+	"fmt"
+	"runtime"
+	"strconv"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+)
+
+// exactReader holds what Exact uses again.
+type exactReader struct {
+	mu  sync.Mutex
+	buf []byte
+}
+
+// Exact reads what the badness is made of, for the few processes that may be
+// the next victim. The error wraps fs.ErrNotExist or unix.ESRCH where the
+// process has gone, also when its PID belongs to another one by now, as far as
+// an earlier Start can tell; then p is as it was.
+func (f *FS) Exact(p *oom.Process) error {
+	f.exact.mu.Lock()
+	defer f.exact.mu.Unlock()
+	defer runtime.KeepAlive(f.root)
+	if err := f.readExact(p); err != nil {
+		return fmt.Errorf("read process %d in %s: %w", p.PID, f.path, err)
+	}
+	return nil
+}
+
+// readExact reads both files through the process' directory: that stays the
+// same process even if the PID is used again in between.
+func (f *FS) readExact(p *oom.Process) error {
+	path := append(strconv.AppendInt(nil, int64(p.PID), 10), 0)
+	dir, err := open(f.dir, path, unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(dir) }()
+	content, err := f.exact.read(dir, "stat\x00")
+	if err != nil {
+		return err
+	}
+	stat, err := parseStat(content)
+	if err != nil {
+		return err
+	}
+	if (p.Exact || p.Start != 0) && p.Start != stat.start {
+		return fmt.Errorf("find the same process: %w", unix.ESRCH)
+	}
+	if content, err = f.exact.read(dir, "status\x00"); err != nil {
+		return err
+	}
+	status, err := parseStatus(content)
+	if err != nil {
+		return err
+	}
+	comm := status.name
+	if !status.rss.IsSet() {
+		if status, err = f.exact.threadStatus(dir); err != nil {
+			return err
+		}
+	}
+	if p.Stale {
+		adj, err := f.exact.read(dir, "oom_score_adj\x00")
+		if err != nil {
+			return err
+		}
+		var ok bool
+		if p.Adj, ok = parseAdj(adj); !ok {
+			return errDamaged
+		}
+		p.Stale = false
+	}
+	p.RSS = status.rss.Or(0)
+	p.Swap = status.swap.Or(0)
+	p.PageTables = status.pte.Plus(oom.Of(status.pmd.Or(0))).Or(0)
+	p.Anon = status.anon.Or(p.Anon) // before 4.5 what statm said.
+	p.Comm, p.Start = comm, stat.start
+	p.Init = p.PID == 1 && f.initNS
+	p.Exact = true
+	return nil
+}
+
+// read reads a file of the process; name ends with a NUL.
+func (e *exactReader) read(dir int, name string) (content []byte, err error) {
+	content, e.buf, err = readAll(dir, []byte(name), e.buf)
+	return content, err
+}
+
+// threadStatus returns the status of a thread that has memory, for a process
+// whose first thread has exited. A process without any has gone: it waits for
+// its parent, or is on its way.
+func (e *exactReader) threadStatus(dir int) (status, error) {
+	l, err := list(dir, []byte("task\x00"), make([]byte, 4<<10))
+	if err != nil {
+		return status{}, err
+	}
+	defer l.close()
+	for {
+		name, err := l.next()
+		if err != nil {
+			return status{}, err
+		}
+		if name == nil {
+			return status{}, fmt.Errorf("find its memory: %w", unix.ESRCH)
+		}
+		if _, ok := parsePID(name); !ok {
+			continue
+		}
+		content, err := e.read(dir, "task/"+string(name)+"/status\x00")
+		if gone(err) {
+			continue
+		}
+		if err != nil {
+			return status{}, err
+		}
+		s, err := parseStatus(content)
+		if err != nil || s.rss.IsSet() {
+			return s, err
+		}
+	}
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package proc
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+)
+
+// amounts lets cmp look into oom.Amount.
+var amounts = cmp.Comparer(func(a, b oom.Amount) bool { return a == b })
+
+func TestParseMeminfo(t *testing.T) {
+	const kib = 1024
+	for name, c := range map[string]struct {
+		text string
+		want oom.Node
+	}{
+		"3.10: no MemAvailable, no KReclaimable": {
+			"MemTotal: 100 kB\nMemFree: 20 kB\nActive(file): 3 kB\nInactive(file): 4 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\nSReclaimable: 5 kB\n",
+			oom.Node{
+				Total: oom.Of(100 * kib), Free: oom.Of(20 * kib), ActiveFile: oom.Of(3 * kib), InactiveFile: oom.Of(4 * kib),
+				SwapTotal: oom.Of(0), SwapFree: oom.Of(0), SReclaimable: oom.Of(5 * kib),
+			},
+		},
+		"similar keys": {
+			"MemTotalX: 1 kB\nXMemTotal: 1 kB\nActive: 9 kB\nMemAvailable: 7 kB\n",
+			oom.Node{Available: oom.Of(7 * kib)},
+		},
+		"one bad line leaves the others": {
+			"MemTotal: 99999999999999999999 kB\nMemFree: x kB\nno colon\n\nMemAvailable: 7 kB\n\xff\xfe: 3 kB\n",
+			oom.Node{Available: oom.Of(7 * kib)},
+		},
+		"cut in a number": {"MemFree: 20 kB\nMemTotal: 24684", oom.Node{Free: oom.Of(20 * kib)}},
+		"empty":           {"", oom.Node{}},
+		"garbage":         {"\x7fELF\x00\x01:\n\n:\n", oom.Node{}},
+	} {
+		var got oom.Node
+		parseMeminfo([]byte(c.text), &got)
+		if diff := cmp.Diff(c.want, got, amounts); diff != "" {
+			t.Errorf("%s: (-want +got)\n%s", name, diff)
+		}
+	}
+}
+
+func TestParsePressure(t *testing.T) {
+	for text, want := range map[string]oom.Pressure{
+		"some avg10=0.00 avg60=0.00 avg300=0.00 total=1234\nfull avg10=1.00 avg60=0.00 avg300=0.00 total=567\n": {
+			WaitingMicros: oom.Of(1234), StalledMicros: oom.Of(567),
+		},
+		"some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n":        {WaitingMicros: oom.Of(0)},
+		"some avg10=0.00 avg60=0.00 avg300=0.00 total=12":         {},
+		"some avg10=0.00 total=-1\nfull total=x\nother total=1\n": {},
+		"":              {},
+		"\x00\xff some": {},
+	} {
+		if got := parsePressure([]byte(text)); got != want {
+			t.Errorf("parsePressure(%q) = %+v, want %+v", text, got, want)
+		}
+	}
+}
+
+func TestParseVMStat(t *testing.T) {
+	for text, want := range map[string]oom.Amount{
+		"oom_kill 17\n":                            oom.Of(17),
+		"pgfault 1\noom_kill 0\nnuma_hit 3\n":      oom.Of(0),
+		"pgfault 1\nnr_oom_kill 3\noom_kill_x 4\n": {}, // before 4.13.
+		"pgfault 1\noom_kill 1":                    {}, // cut: it may be 17.
+		"oom_kill\noom_kill\t5\n":                  {},
+		"oom_kill 18446744073709551616\n":          {},
+		"":                                         {},
+		"\x00\x01\noom_kill \xff\n":                {},
+	} {
+		if got := parseVMStat([]byte(text), "oom_kill"); got != want {
+			t.Errorf("parseVMStat(%q) = %v, want %v", text, got, want)
+		}
+	}
+}
+
+func TestParseKernelStat(t *testing.T) {
+	for text, want := range map[string]struct {
+		btime oom.Amount
+		cpus  int
+	}{
+		"cpu  1 2\ncpu0 1 2\ncpu3 1 2\nintr 5 6\nctxt 1\nbtime 1763760000\n": {oom.Of(1763760000), 2},
+		"cpu  1 2\nbtime x\ncpux 1\n":                                        {},
+		"cpu0 1\nbtime 17637":                                                {cpus: 1},
+		"":                                                                   {},
+	} {
+		if btime, cpus := parseKernelStat([]byte(text)); btime != want.btime || cpus != want.cpus {
+			t.Errorf("parseKernelStat(%q) = %v, %d, want %v, %d", text, btime, cpus, want.btime, want.cpus)
+		}
+	}
+}
+
+func TestParseBootID(t *testing.T) {
+	const id = "0f2c9c2e-6d3c-4c11-9f5e-2f0e9b1b7a10"
+	for text, want := range map[string]string{
+		id + "\n": id, id: id, "": "", id[:35] + "\n": "", id + "0\n": "",
+		strings.Repeat("\xff", 36): "", strings.Repeat("/", 36): "",
+	} {
+		if got := parseBootID([]byte(text)); got != want {
+			t.Errorf("parseBootID(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
+// FuzzVMStat hides the counter between any other lines.
+func FuzzVMStat(f *testing.F) {
+	f.Add([]byte("pgfault 1\n"), uint64(17))
+	f.Add([]byte("oom_kill 3"), uint64(0))
+	f.Add([]byte("\noom_kill"), uint64(1))
+	f.Fuzz(func(t *testing.T, before []byte, n uint64) {
+		first := parseVMStat(before, "oom_kill")
+		text := fmt.Appendf(append(bytes.Clone(before), '\n'), "oom_kill %d\npgfault 1\n", n)
+		got := parseVMStat(text, "oom_kill")
+		switch mentioned := bytes.Contains(before, []byte("oom_kill ")); {
+		case !mentioned && got != oom.Of(n):
+			t.Errorf("after %q: got %v, want %d", before, got, n)
+		case first.IsSet() && got != first:
+			t.Errorf("after %q: got %v, want the first, %v", before, got, first)
+		}
+	})
+}
+
+// FuzzMeminfo holds one size and one pressure between other lines.
+func FuzzMeminfo(f *testing.F) {
+	f.Add([]byte("MemFree: 1 kB"), uint32(24684092))
+	f.Add([]byte("some avg10=0.00 total=7\ncpu0 1"), uint32(0))
+	f.Fuzz(func(t *testing.T, before []byte, n uint32) {
+		if bytes.Contains(before, []byte("MemTotal")) || bytes.Contains(before, []byte("some ")) || bytes.Contains(before, []byte("btime")) {
+			return
+		}
+		text := fmt.Appendf(append(bytes.Clone(before), '\n'), "MemTotal: %d kB\nsome avg10=0.00 total=%d\nbtime %d\n", n, n, n)
+		var node oom.Node
+		parseMeminfo(text, &node)
+		if node.Total != oom.Of(uint64(n)*1024) {
+			t.Errorf("after %q: MemTotal %v, want %d kB", before, node.Total, n)
+		}
+		if p := parsePressure(text); p.WaitingMicros != oom.Of(uint64(n)) {
+			t.Errorf("after %q: some %v, want %d", before, p.WaitingMicros, n)
+		}
+		if btime, _ := parseKernelStat(text); btime != oom.Of(uint64(n)) {
+			t.Errorf("after %q: btime %v, want %d", before, btime, n)
+		}
+	})
+}
