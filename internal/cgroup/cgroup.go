@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package cgroup finds the cgroup hierarchy that carries the memory controller
+// and reads it into oom.Tree. What differs between cgroup v1, v2 and their
+// hybrid ends here: both versions give the same fields with the same meaning,
+// and what a kernel does not have stays unset.
+//
+// The kernel documents the files in Documentation/admin-guide/cgroup-v2.rst and
+// Documentation/admin-guide/cgroup-v1/memory.rst.
+package cgroup
+
+import (
+	"errors"
+	"time"
+)
+
+// Parts names the files of a group that not everybody needs; each costs an
+// open, a read and a close for every group. The rest is always read: usage,
+// limits, memory.stat and the counters.
+type Parts uint32
+
+// The optional parts of a Read.
+const (
+	// PartPeak is memory.peak, on v1 memory.max_usage_in_bytes.
+	PartPeak Parts = 1 << iota
+	// PartSwap is memory.swap.current and .max, on v1 memory.memsw.*.
+	PartSwap
+	// PartPressure is memory.pressure (v2).
+	PartPressure
+	// PartProcs is cgroup.procs.
+	PartProcs
+	// PartProtection is what margins and victims depend on beside the limits:
+	// memory.min, memory.oom.group, on v1 memory.swappiness, and the group's
+	// cpuset.mems.
+	PartProtection
+	// PartStartTime takes Group.StartTime from the directory's times. The kernel
+	// sets them when it first looks the directory up and forgets them under
+	// memory pressure, so the time is an upper bound.
+	PartStartTime
+
+	// PartsAll is all of them.
+	PartsAll = PartPeak | PartSwap | PartPressure | PartProcs | PartProtection | PartStartTime
+)
+
+// DefaultMaxGroups bounds a pass when Options does not.
+const DefaultMaxGroups = 10000
+
+// maxDepth bounds the depth of a pass, since each level keeps up to two
+// descriptors open while its children are read. Deeper groups count as over the
+// bound.
+const maxDepth = 128
+
+// Options says where the kernel's files are and what is wanted of them. The
+// zero value is the running host with no optional part.
+type Options struct {
+	Sysfs     string // default /sys.
+	Procfs    string // default /proc.
+	MaxGroups int    // most groups that a pass reads; default DefaultMaxGroups.
+	Parts     Parts
+	// Refresh is the number of passes in which what hardly ever changes, or
+	// can't have changed much by what else was read, is read at least once:
+	// memory.high and .min, swap limits, swappiness, memory.oom.group, counters
+	// that need a process where none was, kernel memory that the usage leaves
+	// no room for, and of a group at rest (Group.AtRest) memory.stat, peak and
+	// cgroup.procs. A group whose limit changed is read in full at once. Up to
+	// 1, all is read in each pass.
+	Refresh int
+}
+
+func (o Options) withDefaults() Options {
+	if o.Sysfs == "" {
+		o.Sysfs = "/sys"
+	}
+	if o.Procfs == "" {
+		o.Procfs = "/proc"
+	}
+	if o.MaxGroups <= 0 {
+		o.MaxGroups = DefaultMaxGroups
+	}
+	return o
+}
+
+// WatchOptions tunes Watch; the zero value is ready to use.
+type WatchOptions struct {
+	// MinInterval is the least time between two wakes; default 100 ms.
+	MinInterval time.Duration
+	// Useful, if set, tells whether what was done since it was asked last was
+	// worth the wake. As long as it was not, the time to the next wake doubles,
+	// up to MaxInterval, default 1 s: a group that thrashes at its limit raises
+	// events all the time.
+	Useful      func() bool
+	MaxInterval time.Duration
+	// OnError is told, from any goroutine, when a group that came later can't be
+	// watched, most often for fs.inotify.max_user_watches. It may be nil and must
+	// not call the Hierarchy.
+	OnError func(error)
+}
+
+func (o WatchOptions) withDefaults() WatchOptions {
+	if o.MinInterval <= 0 {
+		o.MinInterval = 100 * time.Millisecond
+	}
+	if o.Useful == nil {
+		o.Useful = func() bool { return true }
+	}
+	if o.MaxInterval <= 0 {
+		o.MaxInterval = max(time.Second, o.MinInterval)
+	}
+	if o.OnError == nil {
+		o.OnError = func(error) {}
+	}
+	return o
+}
+
+// ErrNoHierarchy is wrapped by Find when no memory hierarchy was found.
+var ErrNoHierarchy = errors.New("no memory cgroup hierarchy found")

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+)
+
+// readKills is the light pass's reading of the current group.
+func (p *pass) readKills(g *oom.Group, up level) {
+	if p.h.place.version == 2 {
+		g.Hierarchical = true
+		g.Events = p.eventsV2()
+		return
+	}
+	if p.h.scope != scopeOwn {
+		g.Hierarchical = p.hierarchicalV1(up)
+	}
+	p.controlV1(g, up)
+}
+
+// controlV1 reads memory.oom_control. TreeKills stays unset: v1 does not have it.
+func (p *pass) controlV1(g *oom.Group, up level) {
+	if b, ok := p.file(v1OOMControl); ok {
+		g.KillDisabled, g.UnderOOM, g.Events.OwnKills = parseOOMControl(b)
+	}
+	n := p.node
+	n.raw = oom.Events{OwnKills: g.Events.OwnKills}
+	// The root never counted for others (memcg_memory_event).
+	n.unsettled = p.h.scope != scopeOwn && g.Hierarchical && up.index >= 0
+}
+
+// eventsV2 reads the counters of the current group.
+func (p *pass) eventsV2() oom.Events {
+	n := p.node
+	raw, ok := p.ahead, p.isAhead
+	if !ok {
+		var b []byte
+		if b, ok = p.file(v2Events); ok {
+			raw = parseEvents(b)
+		}
+	}
+	last := n.raw
+	n.raw, n.unsettled = oom.Events{}, false
+	if !ok {
+		return oom.Events{}
+	}
+	n.raw = raw
+	if !p.due && raw == last && n.events.TreeKills.IsSet() && p.h.hasLocal {
+		return n.events // the group's own are among those that did not move.
+	}
+	if b, ok := p.file(v2EventsLocal); ok {
+		p.h.hasLocal = true
+		own := parseEvents(b)
+		if !p.h.place.localEvents {
+			own.TreeKills, own.TreeGroupKills = raw.OwnKills, raw.GroupKills
+		}
+		return own
+	}
+	own := raw
+	if p.h.scope == scopeTree {
+		own.TreeKills = raw.OwnKills
+		n.unsettled = true
+	}
+	return own
+}
+
+// unchanged tells whether nothing was killed in the current group and below it
+// since the last pass, and all that is below was seen then.
+func (p *pass) unchanged() bool {
+	n := p.node
+	if p.h.place.version != 2 || !n.complete || !n.events.TreeKills.IsSet() {
+		return false
+	}
+	b, ok := p.file(v2Events)
+	if !ok {
+		return false
+	}
+	p.ahead, p.isAhead = parseEvents(b), true
+	return p.ahead.OwnKills == n.raw.OwnKills && p.ahead.OOMs == n.raw.OOMs && p.ahead.GroupKills == n.raw.GroupKills
+}
+
+// repeat hands out n and what is below it as they were in the last pass.
+func (p *pass) repeat(n *node, parent int) {
+	if n.inode == 0 {
+		return
+	}
+	if len(p.tree.Groups) >= p.h.options.MaxGroups {
+		p.skipped.GroupsOverBound++
+		return
+	}
+	index := len(p.tree.Groups)
+	p.tree.Groups = append(p.tree.Groups, oom.Group{
+		GroupID:      oom.GroupID{Path: n.path, Inode: n.inode},
+		Parent:       parent,
+		Owner:        index,
+		Events:       n.events,
+		Hierarchical: true,
+	})
+	for _, c := range n.children {
+		p.repeat(c, index)
+	}
+}
+
+// settle ends the reading of n, when its children have been read: where the
+// kernel counted them along, it takes their counts off. Counters that moved
+// meanwhile can't be told apart; they stay as they were until the next pass.
+func (p *pass) settle(n *node, fd, index int) {
+	e := &p.tree.Groups[index].Events
+	if n.unsettled {
+		var sum oom.Events
+		for _, c := range n.children {
+			if c.pass == p.h.pass && c.inode != 0 {
+				sum = addEvents(sum, c.raw)
+			}
+		}
+		after := p.again(n, fd)
+		if after.OwnKills == n.raw.OwnKills && sum.OwnKills.Or(0) > n.raw.OwnKills.Or(0) {
+			p.odd = true
+		}
+		e.OwnKills = rest(n.raw.OwnKills, after.OwnKills, sum.OwnKills, n.events.OwnKills)
+		if p.h.place.version == 2 {
+			e.Max = rest(n.raw.Max, after.Max, sum.Max, n.events.Max)
+			e.High = rest(n.raw.High, after.High, sum.High, n.events.High)
+			e.OOMs = rest(n.raw.OOMs, after.OOMs, sum.OOMs, n.events.OOMs)
+			e.GroupKills = rest(n.raw.GroupKills, after.GroupKills, sum.GroupKills, n.events.GroupKills)
+		}
+	}
+	n.events = *e
+}
+
+// again reads n's counters a second time.
+func (p *pass) again(n *node, fd int) oom.Events {
+	f := v2Events
+	if p.h.place.version == 1 {
+		f = v1OOMControl
+	}
+	b, errno := readAt(fd, fileNames[f], p.h.buf)
+	switch {
+	case errno != unix.Errno(0):
+		return n.raw
+	case f == v2Events:
+		return parseEvents(b)
+	}
+	_, _, kills := parseOOMControl(b)
+	return oom.Events{OwnKills: kills}
+}
+
+// rest is what a counter has beyond the children's sum, and what it was last
+// where it moved while they were read.
+func rest(before, after, sum, last oom.Amount) oom.Amount {
+	b, ok := before.Get()
+	s := sum.Or(0)
+	switch {
+	case !ok:
+		return oom.Amount{}
+	case (before != after || s > b) && last.IsSet():
+		return last
+	case s > b:
+		return oom.Of(0)
+	}
+	return oom.Of(b - s)
+}
+
+// addEvents adds counters; what is unset counts as 0.
+func addEvents(a, b oom.Events) oom.Events {
+	return oom.Events{
+		Max:        sumOfSet(a.Max, b.Max),
+		High:       sumOfSet(a.High, b.High),
+		OOMs:       sumOfSet(a.OOMs, b.OOMs),
+		OwnKills:   sumOfSet(a.OwnKills, b.OwnKills),
+		GroupKills: sumOfSet(a.GroupKills, b.GroupKills),
+	}
+}

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"encoding/binary"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// file is a file of a group. Names end in NUL, ready for the kernel: a pass over
+// a thousand groups opens some ten thousand files, and nothing is allocated for
+// any of them.
+type file uint8
+
+const (
+	v1Usage file = iota
+	v1Stat
+	v1Limit
+	v1Failcnt
+	v1OOMControl
+	v1Kmem
+	v1Peak
+	v1MemswUsage
+	v1MemswLimit
+	v1Swappiness
+	v1Hierarchy
+	v1Mems
+	v2Current
+	v2Stat
+	v2Max
+	v2High
+	v2Events
+	v2EventsLocal
+	v2Peak
+	v2SwapCurrent
+	v2SwapMax
+	v2Pressure
+	v2Min
+	v2OOMGroup
+	v2Mems
+	procs
+	numFiles
+)
+
+var fileNames = [numFiles]string{
+	v1Usage:       "memory.usage_in_bytes\x00",
+	v1Stat:        "memory.stat\x00",
+	v1Limit:       "memory.limit_in_bytes\x00",
+	v1Failcnt:     "memory.failcnt\x00",
+	v1OOMControl:  "memory.oom_control\x00",
+	v1Kmem:        "memory.kmem.usage_in_bytes\x00",
+	v1Peak:        "memory.max_usage_in_bytes\x00",
+	v1MemswUsage:  "memory.memsw.usage_in_bytes\x00",
+	v1MemswLimit:  "memory.memsw.limit_in_bytes\x00",
+	v1Swappiness:  "memory.swappiness\x00",
+	v1Hierarchy:   "memory.use_hierarchy\x00",
+	v1Mems:        "cpuset.mems\x00",
+	v2Current:     "memory.current\x00",
+	v2Stat:        "memory.stat\x00",
+	v2Max:         "memory.max\x00",
+	v2High:        "memory.high\x00",
+	v2Events:      "memory.events\x00",
+	v2EventsLocal: "memory.events.local\x00",
+	v2Peak:        "memory.peak\x00",
+	v2SwapCurrent: "memory.swap.current\x00",
+	v2SwapMax:     "memory.swap.max\x00",
+	v2Pressure:    "memory.pressure\x00",
+	v2Min:         "memory.min\x00",
+	v2OOMGroup:    "memory.oom.group\x00",
+	v2Mems:        "cpuset.mems.effective\x00",
+	procs:         "cgroup.procs\x00",
+}
+
+// String returns the name without its NUL.
+func (f file) String() string { return fileNames[f][:len(fileNames[f])-1] }
+
+// O_PATH is enough to look files up and to fstat, and needs no read permission.
+// O_NONBLOCK means nothing to cgroupfs and keeps a FIFO from blocking us.
+const (
+	openDirFlags  = unix.O_PATH | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	openListFlags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC
+	openFileFlags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC
+)
+
+// openat opens name, which must end in NUL, relative to dir.
+func openat(dir int, name string, flags int) (int, unix.Errno) {
+	for {
+		fd, _, errno := unix.Syscall6(unix.SYS_OPENAT, uintptr(dir),
+			uintptr(unsafe.Pointer(unsafe.StringData(name))), uintptr(flags), 0, 0, 0)
+		if errno != unix.EINTR {
+			return int(fd), errno
+		}
+	}
+}
+
+// read fills buf once.
+func read(fd int, buf []byte) (int, unix.Errno) {
+	for {
+		n, _, errno := unix.Syscall(unix.SYS_READ, uintptr(fd),
+			uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)))
+		if errno != unix.EINTR {
+			return int(n), errno
+		}
+	}
+}
+
+// readAt reads a whole file below dir into buf. One read is enough: the kernel
+// prints such a file at one go, and one that fills buf is no file we know.
+func readAt(dir int, name string, buf []byte) ([]byte, unix.Errno) {
+	fd, errno := openat(dir, name, openFileFlags)
+	if errno != 0 {
+		return nil, errno
+	}
+	n, errno := read(fd, buf)
+	_ = unix.Close(fd)
+	if errno != 0 {
+		return nil, errno
+	}
+	return buf[:n], 0
+}
+
+// seqSlack is less than what the kernel's seq_file fills before it hands out a
+// part of a long file (nearly a page, of which the smallest has 4,096 bytes). A
+// read that brings less was the last one.
+const seqSlack = 2048
+
+// readPIDs appends the process ids of a cgroup.procs file to pids. It is read
+// in pieces: in a fork bomb it has megabytes.
+func readPIDs(dir int, pids []int32, buf []byte) ([]int32, unix.Errno) {
+	fd, errno := openat(dir, fileNames[procs], openFileFlags)
+	if errno != 0 {
+		return pids, errno
+	}
+	defer func() { _ = unix.Close(fd) }()
+	carried := 0
+	for {
+		n, errno := read(fd, buf[carried:])
+		if errno != 0 {
+			return pids, errno
+		}
+		var rest []byte
+		pids, rest = parsePIDs(pids, buf[:carried+n])
+		if n < seqSlack || len(rest) > len(buf)/2 { // the end, or no pids at all.
+			return pids, 0
+		}
+		carried = copy(buf, rest)
+	}
+}
+
+// dirents calls each with the name, NUL included, of all entries of a directory
+// that are or may be directories.
+func dirents(fd int, buf []byte, each func(name []byte)) error {
+	const (
+		offReclen = 16 // of struct linux_dirent64.
+		offType   = 18
+		offName   = 19
+	)
+	for {
+		n, err := unix.Getdents(fd, buf)
+		if n <= 0 {
+			return err
+		}
+		for b := buf[:n]; len(b) > offName; {
+			size := int(binary.NativeEndian.Uint16(b[offReclen:]))
+			if size <= offName || size > len(b) {
+				return unix.EIO
+			}
+			kind := b[offType]
+			if kind == unix.DT_DIR || kind == unix.DT_UNKNOWN {
+				if name := cString(b[offName:size]); !isDots(name) {
+					each(name)
+				}
+			}
+			b = b[size:]
+		}
+	}
+}
+
+// cString cuts b behind its first NUL.
+func cString(b []byte) []byte {
+	for i, c := range b {
+		if c == 0 {
+			return b[:i+1]
+		}
+	}
+	return b
+}
+
+func isDots(name []byte) bool {
+	s := string(name)
+	return s == ".\x00" || s == "..\x00"
+}

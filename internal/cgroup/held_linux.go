@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+)
+
+const (
+	// maxHeld bounds the groups that are kept open in a storm of kills.
+	maxHeld = 512
+	// stormGap is how soon after one light pass the next one is of a storm.
+	stormGap = time.Second
+	// heldFor is how long after the last light pass the groups are kept open.
+	heldFor = 10 * time.Second
+)
+
+// storm is what light passes keep from each other while one soon follows the
+// other: v1 has no counter that has the descendants' kills in it, so each pass
+// reads them all, and looking files up is most of its cost.
+type storm struct {
+	last   time.Time // light pass.
+	soon   bool      // this one follows another.
+	groups map[*node]held
+	rows   []oom.Group // the memory of the last one's tree.
+}
+
+// held is an open v1 group without children. Once it is removed, its file has
+// ENODEV for us, also when another group has the name.
+type held struct {
+	inode        uint64
+	dir, control int // control is memory.oom_control.
+}
+
+func (e held) close() {
+	_ = unix.Close(e.dir)
+	_ = unix.Close(e.control)
+}
+
+// begin is called before each pass.
+func (s *storm) begin(kills bool) {
+	now := time.Now()
+	since := now.Sub(s.last)
+	if since > heldFor {
+		s.release(func(*node, held) bool { return true })
+		s.rows = nil
+	}
+	if s.soon = kills && since <= stormGap; kills {
+		s.last = now
+	}
+}
+
+// release closes the groups for which done returns true.
+func (s *storm) release(done func(*node, held) bool) {
+	for n, e := range s.groups {
+		if done(n, e) {
+			e.close()
+			delete(s.groups, n)
+		}
+	}
+}
+
+// end is called after each light pass: what it did not meet is gone.
+func (s *storm) end(pass uint64, rows []oom.Group) {
+	s.rows = rows
+	s.release(func(n *node, e held) bool { return n.pass != pass || n.inode != e.inode })
+}
+
+// byHeld reads a group that is kept open, if it is still there and still has no
+// children.
+func (p *pass) byHeld(n *node, up level) bool {
+	e, ok := p.h.storm.groups[n]
+	if !ok || n.inode != e.inode {
+		return false
+	}
+	read, err := unix.Pread(e.control, p.h.buf, 0)
+	var st unix.Stat_t
+	if err != nil || unix.Fstat(e.dir, &st) != nil || st.Nlink != 2 {
+		e.close()
+		delete(p.h.storm.groups, n)
+		return false
+	}
+	n.pass, n.children, n.complete = p.h.pass, nil, true
+	index := len(p.tree.Groups)
+	p.tree.Groups = append(p.tree.Groups, oom.Group{
+		GroupID: oom.GroupID{Path: n.path, Inode: n.inode}, Parent: up.index, Owner: index,
+	})
+	g := &p.tree.Groups[index]
+	g.KillDisabled, g.UnderOOM, g.Events.OwnKills = parseOOMControl(p.h.buf[:read])
+	n.raw, n.unsettled, n.events = oom.Events{OwnKills: g.Events.OwnKills}, false, g.Events
+	return true
+}
+
+// hold keeps the current group open for the next passes, which is of use in a
+// storm only.
+func (p *pass) hold(n *node, fd int, links uint64) {
+	s := &p.h.storm
+	if !s.soon || links != 2 || p.h.place.version != 1 || p.h.scope != scopeOwn || !p.mayHold() {
+		return
+	}
+	if _, ok := s.groups[n]; ok || p.missing != 0 || p.denied {
+		return
+	}
+	control, errno := openat(fd, fileNames[v1OOMControl], openFileFlags)
+	if errno != 0 {
+		return
+	}
+	dir, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		_ = unix.Close(control)
+		return
+	}
+	if s.groups == nil {
+		s.groups = map[*node]held{}
+	}
+	s.groups[n] = held{inode: n.inode, dir: dir, control: control}
+}
+
+// mayHold tells whether descriptors may be spent on it; only the kernel's own
+// files tell when their group is gone.
+func (p *pass) mayHold() bool {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil || uint64(len(p.h.storm.groups)) >= min(maxHeld, limit.Cur/8) {
+		return false
+	}
+	var fs unix.Statfs_t
+	return unix.Fstatfs(p.rootFD, &fs) == nil && int64(fs.Type) == unix.CGROUP_SUPER_MAGIC
+}

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+)
+
+// scope says whom the counters of memory.events (v1: memory.oom_control) count.
+type scope uint8
+
+const (
+	// scopeOwn: the group alone. v2 up to 5.1 and with the mount option
+	// memory_localevents, v1.
+	scopeOwn scope = iota
+	// scopeTree: the group and its descendants. v2 since 5.2. Since 5.3 the own
+	// counts are in memory.events.local; without it they are what the living
+	// children leave over, kills in removed children included.
+	scopeTree
+	// scopeMaybeTree: v1 from 5.2 to 5.6. 5.2 made v1 count descendants as well,
+	// 5.7 and stable updates of 5.4 and 5.6 undid that, and a distribution's
+	// release does not tell whether it has the repair. It is taken for scopeTree
+	// until children have counted more than their parent. (So is scopeTree: the
+	// mount option may be out of sight.)
+	scopeMaybeTree
+)
+
+// oddPasses is how many passes with such children decide. One is not enough: the
+// kernel raises the child's counter a moment before the parent's.
+const oddPasses = 3
+
+// Hierarchy is a memory hierarchy. It is safe for concurrent use; passes take
+// turns. It keeps no descriptor open between passes, but for those of a storm of
+// kills.
+type Hierarchy struct {
+	options  Options
+	place    place
+	pageSize int
+	noSwap   bool // v1 without swap accounting.
+
+	mu       sync.Mutex
+	scope    scope
+	hasLocal bool // v2: there is memory.events.local.
+	odd      int  // passes in which children had counted more than their parent.
+	root     *node
+	pass     uint64
+	reads    uint64 // passes that were no light ones.
+	groups   int    // in the last pass, to size the next.
+	buf      []byte
+	pids     []int32
+	spare    []oom.Group
+	rows     []*node // of the groups of the last pass that was no light one.
+	nodes    []int   // scratch for NUMA nodes.
+	lister   lister
+	storm    storm
+	watcher  *watcher
+	watchers uint64 // so far.
+
+	// hook, when a test sets it, is asked before each file is opened.
+	hook func(path, name string) unix.Errno
+}
+
+// Find looks for the hierarchy that carries the memory controller. Its error
+// says where it looked and what to do.
+func Find(o Options) (*Hierarchy, error) {
+	o = o.withDefaults()
+	p, err := find(o)
+	if err != nil {
+		return nil, err
+	}
+	release, _ := os.ReadFile(filepath.Join(o.Procfs, "sys/kernel/osrelease")) // unknown reads as very old.
+	h := &Hierarchy{
+		options:  o,
+		place:    p,
+		pageSize: os.Getpagesize(),
+		scope:    scopeOf(p, oom.ParseRelease(strings.TrimSpace(string(release)))),
+		root:     newRoot(),
+		buf:      make([]byte, 64<<10),
+		lister:   lister{buf: make([]byte, 32<<10)},
+	}
+	h.noSwap = p.version == 1 && !h.has(v1MemswUsage) && h.has(v1Failcnt)
+	return h, nil
+}
+
+func scopeOf(p place, r oom.Release) scope {
+	switch {
+	case !r.AtLeast(5, 2) || p.localEvents:
+		return scopeOwn
+	case p.version == 2:
+		return scopeTree
+	case !r.AtLeast(5, 7):
+		return scopeMaybeTree
+	default:
+		return scopeOwn
+	}
+}
+
+func (h *Hierarchy) has(f file) bool {
+	_, err := os.Stat(filepath.Join(h.place.dir, f.String()))
+	return err == nil
+}
+
+// Version returns 1 or 2.
+func (h *Hierarchy) Version() int { return h.place.version }
+
+// Mount returns the directory of the hierarchy's root.
+func (h *Hierarchy) Mount() string { return h.place.dir }
+
+// Read reads all groups, parents before children; Groups[0] is the root. Kind
+// and Identity are left zero and Owner is the group itself. What vanished
+// during the pass is left out and counted; a file that could not be read leaves
+// its value unset and counts the group as unreadable.
+func (h *Hierarchy) Read() (oom.Tree, oom.Skipped, error) {
+	return h.run(false)
+}
+
+// ReadKills reads only GroupID, Parent and Events, and of those only the kills,
+// group kills and OOMs count. It is made for being called at each kill: where
+// counters include descendants, a group in whose subtree nothing was killed
+// since the last pass is handed out as it was then, subtree and all, without
+// looking. A group that came or went there shows up at the next Read, or when
+// something is killed beside it. The tree is the caller's until the next call.
+func (h *Hierarchy) ReadKills() (oom.Tree, oom.Skipped, error) {
+	return h.run(true)
+}
+
+func (h *Hierarchy) run(kills bool) (oom.Tree, oom.Skipped, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.storm.begin(kills)
+	p, err := h.begin(kills)
+	if err != nil {
+		return oom.Tree{}, oom.Skipped{}, err
+	}
+	defer p.end()
+	if !kills {
+		p.rows = h.rows[:0]
+	} else {
+		defer func() { h.storm.end(h.pass, p.tree.Groups) }()
+	}
+	if err := p.all(); err != nil {
+		return oom.Tree{}, oom.Skipped{}, fmt.Errorf("read cgroups at %s: %w", h.place.dir, err)
+	}
+	h.groups = len(p.tree.Groups)
+	if !kills {
+		h.rows = p.rows
+	}
+	if h.watcher != nil && !kills {
+		h.watcher.sync(h.root.children)
+	}
+	return p.tree, p.skipped, nil
+}

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !linux
+
+package cgroup
+
+import "github.com/oom-exporter/oom_exporter/internal/oom"
+
+// Limit reads the limit of this very group; only Linux has them.
+func (h *Hierarchy) Limit(oom.GroupID) (limit, hits oom.Amount) { return limit, hits }

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+)
+
+// node is what is remembered of a group from one pass to the next: its path and
+// name, so that they are built once, and its children, so that a directory is
+// listed again only when they changed.
+type node struct {
+	path     string // as in oom.GroupID.
+	name     string // last element, ending in NUL; a part of path's memory.
+	inode    uint64 // 0 until the directory was opened, and when it is gone.
+	pass     uint64 // in which it was last met.
+	children []*node
+
+	complete  bool       // children were met in a pass.
+	unsettled bool       // raw has the children's counts in it, and no own ones are known.
+	raw       oom.Events // its counters as the file has them.
+	events    oom.Events // its counters as they were handed out.
+	made      int64      // earliest time seen on the directory.
+	watch     uint64     // number of the watcher that watches it.
+	mems      []int
+	kept      kept
+}
+
+func newRoot() *node { return &node{path: "/", name: ".\x00"} }
+
+// child returns a new node for a directory name that ends in NUL.
+func (n *node) child(name []byte) *node {
+	parent := n.path
+	if parent == "/" {
+		parent = ""
+	}
+	var b strings.Builder
+	b.Grow(len(parent) + 1 + len(name))
+	b.WriteString(parent)
+	b.WriteByte('/')
+	b.Write(name)
+	s := b.String()
+	return &node{path: s[:len(s)-1], name: s[len(parent)+1:]}
+}
+
+// met says that the directory was opened in this pass. One with another inode
+// is another group, of which nothing is known.
+func (n *node) met(pass, inode uint64) {
+	if n.inode != inode {
+		*n = node{path: n.path, name: n.name, inode: inode}
+	}
+	n.pass = pass
+}
+
+// gone forgets a group that was removed.
+func (n *node) gone() { *n = node{path: n.path, name: n.name} }
+
+// lister lists directories, with buffers that are used again.
+type lister struct {
+	buf   []byte
+	arena []byte   // names one after the other, each ending in NUL.
+	names [][2]int // where they are in arena.
+}
+
+// list brings n's children up to date with the directory, sorted by name, but
+// makes no more than most of them; it returns how many names it left out.
+// leftOut has those until the next call.
+func (l *lister) list(n *node, dir, most int) (leftOut int, err error) {
+	fd, errno := openat(dir, ".\x00", openListFlags)
+	if errno != 0 {
+		return 0, errno
+	}
+	defer func() { _ = unix.Close(fd) }()
+	l.arena, l.names = l.arena[:0], l.names[:0]
+	err = dirents(fd, l.buf, func(name []byte) {
+		start := len(l.arena)
+		l.arena = append(l.arena, name...)
+		l.names = append(l.names, [2]int{start, len(l.arena)})
+	})
+	if err != nil {
+		return 0, err
+	}
+	slices.SortFunc(l.names, func(a, b [2]int) int {
+		return bytes.Compare(l.arena[a[0]:a[1]], l.arena[b[0]:b[1]])
+	})
+	keep := min(len(l.names), most)
+	n.children = l.merge(n, l.names[:keep])
+	l.names = l.names[keep:]
+	return len(l.names), nil
+}
+
+// leftOut returns a name that the last list left out, as a string of its own.
+func (l *lister) leftOut(i int) string {
+	return string(l.arena[l.names[i][0]:l.names[i][1]])
+}
+
+// merge returns nodes for names, the known ones of n's children where they are.
+// Both are sorted.
+func (l *lister) merge(n *node, names [][2]int) []*node {
+	if len(names) == 0 {
+		return nil
+	}
+	old := n.children
+	children := make([]*node, 0, len(names))
+	for _, at := range names {
+		name := l.arena[at[0]:at[1]]
+		for len(old) > 0 && old[0].name < string(name) {
+			old = old[1:]
+		}
+		if len(old) > 0 && old[0].name == string(name) {
+			children = append(children, old[0])
+			continue
+		}
+		children = append(children, n.child(name))
+	}
+	return children
+}

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+)
+
+// optional are the files that a kernel may not have at all. The first groups of
+// a pass find out; the rest don't ask any more.
+const optional = 1<<v1Kmem | 1<<v1Peak | 1<<v1MemswUsage | 1<<v1MemswLimit | 1<<v1Swappiness |
+	1<<v2EventsLocal | 1<<v2Peak | 1<<v2SwapCurrent | 1<<v2SwapMax | 1<<v2Min | 1<<v2OOMGroup
+
+// absentAfter groups of a pass without an optional file, and none with it, the
+// kernel is taken not to have it.
+const absentAfter = 16
+
+// pass is one walk over the hierarchy.
+type pass struct {
+	h       *Hierarchy
+	kills   bool // the light pass.
+	tree    oom.Tree
+	skipped oom.Skipped
+	rows    []*node // of the tree's groups.
+	rootFD  int
+	effort  int  // directories over the bound that may still be opened to count them.
+	noSwap  bool // the node has none.
+	online  int  // NUMA nodes; more than 1 only when cpuset.mems is wanted.
+
+	odd bool // children had counted more than their parent.
+
+	misses [numFiles]uint8
+	absent uint64 // set of files.
+
+	// Of the group that is being read:
+	node    *node
+	ahead   oom.Events // memory.events, where it was read before the rest.
+	isAhead bool
+	fd      int
+	missing uint64 // set of files.
+	due     bool   // all of its files are read.
+	leaf    bool   // it has no children.
+	denied  bool
+	fatal   unix.Errno
+}
+
+// level is what a group hands down to its children.
+type level struct {
+	fd           int // of the parent directory.
+	cpuset       int // v1: of the same group in the cpuset hierarchy, -1 for none.
+	index        int // of the parent in the tree, -1 at the root.
+	depth        int
+	hierarchical bool
+	mems         []int
+}
+
+func (h *Hierarchy) begin(kills bool) (*pass, error) {
+	p := &pass{h: h, kills: kills, effort: max(h.options.MaxGroups, 32<<10)}
+	fd, err := unix.Open(h.place.dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open the cgroup hierarchy: %w", &fs.PathError{Op: "open", Path: h.place.dir, Err: err})
+	}
+	p.rootFD = fd
+	h.pass++
+	if !kills {
+		h.reads++
+	}
+	p.tree = oom.Tree{Version: h.place.version}
+	p.noSwap = h.options.Refresh > 1 && h.place.version == 2 && h.withoutSwap()
+	if !kills && h.options.Parts&PartProtection != 0 {
+		p.online = h.onlineNodes()
+	}
+	return p, nil
+}
+
+func (p *pass) end() {
+	_ = unix.Close(p.rootFD)
+	if p.odd && p.h.scope != scopeOwn {
+		if p.h.odd++; p.h.odd >= oddPasses {
+			p.h.scope = scopeOwn
+		}
+	}
+}
+
+// all reads the whole tree.
+func (p *pass) all() error {
+	h := p.h
+	p.tree.Groups = h.rowsFor(p.kills)
+	top := level{fd: p.rootFD, cpuset: -1, index: -1}
+	if p.online > 1 && h.place.cpuset != "" {
+		if fd, err := unix.Open(h.place.cpuset, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err == nil {
+			defer func() { _ = unix.Close(fd) }()
+			top.cpuset = fd
+		}
+	}
+	if _, err := p.group(h.root, top); err != nil {
+		return err
+	}
+	return p.fatalErr()
+}
+
+// rowsFor returns room for the groups of a pass. Light ones follow each other
+// with the same; others have what was given back.
+func (h *Hierarchy) rowsFor(kills bool) []oom.Group {
+	most := min(h.groups+h.groups/8+16, h.options.MaxGroups)
+	rows := h.storm.rows
+	if !kills {
+		rows, h.spare = h.spare, nil
+	}
+	if cap(rows) < h.groups || cap(rows) > 4*most {
+		rows = make([]oom.Group, 0, most)
+	}
+	return rows[:0]
+}
+
+// Recycle takes the memory of a tree back that nobody uses any more.
+func (h *Hierarchy) Recycle(tree oom.Tree) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.spare = tree.Groups
+}
+
+// fatalErr is the error that makes a whole pass worthless: running out of
+// descriptors must not look like groups that can't be read.
+func (p *pass) fatalErr() error {
+	if p.fatal == 0 {
+		return nil
+	}
+	if errors.Is(p.fatal, unix.EMFILE) {
+		return fmt.Errorf("%w: raise the limit of open files (ulimit -n)", p.fatal)
+	}
+	return p.fatal
+}
+
+// file reads a file of the current group; ok is false where there is none or it
+// can't be read.
+func (p *pass) file(f file) (b []byte, ok bool) {
+	if p.absent&(1<<f) != 0 {
+		return nil, false
+	}
+	if !p.ask(f) {
+		return nil, false
+	}
+	b, errno := readAt(p.fd, fileNames[f], p.h.buf)
+	return b, p.note(f, errno)
+}
+
+// ask gives a test's hook its turn.
+func (p *pass) ask(f file) bool {
+	if p.h.hook == nil {
+		return true
+	}
+	return p.note(f, p.h.hook(p.node.path, f.String()))
+}
+
+// note keeps in mind how reading f went, and tells whether it went well.
+func (p *pass) note(f file, errno unix.Errno) bool {
+	switch errno {
+	case 0:
+		p.misses[f] = 0
+		return true
+	case unix.ENOENT, unix.ENODEV:
+		p.missing |= 1 << f
+	case unix.EOPNOTSUPP: // pressure with psi=0, cgroup.procs of a threaded group.
+	case unix.EMFILE, unix.ENFILE, unix.ENOMEM:
+		p.fatal = errno
+	default:
+		p.denied = true
+	}
+	return false
+}
+
+func (p *pass) number(f file) oom.Amount {
+	b, ok := p.file(f)
+	if !ok {
+		return oom.Amount{}
+	}
+	return parseNumber(b)
+}
+
+func (p *pass) limitV1(f file) oom.Amount {
+	b, ok := p.file(f)
+	if !ok {
+		return oom.Amount{}
+	}
+	return parseLimitV1(b, p.h.pageSize)
+}
+
+// enter makes n, open at fd, the group that is being read.
+func (p *pass) enter(n *node, fd int) {
+	p.node, p.fd, p.missing, p.denied, p.isAhead = n, fd, 0, false, false
+}
+
+// stillThere tells whether the current group is in its parent's directory. It
+// is asked only when files were missing: they are missing as well where the
+// memory controller is not enabled, and where the kernel does not have them.
+func (p *pass) stillThere(parent int) bool {
+	fd, errno := openat(parent, p.node.name, openDirFlags)
+	if errno != 0 {
+		return errno != unix.ENOENT && errno != unix.ENOTDIR
+	}
+	defer func() { _ = unix.Close(fd) }()
+	var st unix.Stat_t
+	return unix.Fstat(fd, &st) == nil && st.Ino == p.node.inode
+}
+
+// learn counts the optional files that a living group did not have.
+func (p *pass) learn() {
+	for f := range numFiles {
+		if p.missing&optional&(1<<f) == 0 {
+			continue
+		}
+		if p.misses[f]++; p.misses[f] >= absentAfter {
+			p.absent |= 1 << f
+		}
+	}
+}
+
+// withoutSwap tells whether the node has no swap at all: a table of one line.
+func (h *Hierarchy) withoutSwap() bool {
+	b, err := os.ReadFile(filepath.Join(h.options.Procfs, "swaps"))
+	return err == nil && bytes.Count(b, []byte("\n")) == 1
+}
+
+// onlineNodes returns the number of NUMA nodes, 1 if it can't be known.
+func (h *Hierarchy) onlineNodes() int {
+	b, err := os.ReadFile(filepath.Join(h.options.Sysfs, "devices/system/node/online"))
+	if err != nil {
+		return 1
+	}
+	nodes, ok := parseNodes(h.nodes[:0], b)
+	h.nodes = nodes[:0]
+	if !ok {
+		return 1
+	}
+	return len(nodes)
+}
