@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package predict
+
+import "github.com/oom-exporter/oom_exporter/internal/oom"
+
+// EvictionMode says how kubelet gets the node's usage on cgroup v2.
+type EvictionMode uint8
+
+// The ways of kubelet to see the node's usage; on v1 it is the root group's.
+const (
+	EvictionStat EvictionMode = iota // anon + file of the root's memory.stat.
+	EvictionFree                     // MemTotal - MemFree: older kubelets.
+)
+
+// Eviction is kubelet's own arithmetic: memory.available, and how far it is
+// above the hard eviction threshold (negative: kubelet evicts). It is not
+// MemAvailable: it counts all of inactive_file and nothing of active_file.
+func Eviction(node *oom.Node, tree *oom.Tree, threshold Threshold, mode EvictionMode) (available oom.Amount, margin int64, ok bool) {
+	total, ok := node.Total.Get()
+	if !ok || len(tree.Groups) == 0 {
+		return oom.Amount{}, 0, false
+	}
+	root := &tree.Groups[0]
+	usage, ok := rootUsage(node, tree, mode).Get()
+	inactive, ok2 := root.Stat.InactiveFile.Get()
+	if !ok || !ok2 {
+		return oom.Amount{}, 0, false
+	}
+	workingSet := usage - min(usage, inactive)
+	left := total - min(total, workingSet)
+	return oom.Of(left), signed(left) - signed(threshold.Bytes(total)), true
+}
+
+func rootUsage(node *oom.Node, tree *oom.Tree, mode EvictionMode) oom.Amount {
+	root := &tree.Groups[0]
+	if tree.Version == 1 {
+		return root.Usage
+	}
+	if mode == EvictionStat {
+		return root.Stat.Anon.Plus(root.Stat.File)
+	}
+	total, ok := node.Total.Get()
+	free, ok2 := node.Free.Get()
+	if !ok || !ok2 {
+		return oom.Amount{}
+	}
+	return oom.Of(total - min(total, free))
+}

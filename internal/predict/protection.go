@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package predict
+
+import (
+	"math/bits"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+)
+
+// protects tells whether any group has a memory.min, which v1 does not know.
+func protects(tree *oom.Tree) bool {
+	if tree.Version == 1 {
+		return false
+	}
+	for i := range tree.Groups {
+		if tree.Groups[i].Min.Or(0) > 0 || tree.Groups[i].Min.IsUnlimited() {
+			return true
+		}
+	}
+	return false
+}
+
+// keep is how much of what looks reclaimable memory.min keeps from the reclaim
+// that group i's own limit (or, for the root, the node) causes. The group's
+// own min does not count there, and memory.low is given up before an OOM.
+func (w *walk) keep(i int) uint64 {
+	if !w.keeps || len(w.tree.Groups) == 0 {
+		return 0
+	}
+	var sum uint64
+	for c := int32(i + 1); c < w.ends[i]; c = w.ends[c] {
+		sum += w.protected(int(c), minimum(&w.tree.Groups[c]))
+	}
+	return sum
+}
+
+// protected is what group k keeps when emin of its usage is protected: either
+// by itself, or by groups below that take a part of emin for themselves,
+// scaled down where they claim more than there is
+// (mm/page_counter.c: effective_protection).
+func (w *walk) protected(k int, emin uint64) uint64 {
+	if emin == 0 {
+		return 0
+	}
+	g := &w.tree.Groups[k]
+	usage := g.Usage.Or(0)
+	cache := g.Stat.ActiveFile.Or(0) + g.Stat.InactiveFile.Or(0) + g.Stat.SlabReclaimable.Or(0)
+	unprotected := usage - min(usage, emin)
+	own := cache - min(cache, unprotected)
+
+	var claims, below uint64
+	for c := int32(k + 1); c < w.ends[k]; c = w.ends[c] {
+		claims += claim(&w.tree.Groups[c])
+	}
+	for c := int32(k + 1); c < w.ends[k] && claims > 0; c = w.ends[c] {
+		part := claim(&w.tree.Groups[c])
+		if claims > emin {
+			part = scale(part, emin, claims)
+		}
+		below += w.protected(int(c), part)
+	}
+	return max(own, below)
+}
+
+// claim is what a group wants of its parent's protection.
+func claim(g *oom.Group) uint64 { return min(g.Usage.Or(0), minimum(g)) }
+
+func minimum(g *oom.Group) uint64 {
+	if g.Min.IsUnlimited() {
+		return ^uint64(0)
+	}
+	return g.Min.Or(0)
+}
+
+// scale is n*part/whole without overflow; part <= whole.
+func scale(n, part, whole uint64) uint64 {
+	high, low := bits.Mul64(n, part)
+	if high >= whole {
+		return n
+	}
+	quotient, _ := bits.Div64(high, low, whole)
+	return quotient
+}
