@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package workload
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-kit/log"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+)
+
+func TestSourcesInOrder(t *testing.T) {
+	t.Parallel()
+	first := &fakeSource{names: []found{isApp(idA, "app")}}
+	second := &fakeSource{names: []found{
+		{ID: idA, Image: "sha256:77", Workload: oom.Workload{Container: "k8s_app"}},
+		{ID: idB, Sandbox: true, Workload: oom.Workload{Namespace: "default", Pod: "web-0", Container: "POD"}},
+	}}
+	third := &fakeSource{names: []found{
+		{ID: idA, Image: "web:1", Runtime: "containerd", Workload: oom.Workload{Container: "zzz"}},
+		{ID: idC, Image: "side:2", Workload: oom.Workload{Container: "si\nde"}},
+	}}
+	// The last is the quickest, then the slowest: what it says must not stay.
+	for _, takes := range []time.Duration{0, 30 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			first.takes, second.takes, third.takes = 20*time.Millisecond, 10*time.Millisecond, takes
+			n := newNamer(Options{}, []source{first, second, third})
+			tree, _ := scan(n, pathA, pathB, pathC)
+			expectRow(t, tree, pathA, "default|web-0|app")
+			expectRow(t, tree, pathB, "default|web-0|POD")
+			expectKind(t, tree, pathB, oom.KindSandbox)
+			expectRow(t, tree, pathC, `default|web-0|si\x0ade`)
+			if g := find(t, tree, pathA); g.Image != "web:1" || g.Runtime != "containerd" {
+				t.Errorf("image %q, runtime %q", g.Image, g.Runtime)
+			}
+		})
+	}
+}
+
+// Who may make groups must not get other people's names for them.
+func TestImpostors(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		mine := "/user.slice/user-1000.slice/user@1000.service/user.slice/"
+		names := &fakeSource{names: []found{
+			isApp(idA, "app"), isPod(podUID),
+			{ID: idB, Workload: oom.Workload{Container: "db"}},
+			{ID: idC, Rootless: true, Workload: oom.Workload{Container: "theirs"}},
+		}}
+		n := newNamer(Options{}, []source{names})
+		tree, _ := scan(n,
+			pathA, mine+"libpod-"+idA+".scope",
+			"/system.slice/docker-"+idB+".scope/system.slice/docker-"+idB+".scope", "/evil/docker-"+idB+".scope",
+			mine+"libpod-"+idC+".scope", "/docker/"+idC)
+		expectRow(t, tree, pathA, "default|web-0|app")
+		expectRow(t, tree, mine+"libpod-"+idA+".scope", "||"+shortA)
+		expectRow(t, tree, "/system.slice/docker-"+idB+".scope", "||db")
+		expectRow(t, tree, "/evil/docker-"+idB+".scope", "||"+shortB)
+		expectRow(t, tree, mine+"libpod-"+idC+".scope", "||theirs")
+		if g := find(t, tree, "/docker/"+idC); !g.StandIn {
+			t.Errorf("a user's name stands at %s: %q", g.Path, row(g))
+		}
+		if id, known := n.Lookup("/evil/docker-" + idB + ".scope"); known {
+			t.Errorf("Lookup says %+v", id)
+		}
+		if id, known := n.Lookup("/system.slice/docker-" + idB + ".scope"); !known {
+			t.Errorf("Lookup says %+v", id)
+		}
+	})
+}
+
+func TestBoundedNames(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := newNamer(Options{MaxNames: 16}, []source{&fakeSource{}})
+		paths := func(from, to int) (list []string) {
+			for i := from; i < to; i++ {
+				list = append(list, fmt.Sprintf("/kubepods/pod%08x%s/%08x%s", i, podUID[8:], i, idA[8:]))
+			}
+			return list
+		}
+		for i := range 100 {
+			later(time.Second)
+			scan(n, paths(i, i+3)...)
+			synctest.Wait()
+			if len(n.cache.containers) > 16 || len(n.cache.pods) > 16 {
+				t.Fatalf("%d containers, %d pods", len(n.cache.containers), len(n.cache.pods))
+			}
+		}
+		for i := 97; i < 102; i++ { // the latest are kept.
+			if _, ok := n.cache.containers[fmt.Sprintf("%08x%s", i, idA[8:])]; !ok {
+				t.Errorf("container %d was forgotten", i)
+			}
+		}
+		// More living ones than names: no more waiting for those without room.
+		scan(n, paths(200, 300)...)
+		later(time.Minute)
+		synctest.Wait()
+		if _, took := scan(n, paths(200, 300)...); took != 0 {
+			t.Errorf("waited %v", took)
+		}
+		if len(n.cache.containers) > 16 {
+			t.Errorf("%d containers", len(n.cache.containers))
+		}
+	})
+}
+
+func TestSourceStateIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		names := &fakeSource{called: "docker", err: errors.New("status 500 at 10:00:01")}
+		n := newNamer(Options{Logger: log.NewLogfmtLogger(&out)}, []source{names})
+		lookups := func(err error) {
+			names.set(nil, err)
+			for range 3 {
+				later(2 * time.Minute)
+				scan(n, pathA)
+				synctest.Wait()
+			}
+		}
+		lookups(errors.New("status 500 at 10:00:01"))
+		lookups(errors.New("status 500 at 10:00:02"))
+		lookups(nil)
+		lookups(context.DeadlineExceeded)
+		if got := strings.Count(out.String(), "\n"); got != 3 {
+			t.Errorf("logged %d lines:\n%s", got, out.String())
+		}
+		states := n.Sources()
+		if len(states) != 1 || states[0].Name != "docker" || !errors.Is(states[0].Err, context.DeadlineExceeded) {
+			t.Errorf("Sources = %+v", states)
+		}
+	})
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package workload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+)
+
+// wanted is a container whose name is asked for.
+type wanted struct {
+	ID, PodUID string
+	Live       bool // its group was in the last tree.
+}
+
+// found is what a source knows: of a container, or of a pod where ID is empty.
+type found struct {
+	ID, PodUID     string
+	Workload       oom.Workload
+	Image, Runtime string
+	Sandbox        bool
+	Rootless       bool // a user's, good only for groups below a user's manager.
+	// Vague says of a pod that the source can't tell all of its containers, so
+	// that none is a sandbox for not being among those it tells.
+	Vague bool
+}
+
+// source is one place to find names in. Lookup may return more than it was
+// asked for. It works on full ids only, so that they may stand in file names.
+type source interface {
+	name() string
+	lookup(ctx context.Context, want []wanted) ([]found, error)
+}
+
+// Bounds on what is read of files that others write.
+const (
+	maxEntries   = 200_000  // of a directory.
+	maxStateFile = 4 << 20  // one container's file.
+	maxListFile  = 64 << 20 // a file or answer that has all of them.
+)
+
+// readBounded reads a regular file of at most limit bytes. The path may be in
+// a user's home: what is behind it must not make us wait, as a pipe would.
+func readBounded(path string, limit int64) ([]byte, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("read %s: not a regular file", path)
+	}
+	data, err := io.ReadAll(io.LimitReader(file, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("read %s: more than %d bytes", path, limit)
+	}
+	return data, nil
+}
+
+// readNames calls each for the names in a directory.
+func readNames(ctx context.Context, dir string, each func(name string)) error {
+	file, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	for count := 0; count < maxEntries; {
+		names, err := file.Readdirnames(1024)
+		for _, name := range names {
+			each(name)
+		}
+		count += len(names)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("read %s: more than %d entries", dir, maxEntries)
+}
+
+// absent tells whether one container's file is just not there, as it is where
+// another runtime runs the container, or it ended.
+func absent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
+}
+
+// parseKubernetesName reads the name that kubelet's Docker shim, cri-dockerd
+// and CRI-O give a container: k8s_CONTAINER_POD_NAMESPACE_UID_ATTEMPT.
+func parseKubernetesName(name string) (found, bool) {
+	fields := strings.Split(name, "_")
+	if len(fields) != 6 || fields[0] != "k8s" || slices.Contains(fields, "") {
+		return found{}, false
+	}
+	return found{
+		PodUID:   fields[4],
+		Workload: oom.Workload{Namespace: fields[3], Pod: fields[2], Container: fields[1]},
+		Sandbox:  fields[1] == sandboxName,
+	}, true
+}
