@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package host
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+)
+
+// Groups returns the containers, pods and slices with their margins.
+func (s *Snapshot) Groups() (*oom.Groups, error) {
+	return s.groups.get(func() (*oom.Groups, error) {
+		tree, err := s.Tree()
+		if err != nil {
+			return nil, err
+		}
+		_, nodeErr := s.Node()
+		states := s.h.memory.meet(tree)
+		g := &oom.Groups{}
+		s.rowOf = make([]int32, len(tree.Groups))
+		containers := newRows(s.h.memory.takeRows())
+		pods := newRows(nil)
+		for _, i := range byAge(states) {
+			group := &tree.Groups[i]
+			s.rowOf[i] = -1
+			row := oom.Row{Group: group, MaxHits: group.Events.Max, HighHits: group.Events.High}
+			if nodeErr == nil {
+				row.Margin, row.Unreclaimable = margin(&s.margins.Groups[i], tree), s.margins.Unreclaimable[i]
+			}
+			switch group.Kind {
+			case oom.KindContainer:
+				if s.shown(group) {
+					s.rowOf[i] = containers.put(group.Workload, row)
+				}
+			case oom.KindPod:
+				pods.put(group.Workload, row)
+			case oom.KindSlice:
+				if group.Limit.IsValue() {
+					g.Slices = append(g.Slices, row)
+				}
+			}
+		}
+		g.Containers, g.Pods = containers.list, pods.list
+		return g, nil
+	})
+}
+
+// shown tells whether a workload has series of its own: an unlimited systemd
+// unit has none until it is killed.
+func (s *Snapshot) shown(g *oom.Group) bool {
+	return s.h.o.UnlimitedUnits || g.Runtime != "systemd" || g.Limit.IsValue()
+}
+
+// byAge orders the groups by when they were first seen, the oldest first.
+func byAge(states []*groupState) []int {
+	order := make([]int, len(states))
+	sorted := true
+	for i := range order {
+		order[i] = i
+		sorted = sorted && (i == 0 || states[i-1].born < states[i].born)
+	}
+	if !sorted {
+		slices.SortFunc(order, func(a, b int) int { return cmp.Compare(states[a].born, states[b].born) })
+	}
+	return order
+}
+
+// rows holds one row a workload. When a restart's old and new group overlap,
+// gauges are those of the one seen last and counters add up.
+type rows struct {
+	list []oom.Row
+	at   map[oom.Workload]int32
+}
+
+// newRows uses the memory of earlier rows again.
+func newRows(old []oom.Row) rows {
+	return rows{list: old[:0], at: make(map[oom.Workload]int32, len(old))}
+}
+
+// put adds a row or lets it take the place of an older one; it returns where.
+func (r *rows) put(w oom.Workload, row oom.Row) int32 {
+	at, ok := r.at[w]
+	if !ok {
+		at = int32(len(r.list))
+		r.at[w] = at
+		r.list = append(r.list, row)
+		return at
+	}
+	old := &r.list[at]
+	row.MaxHits, row.HighHits = add(old.MaxHits, row.MaxHits), add(old.HighHits, row.HighHits)
+	*old = row
+	return at
+}
+
+// add adds two counters, of which either may be missing.
+func add(a, b oom.Amount) oom.Amount {
+	switch {
+	case !a.IsValue():
+		return b
+	case !b.IsValue():
+		return a
+	}
+	return a.Plus(b)
+}

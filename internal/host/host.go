@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package host is the live host: one lazy snapshot per scrape out of /proc,
+// the memory hierarchy, names and predictions. What nobody asks for is not
+// read; what two ask for is read once.
+package host
+
+import (
+	"errors"
+	"time"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+	"github.com/oom-exporter/oom_exporter/internal/predict"
+)
+
+// ErrLate says that the scrape's deadline came before this part was begun.
+var ErrLate = errors.New("the scrape's timeout left no time for this part")
+
+var errClosed = errors.New("the snapshot has been closed")
+
+// Proc reads processes and the node; package proc has one.
+type Proc interface {
+	Node() (oom.Node, error)
+	// Scan takes the processes, in ascending order, whose groups are at rest.
+	Scan(dst []oom.Process, still []int32) ([]oom.Process, oom.Skipped, error)
+	Refresh(p *oom.Process) error
+	Exact(p *oom.Process) error
+}
+
+// Hierarchy reads the memory cgroups; package cgroup has one.
+type Hierarchy interface {
+	Read() (oom.Tree, oom.Skipped, error)
+	// ReadPIDs brings the PIDs of groups at rest up to date.
+	ReadPIDs(tree *oom.Tree)
+	// Recycle takes back the memory of a tree.
+	Recycle(tree oom.Tree)
+}
+
+// Names says who the groups are: it fills Kind, Owner and Identity.
+type Names interface {
+	Name(tree *oom.Tree)
+}
+
+// Options of a Host.
+type Options struct {
+	Proc      Proc
+	Hierarchy Hierarchy // nil: the host has none that can be read.
+	Names     Names
+	// HierarchyErr is what Groups returns where Hierarchy is nil.
+	HierarchyErr error
+
+	Top            int     // processes to list, by badness; 0: none.
+	NearRatio      float64 // a limit is near below this kill margin ratio.
+	UnlimitedUnits bool    // give systemd units without a limit a row, too.
+	Eviction       predict.Threshold
+	EvictionMode   predict.EvictionMode
+	// Mismatch judges the oldest process' oom_score_adj: 0 or 1, unset where
+	// the identity implies nothing. May be nil.
+	Mismatch func(id *oom.Identity, adj int) oom.Amount
+	// Scanned is told of every pass over the processes; may be nil.
+	Scanned func(procs []oom.Process, tree *oom.Tree)
+	Now     func() time.Time
+}
+
+// Host makes snapshots. It is safe for concurrent use; what it remembers
+// between scrapes is the order in which groups and top processes came.
+type Host struct {
+	o      Options
+	memory memory
+}
+
+// New returns a Host.
+func New(o Options) *Host {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Host{o: o, memory: newMemory()}
+}
+
+// Scrape begins a snapshot; a zero deadline is none. A snapshot belongs to
+// one goroutine.
+func (h *Host) Scrape(deadline time.Time) *Snapshot {
+	return &Snapshot{h: h, deadline: deadline}
+}
+
+// Snapshot is the state of the host during one scrape.
+type Snapshot struct {
+	h        *Host
+	deadline time.Time
+	skipped  oom.Skipped
+
+	node      once[oom.NodeState]
+	tree      once[oom.Tree]
+	margins   predict.Margins
+	groups    once[oom.Groups]
+	rowOf     []int32 // group index -> index in Groups.Containers, -1 for none.
+	processes once[oom.Processes]
+}
+
+// once is a value that is made when it is first asked for.
+type once[T any] struct {
+	value *T
+	err   error
+}
+
+func (o *once[T]) get(make func() (*T, error)) (*T, error) {
+	if o.value == nil && o.err == nil {
+		o.value, o.err = make()
+	}
+	return o.value, o.err
+}
+
+// late tells whether a part may still be begun.
+func (s *Snapshot) late() error {
+	if !s.deadline.IsZero() && s.h.o.Now().After(s.deadline) {
+		return ErrLate
+	}
+	return nil
+}
+
+// Skipped says what was left out of that which was read so far.
+func (s *Snapshot) Skipped() oom.Skipped { return s.skipped }
+
+// Close ends the snapshot: nothing of what it returned may be used any more. It
+// need not be called, but saves the next one memory.
+func (s *Snapshot) Close() {
+	if g := s.groups.value; g != nil {
+		s.h.memory.giveRows(g.Containers)
+		s.groups.value, s.groups.err = nil, errClosed
+	}
+	if t := s.tree.value; t != nil {
+		s.h.o.Hierarchy.Recycle(*t)
+		s.tree.value, s.tree.err = nil, errClosed
+	}
+}
+
+// Tree returns the memory hierarchy with names.
+func (s *Snapshot) Tree() (*oom.Tree, error) {
+	return s.tree.get(func() (*oom.Tree, error) {
+		if s.h.o.Hierarchy == nil {
+			return nil, s.h.o.HierarchyErr
+		}
+		if err := s.late(); err != nil {
+			return nil, err
+		}
+		tree, skipped, err := s.h.o.Hierarchy.Read()
+		s.skipped.Add(skipped)
+		if err != nil {
+			return nil, err
+		}
+		s.h.o.Names.Name(&tree)
+		return &tree, nil
+	})
+}
+
+// Node returns the node with its margins.
+func (s *Snapshot) Node() (*oom.NodeState, error) {
+	return s.node.get(func() (*oom.NodeState, error) {
+		node, err := s.h.o.Proc.Node()
+		if err != nil {
+			return nil, err
+		}
+		state := &oom.NodeState{Node: node}
+		tree, err := s.Tree()
+		if err != nil {
+			// Without cgroups the node's own numbers still stand.
+			tree = &oom.Tree{}
+		}
+		s.margins = predict.Compute(&node, tree)
+		state.Margin = margin(&s.margins.Node, tree)
+		available, _, ok := predict.Eviction(&node, tree, s.h.o.Eviction, s.h.o.EvictionMode)
+		if ok {
+			state.EvictionAvailable = available
+			state.EvictionThreshold = oom.Of(s.h.o.Eviction.Bytes(node.Total.Or(0)))
+		}
+		return state, nil
+	})
+}
+
+func margin(m *predict.Margin, tree *oom.Tree) oom.Margin {
+	out := oom.Margin{Bytes: m.Bytes, Ratio: m.Ratio, Level: m.Level, Known: m.Known}
+	if m.Known && m.Group != predict.Node {
+		out.Cgroup = tree.Groups[m.Group].Path
+	}
+	return out
+}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package host
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+)
+
+// stays is for how many scrapes a process keeps its series after it left the
+// top: a process at the edge must not come and go.
+const stays = 3
+
+// memory is what one scrape leaves to the next.
+type memory struct {
+	mu     sync.Mutex
+	scrape uint64
+	born   uint64                      // number of the group seen last.
+	groups map[oom.GroupID]*groupState // live groups.
+	top    map[int32]*topState         // by pid.
+	procs  []oom.Process               // a buffer for the next pass.
+	passes uint64                      // over the processes.
+	sizes  map[int32]sizes             // by pid: what was read exactly, lately.
+	rows   []oom.Row                   // a buffer for the next scrape's containers.
+	strays []int32                     // processes that no group had when all were asked, ascending.
+}
+
+type groupState struct {
+	born   uint64       // order in which groups were first seen.
+	seen   uint64       // scrape in which the group was last there.
+	oldest atomic.Int32 // pid of the oldest process, 0 if not known.
+}
+
+type topState struct {
+	start uint64
+	left  int // scrapes for which it stays.
+}
+
+func newMemory() memory {
+	return memory{groups: map[oom.GroupID]*groupState{}, top: map[int32]*topState{}, sizes: map[int32]sizes{}}
+}
+
+// meet notes the groups of a pass and forgets those that are gone. It returns
+// the state of each group.
+func (m *memory) meet(tree *oom.Tree) []*groupState {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.scrape++
+	states := make([]*groupState, len(tree.Groups))
+	for i := range tree.Groups {
+		id := tree.Groups[i].GroupID
+		st := m.groups[id]
+		if st == nil {
+			m.born++
+			st = &groupState{born: m.born}
+			m.groups[id] = st
+		}
+		st.seen = m.scrape
+		states[i] = st
+	}
+	for id, st := range m.groups {
+		if st.seen != m.scrape {
+			delete(m.groups, id)
+		}
+	}
+	return states
+}
+
+// state returns what is remembered of a live group.
+func (m *memory) state(id oom.GroupID) *groupState {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.groups[id]
+}
+
+// borrow takes the process buffer; concurrent scrapes get a new one.
+func (m *memory) borrow() []oom.Process {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.passes++
+	m.sweep()
+	b := m.procs
+	m.procs = nil
+	return b
+}
+
+// stray tells whether there is a process in no group that might be in one at
+// rest: not one that was in none when these were asked last.
+func (m *memory) stray(procs []oom.Process, tree *oom.Tree) bool {
+	resting := false
+	for i := range tree.Groups {
+		resting = resting || tree.Groups[i].AtRest
+	}
+	if !resting {
+		return false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range procs {
+		if procs[i].Group >= 0 {
+			continue
+		}
+		if _, known := slices.BinarySearch(m.strays, procs[i].PID); !known {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *memory) keepStrays(procs []oom.Process) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.strays = m.strays[:0]
+	for i := range procs {
+		if procs[i].Group < 0 {
+			m.strays = append(m.strays, procs[i].PID)
+		}
+	}
+}
+
+// takeRows takes the buffer for containers, as long as there were last.
+func (m *memory) takeRows() []oom.Row {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b := m.rows
+	m.rows = nil
+	return b
+}
+
+func (m *memory) giveRows(b []oom.Row) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.rows = b
+}
+
+func (m *memory) giveBack(b []oom.Process) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.procs = b
+}
+
+// keepTop notes the processes that are on the top now and returns the pids
+// of those that were there lately and stay.
+func (m *memory) keepTop(now []oom.ProcessRow) map[int32]uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	listed := make(map[int32]bool, len(now))
+	for i := range now {
+		p := &now[i]
+		listed[p.PID] = true
+		m.top[p.PID] = &topState{start: p.Start, left: stays}
+	}
+	keep := map[int32]uint64{}
+	for pid, st := range m.top {
+		if listed[pid] {
+			continue
+		}
+		if st.left--; st.left <= 0 {
+			delete(m.top, pid)
+			continue
+		}
+		keep[pid] = st.start
+	}
+	return keep
+}
