@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kmsg
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// form is the form of one line of a saved log.
+type form uint8
+
+const (
+	formPlain  form = iota // no prefix: printk.time=0, or no kernel log at all.
+	formDevice             // /dev/kmsg.
+	formMore               // a device record's KEY=value, or an indented line.
+	formDmesg              // dmesg in any form, syslog(2).
+	formSyslog             // date, host and "kernel:".
+	formOther              // date, host and another program.
+)
+
+// logLine is a parsed line; width is the length of what stood before the text.
+type logLine struct {
+	rec   Record
+	form  form
+	width int
+}
+
+// parseLine parses one line of a saved log, whatever its form.
+func parseLine(s string, opts LogOptions) logLine {
+	if len(s) > 0 && s[0] == ' ' && isProperty(s[1:]) {
+		return logLine{form: formMore}
+	}
+	if isDigit(s, 0) {
+		if head, _, ok := strings.Cut(s, ";"); ok && strings.Count(head, ",") >= 2 {
+			if rec, err := ParseRecord([]byte(s)); err == nil {
+				return logLine{rec: rec, form: formDevice}
+			}
+		}
+	}
+	p := prefix{rec: Record{Priority: -1}, rest: s}
+	p.priority()
+	if p.dated(opts) {
+		return p.line(s)
+	}
+	p.bracket(opts)
+	if p.any {
+		p.hostInside()
+	}
+	return p.line(s)
+}
+
+// parseRing parses one line of the text that syslog(2) returns.
+func parseRing(b []byte) Record {
+	p := prefix{rec: Record{Priority: -1}, rest: string(b)}
+	p.priority()
+	p.bracket(LogOptions{})
+	rec := p.line(string(b)).rec
+	rec.Split = true
+	return rec
+}
+
+// prefix eats the prefix of a line bit by bit.
+type prefix struct {
+	rec  Record
+	rest string
+	form form
+	any  bool // something was eaten.
+}
+
+func (p *prefix) line(s string) logLine {
+	p.rec.Text = p.rest
+	if p.any && p.form == formPlain {
+		p.form = formDmesg
+	}
+	return logLine{rec: p.rec, form: p.form, width: len(s) - len(p.rest)}
+}
+
+// priority eats `<4>` (dmesg -r, syslog(2)) or `kern  :warn  : ` (dmesg -x).
+func (p *prefix) priority() {
+	if strings.HasPrefix(p.rest, "<") {
+		digits, rest, ok := strings.Cut(p.rest[1:], ">")
+		n, err := strconv.ParseUint(digits, 10, 16)
+		if ok && err == nil {
+			p.rec.Priority, p.rest, p.any = int(n), rest, true
+		}
+		return
+	}
+	facility, rest, ok := strings.Cut(p.rest, ":")
+	level, rest, ok2 := strings.Cut(rest, ":")
+	if !ok || !ok2 || len(facility) > 12 || len(level) > 12 {
+		return
+	}
+	f, ok := index(facilities, strings.TrimRight(facility, " "))
+	l, ok2 := index(levels, strings.TrimRight(level, " "))
+	if ok && ok2 {
+		p.rec.Priority, p.rest, p.any = f<<3|l, strings.TrimPrefix(rest, " "), true
+	}
+}
+
+const (
+	facilities = "kern user mail daemon auth syslog lpr news uucp cron authpriv ftp - - - - " +
+		"local0 local1 local2 local3 local4 local5 local6 local7"
+	levels = "emerg alert crit err warn notice info debug"
+)
+
+func index(list, word string) (int, bool) {
+	for i, w := range strings.Fields(list) {
+		if w == word && w != "-" {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// bracket eats `[ 12.345678] `, `[ 12.345678 <    0.1>] `, `[  +0.000010] `,
+// `[Sat Nov 21 10:00:00 2026] `, `[Nov21 10:00] ` and a caller's
+// `[  T123] ` after it.
+func (p *prefix) bracket(opts LogOptions) {
+	if !strings.HasPrefix(p.rest, "[") {
+		return
+	}
+	inside, rest, ok := strings.Cut(p.rest[1:], "]")
+	if !ok || len(inside) > 64 || !p.stamp(strings.TrimLeft(inside, " "), opts) {
+		return
+	}
+	p.any = true
+	if strings.HasPrefix(rest, "[") {
+		if caller, after, ok := strings.Cut(rest[1:], "]"); ok && isCaller(caller) {
+			rest = after
+		}
+	}
+	p.rest = strings.TrimPrefix(rest, " ")
+}
+
+// stamp reads the inside of a bracket.
+func (p *prefix) stamp(s string, opts LogOptions) bool {
+	word, more, _ := strings.Cut(s, " ")
+	if d, ok := parseSeconds(word); ok {
+		more = strings.TrimSpace(more)
+		if more != "" && !(strings.HasPrefix(more, "<") && strings.HasSuffix(more, ">")) {
+			return false
+		}
+		p.rec.Stamp, p.rec.HasStamp = d, true
+		return true
+	}
+	if after, ok := strings.CutPrefix(s, "+"); ok {
+		_, ok := parseSeconds(after)
+		return ok
+	}
+	if t, err := time.ParseInLocation("Mon Jan _2 15:04:05 2006", s, opts.zone()); err == nil {
+		p.rec.Time = t
+		return true
+	}
+	_, err := time.Parse("Jan_2 15:04", s)
+	return err == nil
+}
+
+// hostInside eats `host kernel: ` after a bracket: journalctl -o
+// short-monotonic.
+func (p *prefix) hostInside() {
+	host, rest, ok := strings.Cut(p.rest, " ")
+	if ok && isHost(host) && strings.HasPrefix(rest, "kernel: ") {
+		p.rest = rest[len("kernel: "):]
+		p.form = formSyslog
+	}
+}
+
+// parseSeconds parses `12.345678`, the kernel's clock.
+func parseSeconds(s string) (time.Duration, bool) {
+	whole, frac, ok := strings.Cut(s, ".")
+	if !ok || len(whole) > 9 || len(frac) == 0 || len(frac) > 9 || !allDigits(whole) || !allDigits(frac) {
+		return 0, false
+	}
+	sec, err := strconv.ParseUint(whole, 10, 64)
+	if err != nil {
+		return 0, false
+	}
+	nano, _ := strconv.ParseUint((frac + "000000000")[:9], 10, 64)
+	return time.Duration(sec)*time.Second + time.Duration(nano), true
+}
+
+// isCaller tells whether s is what CONFIG_PRINTK_CALLER prints: a thread or a
+// CPU.
+func isCaller(s string) bool {
+	s = strings.TrimLeft(s, " ")
+	return len(s) > 1 && len(s) < 16 && (s[0] == 'T' || s[0] == 'C') && allDigits(s[1:])
+}
+
+// isProperty tells whether s is KEY=value with a key as the kernel makes them.
+func isProperty(s string) bool {
+	key, _, ok := strings.Cut(s, "=")
+	if !ok || key == "" {
+		return false
+	}
+	for _, c := range []byte(key) {
+		if (c < 'A' || c > 'Z') && c != '_' && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return true
+}
+
+func isDigit(s string, i int) bool { return i < len(s) && s[i] >= '0' && s[i] <= '9' }
+
+func allDigits(s string) bool {
+	for i := range s {
+		if !isDigit(s, i) {
+			return false
+		}
+	}
+	return s != ""
+}
