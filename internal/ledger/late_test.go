@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+)
+
+// witnessed begins books without a log, in which a kill was witnessed in a
+// container that was gone before anybody could read it.
+func witnessed(t *testing.T) (k *kernel, a *kgroup, line oom.Kill) {
+	t.Helper()
+	k = newKernel(1, 2)
+	pod := k.cluster(1, 1)[0].parent
+	begin(t, k, Options{})
+	k.noLog = true
+	a = k.container(pod, 1)
+	line = k.kill(a, a)
+	k.ledger.Witness(line.Victim.PID, a.path, k.now, line.Victim.Comm)
+	k.rmdir(a)
+	k.quiet(5 * time.Second)
+	return k, a, line
+}
+
+// A log that is read seconds late tells of kills that were published by then:
+// their lines must not take the slots of others.
+func TestLateLineOfAWitnessedKill(t *testing.T) {
+	k, a, _ := witnessed(t)
+	want := map[oom.Workload]uint64{a.who.Workload: 1}
+	if diff := cmp.Diff(want, killsOf(k.ledger.View())); diff != "" {
+		t.Fatalf("without the log (-want +got):\n%s", diff)
+	}
+	b := k.container(a.parent, 2)
+	k.kill(b, b)
+	k.rmdir(b)
+	k.noLog = false
+	v := settled(t, k)
+	want[b.who.Workload] = 1
+	if diff := cmp.Diff(want, killsOf(v)); diff != "" || v.Late != 1 || v.Forged != 0 {
+		t.Errorf("%d late, %d forged (-want +got):\n%s", v.Late, v.Forged, diff)
+	}
+}
+
+func TestPIDOfAWitnessedKillUsedAgain(t *testing.T) {
+	k, a, line := witnessed(t)
+	k.read, k.noLog = len(k.log), false // the line is lost.
+	b := k.container(a.parent, 2)
+	k.pid--
+	k.log[len(k.log)-1].Victim.Comm = line.Victim.Comm
+	k.kill(b, b)
+	k.log[len(k.log)-1].Victim.Comm = "another"
+	k.rmdir(b)
+	want := map[oom.Workload]uint64{a.who.Workload: 1, b.who.Workload: 1}
+	if v := settled(t, k); !cmp.Equal(want, killsOf(v)) {
+		t.Errorf("kills (-want +got):\n%s", cmp.Diff(want, killsOf(v)))
+	}
+}
+
+// The kernel counts a group kill's first victim twice. Without a log only the
+// count of group kills says so, and for a container that is gone at once only
+// that of what is left above it.
+func TestGroupKillsInGroupsThatAreGone(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		groups, alone int // kills of a container of three, and of one process, all gone at once.
+	}{
+		{"one", 1, 0},
+		{"two", 2, 0},
+		{"one, and others", 1, 2},
+		{"none", 0, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			k := newKernel(1, 2)
+			pod := k.cluster(1, 1)[0].parent
+			k.noLog = true
+			begin(t, k, Options{})
+			for i := range c.groups + c.alone {
+				g := k.container(pod, 1)
+				if i < c.groups {
+					k.killGroup(g, 3)
+				} else {
+					k.kill(g, g)
+				}
+				k.rmdir(g)
+			}
+			v := settled(t, k)
+			want := map[oom.Workload]uint64{pod.who.Workload: uint64(3*c.groups + c.alone)}
+			if diff := cmp.Diff(want, killsOf(v)); diff != "" || v.Duplicates != uint64(c.groups) || v.Estimated != uint64(c.groups) {
+				t.Errorf("%d duplicates, %d of them estimated, want %d (-want +got):\n%s", v.Duplicates, v.Estimated, c.groups, diff)
+			}
+		})
+	}
+}
+
+// A line that nothing names takes the claim of another group, whose own line
+// comes late and is named, when the group is gone.
+func TestLateLineOfAClaimThatAnotherTook(t *testing.T) {
+	k := newKernel(1, 2)
+	c := k.cluster(1, 2)
+	pod := c[0].parent
+	begin(t, k, Options{})
+	k.limiter, k.limited, k.reports = true, k.now, 10
+	gone := k.container(pod, 7)
+	k.kill(gone, gone)
+	k.rmdir(gone)
+	k.deliver(1)
+	k.noLog = true
+	line := k.kill(c[0], c[0])
+	k.quiet(1900 * time.Millisecond)
+	if diff := cmp.Diff(map[oom.Workload]uint64{c[0].who.Workload: 1}, killsOf(k.ledger.View())); diff != "" {
+		t.Fatalf("before its own line came (-want +got):\n%s", diff)
+	}
+	k.rmdir(c[0])
+	k.ledger.Witness(line.Victim.PID, c[0].path, k.now, line.Victim.Comm)
+	k.noLog = false
+	v := settled(t, k)
+	want := map[oom.Workload]uint64{c[0].who.Workload: 1, pod.who.Workload: 1}
+	if diff := cmp.Diff(want, killsOf(v)); diff != "" {
+		t.Errorf("kills (-want +got):\n%s", diff)
+	}
+}

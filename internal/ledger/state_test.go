@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-kit/log"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+)
+
+// busy returns a ledger with something in every part of its state.
+func busy(t testing.TB, o Options) *kernel {
+	t.Helper()
+	k := newKernel(3, 2)
+	c := k.cluster(2, 3)
+	k.kill(c[0], c[0])
+	o.BootID = "boot"
+	if err := k.start(o); err != nil {
+		t.Fatal(err)
+	}
+	k.deliver(1 << 30)
+	k.ledger.SetLog(LogLive)
+	k.ledger.tick()
+	k.kill(c[1], c[1].parent)
+	k.killGroup(c[2], 4)
+	k.quiet(time.Second)
+	k.ledger.Lost(7)
+	gone := k.container(c[5].parent, 9)
+	k.kill(gone, gone)
+	k.rmdir(gone)
+	k.kill(c[4], c[4])
+	k.read = len(k.log) // the line of the one in gone is lost.
+	k.ledger.tick()
+	k.kill(c[3], nil)
+	k.deliver(1 << 30)
+	return k
+}
+
+func content(t testing.TB, k *kernel) []byte {
+	t.Helper()
+	b, err := k.ledger.snapshot().bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestStateComesBackWhole(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state")
+	k := busy(t, Options{StateFile: path})
+	want := k.ledger.View()
+	records := k.ledger.Records()
+	if len(want.Workloads) == 0 || want.Pending == 0 || len(k.ledger.lines) == 0 || len(records) == 0 {
+		t.Fatalf("nothing to save: %+v", want)
+	}
+	k.ledger.trySave()
+	k.start(Options{StateFile: path, BootID: "boot"})
+	got := k.ledger.View()
+	opts := cmp.Options{cmp.AllowUnexported(oom.Amount{}), cmp.Transformer("set", func(all []oom.WorkloadKills) map[oom.Workload]oom.WorkloadKills {
+		m := map[oom.Workload]oom.WorkloadKills{}
+		for _, w := range all {
+			m[w.Workload] = w
+		}
+		return m
+	})}
+	if diff := cmp.Diff(want, got, opts); diff != "" {
+		t.Errorf("view (-saved +read):\n%s", diff)
+	}
+	if diff := cmp.Diff(records, k.ledger.Records(), opts); diff != "" {
+		t.Errorf("records (-saved +read):\n%s", diff)
+	}
+	k.ledger.SetLog(LogLive)
+	v := settled(t, k)
+	if v.Unattributed != 0 || v.Forged != 0 {
+		t.Errorf("%d unattributed, %d forged after the restart", v.Unattributed, v.Forged)
+	}
+}
+
+func TestTornState(t *testing.T) {
+	k := busy(t, Options{})
+	whole := content(t, k)
+	if _, err := parseState(whole, "boot"); err != nil {
+		t.Fatal(err)
+	}
+	for n := range len(whole) - 1 { // the newline at the end may be missing.
+		if _, err := parseState(whole[:n], "boot"); err == nil {
+			t.Fatalf("no error after %d of %d bytes", n, len(whole))
+		}
+	}
+	body := bytes.Index(whole, []byte(`"state":{`))
+	for i := body + len(`"state":`); i < len(whole)-2; i++ {
+		altered := bytes.Clone(whole)
+		altered[i] ^= 1
+		if _, err := parseState(altered, "boot"); err == nil {
+			t.Fatalf("no error with byte %d altered", i)
+		}
+	}
+}
+
+func TestStateOfNoUseIsSetAside(t *testing.T) {
+	whole := content(t, busy(t, Options{}))
+	unbalanced := busy(t, Options{})
+	unbalanced.ledger.counts.Unattributed++
+	for _, tt := range []struct {
+		name, boot string
+		content    []byte
+		why        error
+	}{
+		{"torn", "boot", whole[:len(whole)/2], nil},
+		{"empty", "boot", nil, nil},
+		{"foreign", "boot", []byte("# TYPE oom_kills_total counter\n"), nil},
+		{"newer", "boot", bytes.Replace(whole, []byte(`"version":1`), []byte(`"version":2`), 1), errVersion},
+		{"altered", "boot", bytes.Replace(whole, []byte(`"duplicates":1`), []byte(`"duplicates":0`), 1), errSum},
+		{"of another boot", "other", whole, errOtherBoot},
+		{"out of balance", "boot", content(t, unbalanced), errBalance},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if _, err := parseState(tt.content, tt.boot); err == nil || tt.why != nil && !errors.Is(err, tt.why) {
+				t.Errorf("error %v, want %v", err, tt.why)
+			}
+			path := filepath.Join(t.TempDir(), "state")
+			if err := os.WriteFile(path, tt.content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var said bytes.Buffer
+			k := newKernel(1, 1)
+			c := k.cluster(1, 1)
+			l := begin(t, k, Options{StateFile: path, BootID: tt.boot, Logger: log.NewLogfmtLogger(&said)})
+			if !strings.Contains(said.String(), "set aside") {
+				t.Errorf("the log says %q", said.String())
+			}
+			if b, err := os.ReadFile(path + ".old"); err != nil || !bytes.Equal(b, tt.content) {
+				t.Errorf("the file was not kept: %v", err)
+			}
+			k.kill(c[0], c[0])
+			if v := settled(t, k); killsOf(v)[c[0].who.Workload] != 1 {
+				t.Errorf("kills %v, want to go on with one", killsOf(v))
+			}
+			l.trySave()
+			if st, err := readState(path, tt.boot); err != nil || st == nil {
+				t.Errorf("the new state is of no use: %v", err)
+			}
+		})
+	}
+}
+
+func TestDiskThatCantBeWritten(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "not there", "state")
+	var said bytes.Buffer
+	k := newKernel(1, 1)
+	c := k.cluster(1, 1)
+	l := begin(t, k, Options{StateFile: path, BootID: "boot", Logger: log.NewLogfmtLogger(&said)})
+	for range 3 {
+		k.kill(c[0], c[0])
+		k.quiet(5 * time.Second)
+		l.trySave()
+	}
+	if n := strings.Count(said.String(), "can't be saved"); n != 1 {
+		t.Errorf("told %d times, want once: %s", n, said.String())
+	}
+	if n := killsOf(settled(t, k))[c[0].who.Workload]; n != 3 {
+		t.Errorf("%d kills, want 3", n)
+	}
+	if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l.trySave()
+	if st, err := readState(path, "boot"); err != nil || st == nil {
+		t.Errorf("no state once there was room: %v", err)
+	}
+	if !strings.Contains(said.String(), "works again") {
+		t.Errorf("the end was not told: %s", said.String())
+	}
+	if _, err := os.Stat(path + ".tmp"); err == nil {
+		t.Error("the temporary file was left behind")
+	}
+}
+
+func TestFullDisk(t *testing.T) {
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip("no /dev/full:", err)
+	}
+	path := filepath.Join(t.TempDir(), "state")
+	if err := writeState(path, []byte("old\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/dev/full", path+".tmp"); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeState(path, []byte("new\n")); err == nil {
+		t.Error("no error")
+	}
+	if b, _ := os.ReadFile(path); string(b) != "old\n" {
+		t.Errorf("the old state became %q", b)
+	}
+}
+
+// A workload that is there twice would lose the kills of one of both.
+func TestAStateWithAWorkloadTwice(t *testing.T) {
+	st := busy(t, Options{}).ledger.snapshot()
+	if !st.valid() {
+		t.Fatal("the state is not valid as it is")
+	}
+	st.Workloads = append(st.Workloads, page{Workload: st.Workloads[0].Workload})
+	if st.valid() {
+		t.Error("it is valid")
+	}
+}
+
+// FuzzState feeds what the checksum guards, and the whole file.
+func FuzzState(f *testing.F) {
+	whole := content(f, busy(f, Options{}))
+	body, err := parseFile(whole)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(whole)
+	f.Add([]byte(body))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		st, err := parseState(b, "boot")
+		if err != nil {
+			st, err = parseBody(b, "boot")
+		}
+		if err != nil {
+			return
+		}
+		k := newKernel(1, 2)
+		k.cluster(1, 1)
+		l, err := New(Options{Counters: k, Now: func() time.Time { return k.now }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.restore(st)
+		l.tick()
+		v := l.View()
+		if err := v.Balance(); err != nil {
+			t.Error(err)
+		}
+	})
+}
