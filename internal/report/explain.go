@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/oom-exporter/oom_exporter/internal/kmsg"
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+	"github.com/oom-exporter/oom_exporter/internal/oomlog"
+)
+
+// Options says how to tell.
+type Options struct {
+	Format   string // "text" (also if empty) or "json"; for Explain.
+	Color    bool   // text: emphasis by terminal codes.
+	Top      int    // text: rows of a task table; 10 if 0.
+	Location *time.Location
+	Now      time.Time // for dates without a year; now if zero.
+	PageSize uint64    // of the kernel that wrote the log; 4096 if 0.
+	// Name, if set, says in people's words who a memory cgroup is; empty if
+	// it does not know.
+	Name func(path string) string
+}
+
+// What Explain says when there is nothing to explain.
+var (
+	ErrNoKernelLog = errors.New("no kernel log in the input: " +
+		"give it the output of dmesg, of journalctl -k, or a syslog file such as /var/log/kern.log")
+	ErrNoOOM = errors.New("no OOM in the kernel log")
+)
+
+// Explain reads a kernel log in any form and tells every OOM in it.
+func Explain(r io.Reader, w io.Writer, opts Options) error {
+	if err := opts.check(); err != nil {
+		return err
+	}
+	reports, err := read(r, opts)
+	if err != nil {
+		return err
+	}
+	return tell(w, reports, opts)
+}
+
+// ExplainRecords is Explain for records that have been read already.
+func ExplainRecords(records []kmsg.Record, w io.Writer, opts Options) error {
+	if err := opts.check(); err != nil {
+		return err
+	}
+	c := newCollector(opts)
+	for _, r := range records {
+		c.add(r)
+	}
+	reports := c.finish()
+	if len(reports) == 0 {
+		return fmt.Errorf("%w (%d records read)", ErrNoOOM, len(records))
+	}
+	return tell(w, reports, opts)
+}
+
+// check refuses a format that there is not, and completes the options.
+func (o *Options) check() error {
+	if o.Format != "" && o.Format != "text" && o.Format != "json" {
+		return fmt.Errorf("unknown format %q: want text or json", o.Format)
+	}
+	if o.Location == nil {
+		o.Location = time.Local
+	}
+	return nil
+}
+
+func tell(w io.Writer, reports []oomlog.Report, opts Options) error {
+	if opts.Format == "json" {
+		return JSON(w, FromReports(reports))
+	}
+	return Text(w, reports, opts)
+}
+
+// read returns the reports of a log.
+func read(r io.Reader, opts Options) ([]oomlog.Report, error) {
+	c := newCollector(opts)
+	log := kmsg.LogOptions{Location: opts.Location, Now: opts.Now}
+	stats, err := kmsg.ReadLog(r, log, c.add)
+	if err != nil {
+		return nil, err
+	}
+	reports := c.finish()
+	switch {
+	case len(reports) > 0:
+		return reports, nil
+	case stats.Kernel == 0:
+		return nil, fmt.Errorf("%w (%d lines read)", ErrNoKernelLog, stats.Lines)
+	default:
+		return nil, fmt.Errorf("%w (%d lines read)", ErrNoOOM, stats.Lines)
+	}
+}
+
+// collector gathers the reports of a log.
+type collector struct {
+	parser  *oomlog.Parser
+	reports []oomlog.Report
+}
+
+func newCollector(opts Options) *collector {
+	return &collector{parser: oomlog.New(oomlog.Options{PageSize: opts.PageSize})}
+}
+
+func (c *collector) add(rec kmsg.Record) { c.take(c.parser.Add(rec)) }
+
+func (c *collector) finish() []oomlog.Report {
+	c.take(c.parser.Flush())
+	return c.reports
+}
+
+func (c *collector) take(events []oomlog.Event) {
+	for _, e := range events {
+		if e.Kind == oomlog.KindReport {
+			c.reports = append(c.reports, *e.Report)
+		}
+	}
+}
+
+// deaths counts the processes that a report killed: a group kill's first
+// victim has two lines.
+func deaths(kills []oom.Kill) int {
+	n := 0
+	for _, k := range kills {
+		if !k.Duplicate {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+)
+
+// Table lists kills, one a line.
+func Table(w io.Writer, kills []oom.Kill, opts Options) error {
+	if opts.Location == nil {
+		opts.Location = time.Local
+	}
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "TIME\tWORKLOAD\tPID\tPROCESS\tRSS\tLIMIT OF\tNOTE")
+	for i := range kills {
+		k := &kills[i]
+		rss := "?"
+		if k.Victim.AnonRSS.IsSet() {
+			rss = size(oom.Of(k.Victim.AnonRSS.Or(0) + k.Victim.FileRSS.Or(0) + k.Victim.ShmemRSS.Or(0)))
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", tableTime(k, opts.Location), orDash(Workload(k)),
+			k.Victim.PID, orDash(Clean(k.Victim.Comm, 24)), plain(rss), plain(limitOf(k)), notes(k))
+	}
+	if err := tw.Flush(); err != nil {
+		return fmt.Errorf("write table: %w", err)
+	}
+	return nil
+}
+
+// Workload names a kill's workload as people do: namespace/pod/container, or
+// as much of it as there is, else the victim's cgroup.
+func Workload(k *oom.Kill) string {
+	var parts []string
+	for _, part := range []string{k.Workload.Namespace, k.Workload.Pod, k.Workload.Container} {
+		if part != "" {
+			parts = append(parts, Clean(part, 80))
+		}
+	}
+	if len(parts) == 0 {
+		return Clean(k.VictimPath, 80)
+	}
+	return strings.Join(parts, "/")
+}
+
+func tableTime(k *oom.Kill, loc *time.Location) string {
+	switch {
+	case !k.Time.IsZero() && k.Approximate:
+		return "~" + k.Time.In(loc).Format("2006-01-02 15:04:05")
+	case !k.Time.IsZero():
+		return k.Time.In(loc).Format("2006-01-02 15:04:05")
+	case k.Uptime > 0:
+		return fmt.Sprintf("boot+%.3fs", k.Uptime.Seconds())
+	default:
+		return "-"
+	}
+}
+
+func limitOf(k *oom.Kill) string {
+	text := k.Level.String()
+	if k.Level == oom.LevelUnknown && k.Global {
+		text = "node"
+	}
+	if k.Limit.IsValue() {
+		text += " (" + size(k.Limit) + ")"
+	}
+	return text
+}
+
+// notes are the circumstances that are worth a word.
+func notes(k *oom.Kill) string {
+	var words []string
+	for _, n := range []struct {
+		set  bool
+		word string
+	}{
+		{k.GroupKill, "group"},
+		{k.Duplicate, "duplicate"},
+		{k.Sysrq, "sysrq"},
+		{k.Allocating, "allocating task"},
+		{k.Partial, "partial"},
+		{k.History, "history"},
+	} {
+		if n.set {
+			words = append(words, n.word)
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+func plain(s string) string { return strings.ReplaceAll(s, glue, " ") }
+
+func orDash(s string) string {
+	if strings.TrimSpace(s) == "" {
+		return "-"
+	}
+	return s
+}

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+	"github.com/oom-exporter/oom_exporter/internal/oomlog"
+)
+
+// Text tells the reports to a person: who was killed, by whose limit, on whose
+// allocation, what used the memory, why this one and who would have been next.
+// Lines are at most 100 columns wide but for names that hold no break.
+func Text(w io.Writer, reports []oomlog.Report, opts Options) error {
+	if opts.Top <= 0 {
+		opts.Top = 10
+	}
+	if opts.Location == nil {
+		opts.Location = time.Local
+	}
+	p := &printer{w: bufio.NewWriter(w), opts: opts}
+	if len(reports) > 1 {
+		p.summary(reports)
+	}
+	for i := 0; i < len(reports); {
+		if i > 0 || len(reports) > 1 {
+			p.line("")
+		}
+		same := sameAgain(reports[i:])
+		p.report(&reports[i], i+1, len(reports))
+		if same > 1 {
+			last := &reports[i+same-1]
+			p.item("Again", fmt.Sprintf("the same %d more times, until %s", same-1, p.when(last.Time, last.Uptime)))
+		}
+		i += same
+	}
+	if err := p.w.Flush(); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	return nil
+}
+
+// sameAgain counts how many reports at the beginning only repeat that a limit
+// was hit where nothing can be killed: hundreds a second of them.
+func sameAgain(reports []oomlog.Report) int {
+	first, n := &reports[0], 1
+	for n < len(reports) && first.NoKillable && reports[n].NoKillable &&
+		reports[n].LimitPath == first.LimitPath && reports[n].Global == first.Global {
+		n++
+	}
+	return n
+}
+
+type printer struct {
+	w    *bufio.Writer
+	opts Options
+}
+
+func (p *printer) line(s string) {
+	_, _ = p.w.WriteString(strings.TrimRight(s, " "))
+	_ = p.w.WriteByte('\n')
+}
+
+func (p *printer) bold(s string) string {
+	if !p.opts.Color {
+		return s
+	}
+	return "\x1b[1m" + s + "\x1b[0m"
+}
+
+// summary counts what a long log holds.
+func (p *printer) summary(reports []oomlog.Report) {
+	killed, silent, cut, spared := 0, 0, 0, 0
+	for i := range reports {
+		r := &reports[i]
+		killed += deaths(r.Kills)
+		switch {
+		case r.Headless:
+			silent += deaths(r.Kills)
+		case r.NoKillable:
+			spared++
+		case len(r.Kills) == 0:
+			cut++
+		}
+	}
+	parts := []string{count(killed, "process", "processes") + " killed"}
+	if silent > 0 {
+		parts = append(parts, fmt.Sprintf("%d of them without a report", silent))
+	}
+	if spared > 0 {
+		parts = append(parts, count(spared, "time", "times")+" nothing could be killed")
+	}
+	if cut > 0 {
+		parts = append(parts, count(cut, "report", "reports")+" cut short")
+	}
+	p.line(p.bold("Summary: " + strings.Join(parts, ", ")))
+}
+
+func (p *printer) report(r *oomlog.Report, n, of int) {
+	head := "OOM"
+	if of > 1 {
+		head = fmt.Sprintf("OOM %d of %d", n, of)
+	}
+	if when := p.when(r.Time, r.Uptime); when != "" {
+		head += ", " + when
+	}
+	if r.Release.Text != "" {
+		head += ", kernel " + Clean(r.Release.Text, maxComm)
+	}
+	p.line(p.bold(head))
+	if r.Headless {
+		p.headless(r)
+		return
+	}
+	p.wrapped("", p.headline(r))
+	p.line("")
+	for i, k := range r.Kills {
+		if i == 0 || !k.Duplicate && i < p.opts.Top {
+			p.item("Killed", p.victim(k))
+		}
+	}
+	if left := len(r.Kills) - p.opts.Top; left > 0 {
+		p.item("", fmt.Sprintf("and %d more lines of this group kill", left))
+	}
+	for _, e := range r.Exiting {
+		p.item("Exiting", fmt.Sprintf("%s (pid %d) was chosen, but was gone by itself", Clean(e.Comm, maxComm), e.PID))
+	}
+	if len(r.Kills) > 0 && r.VictimPath != "" {
+		p.item("In", p.group(r.VictimPath))
+	}
+	p.item("Limit", p.limit(r))
+	p.item("Trigger", p.trigger(r))
+	p.memory(r)
+	p.ranking(r)
+	if r.Partial {
+		p.item("Note", "this report is not whole: lines of it are missing in the log")
+	}
+}
+
+// headless lists kills that came without a report.
+func (p *printer) headless(r *oomlog.Report) {
+	n := deaths(r.Kills)
+	text := count(n, "more kill", "more kills") + " without a report: the kernel prints at most 10 in 5 s"
+	if r.GroupPath != "" {
+		text = count(n, "process", "processes") + " of " + Clean(r.GroupPath, maxPath) +
+			" killed together (memory.oom.group), without a report: the kernel prints at most 10 in 5 s"
+	}
+	p.wrapped("", text)
+	for i, k := range r.Kills {
+		if i == p.opts.Top {
+			p.line(fmt.Sprintf("    and %d more", len(r.Kills)-i))
+			return
+		}
+		if k.Duplicate {
+			continue
+		}
+		p.folded("    "+pad(p.when(k.Time, k.Uptime), 22), p.victim(k))
+	}
+}
+
+// when prints a time, or the kernel's clock where the log has no other.
+func (p *printer) when(t time.Time, up time.Duration) string {
+	switch {
+	case !t.IsZero():
+		return t.In(p.opts.Location).Format("2006-01-02 15:04:05 MST")
+	case up > 0:
+		return fmt.Sprintf("%.3f s after boot", up.Seconds())
+	default:
+		return ""
+	}
+}
+
+func (p *printer) victim(k oom.Kill) string {
+	v := k.Victim
+	text := fmt.Sprintf("%s (pid %d", Clean(v.Comm, maxComm), v.PID)
+	if v.TGID != 0 && v.TGID != v.PID {
+		text += fmt.Sprintf(", a thread of %d", v.TGID)
+	}
+	if uid, ok := v.UID.Get(); ok {
+		text += fmt.Sprintf(", uid %d", uid)
+	}
+	if v.AdjKnown {
+		text += fmt.Sprintf(", oom_score_adj %d", v.Adj)
+	}
+	text += ")"
+	if rss := v.AnonRSS.Plus(v.FileRSS); rss.IsSet() {
+		text += ": " + size(oom.Of(rss.Or(0)+v.ShmemRSS.Or(0))) + " resident"
+	}
+	if v.Swap.Or(0) > 0 {
+		text += ", " + size(v.Swap) + " swapped"
+	}
+	return text
+}
+
+// group prints a cgroup's path, and who it is if somebody knows.
+func (p *printer) group(path string) string {
+	text := Clean(path, maxPath)
+	if p.opts.Name != nil {
+		if name := p.opts.Name(path); name != "" {
+			text += " (" + Clean(name, maxPath) + ")"
+		}
+	}
+	return text
+}
+
+func (p *printer) limit(r *oomlog.Report) string {
+	switch {
+	case r.Sysrq:
+		return "none: somebody asked for a kill by sysrq"
+	case r.Global:
+		return "the node's memory" + constraintText(r.Constraint)
+	case r.LimitPath == "" && r.Constraint == oom.ConstraintMemcg:
+		return "of a memory cgroup that the log does not name"
+	case r.LimitPath == "":
+		return "not in the log"
+	}
+	text := p.group(r.LimitPath)
+	if r.Memory.Usage.IsValue() {
+		text += ": " + size(r.Memory.Usage) + " used of " + size(r.Memory.Limit)
+	}
+	if n, ok := r.Memory.Failcnt.Get(); ok && n > 1 {
+		text += fmt.Sprintf(", hit %d times so far", n)
+	}
+	return text
+}
+
+func constraintText(c oom.Constraint) string {
+	switch c {
+	case oom.ConstraintCPUSet:
+		return ", in the NUMA nodes of a cpuset"
+	case oom.ConstraintPolicy:
+		return ", in the NUMA nodes of a memory policy"
+	default:
+		return ""
+	}
+}
+
+func (p *printer) trigger(r *oomlog.Report) string {
+	t := r.Trigger
+	if t == nil {
+		return "not in the log"
+	}
+	text := Clean(t.Comm, maxComm)
+	if t.PID != 0 {
+		text += fmt.Sprintf(" (pid %d)", t.PID)
+	}
+	switch victim := firstVictim(r); {
+	case r.Sysrq:
+		text += ", on behalf of sysrq"
+	case victim != nil && t.PID != 0 && (victim.PID == t.PID || victim.TGID == t.PID):
+		text += ", the victim itself"
+	case victim != nil && t.PID != 0:
+		text += ", not the victim"
+	}
+	if !r.Sysrq && t.Order > 0 {
+		text += fmt.Sprintf(", asked for %d contiguous pages (order %d)", uint64(1)<<min(t.Order, 32), t.Order)
+	}
+	if cpuset := strings.TrimPrefix(t.CPUSetPath, "/"); cpuset != "" {
+		text += ", in cpuset " + Clean(cpuset, maxPath)
+	}
+	return text
+}
+
+func firstVictim(r *oomlog.Report) *oom.Victim {
+	if len(r.Kills) == 0 {
+		return nil
+	}
+	return &r.Kills[0].Victim
+}
