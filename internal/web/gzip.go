@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package web
+
+import (
+	"compress/gzip"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// squeezer compresses answers for those who take gzip, at the fastest level: for
+// a tenth more bytes it takes half the time and a fifth of the memory of the
+// default, which is what promhttp has.
+type squeezer struct{ writers sync.Pool }
+
+func newSqueezer() *squeezer {
+	return &squeezer{writers: sync.Pool{New: func() any {
+		z, _ := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed) // fails for unknown levels only.
+		return z
+	}}}
+}
+
+func (s *squeezer) wrap(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Add("Vary", "Accept-Encoding")
+		if !takesGzip(r.Header.Values("Accept-Encoding")) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		z, _ := s.writers.Get().(*gzip.Writer)
+		defer s.writers.Put(z)
+		z.Reset(w)
+		w.Header().Set("Content-Encoding", "gzip")
+		out := &squeezed{ResponseWriter: w, z: z}
+		next.ServeHTTP(out, r)
+		if !out.plain {
+			_ = z.Close() // it fails where the client has gone.
+		}
+	})
+}
+
+// squeezed compresses what is written, but for errors.
+type squeezed struct {
+	http.ResponseWriter
+	z     *gzip.Writer
+	plain bool
+}
+
+// WriteHeader leaves an error readable for everybody.
+func (s *squeezed) WriteHeader(code int) {
+	if code != http.StatusOK {
+		s.plain = true
+		s.Header().Del("Content-Encoding")
+	}
+	s.ResponseWriter.WriteHeader(code)
+}
+
+// Write compresses b.
+func (s *squeezed) Write(b []byte) (int, error) {
+	if s.plain {
+		return s.ResponseWriter.Write(b)
+	}
+	return s.z.Write(b)
+}
+
+// takesGzip tells whether a client's Accept-Encoding has gzip in it (RFC 9110
+// section 12.5.3).
+func takesGzip(accept []string) bool {
+	other := false
+	for _, line := range accept {
+		for part := range strings.SplitSeq(line, ",") {
+			coding, weight, _ := strings.Cut(part, ";")
+			name, value, found := strings.Cut(weight, "=")
+			q, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			wanted := !found || strings.TrimSpace(name) != "q" || err == nil && q > 0
+			switch strings.ToLower(strings.TrimSpace(coding)) {
+			case "gzip", "x-gzip":
+				return wanted
+			case "*":
+				other = wanted
+			}
+		}
+	}
+	return other
+}
