@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package collector
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+)
+
+// ErrNoData says that this kernel or this configuration has nothing to tell;
+// it is no failure.
+var ErrNoData = errors.New("no data")
+
+// Host is what the collectors need to know; package host implements it.
+type Host interface {
+	// Scrape begins a view of the host: what two collectors ask for is read
+	// once, what none asks for is not read. deadline may be zero.
+	Scrape(deadline time.Time) Scrape
+}
+
+// Scrape is the state of the host during one scrape. It is used by one
+// goroutine.
+type Scrape interface {
+	Node() (*oom.NodeState, error)
+	Groups() (*oom.Groups, error)
+	Processes() (*oom.Processes, error)
+	// Skipped says what was left out of that which was read so far.
+	Skipped() oom.Skipped
+	// Close says that nothing of what it returned is used any more.
+	Close()
+}
+
+// Kills is what the event collector needs to know of the ledger.
+type Kills interface {
+	KillTotals() oom.KillTotals
+}
+
+// Options of a Set. The zero value collects everything that is on by default.
+type Options struct {
+	Kills   Kills // nil: no event families.
+	Logger  log.Logger
+	Enabled map[string]bool // by collector; nil: all.
+	Enable  *regexp.Regexp  // optional families to switch on; nil: none.
+	Disable *regexp.Regexp  // families to switch off; nil: none.
+	Keep    *Filter
+	Now     func() time.Time
+}
+
+// collector turns a part of the model into samples.
+type collector interface {
+	update(s Scrape, out *sink) error
+}
+
+// Names lists the collectors.
+func Names() []string {
+	return []string{"container", "pod", "slice", "process", "predict", "node", "event"}
+}
+
+// all is the one list of collectors. The order is that of the reading:
+// counters of the ledger come last.
+func (s *Set) all() []member {
+	return []member{
+		{"container", containerCollector{s}},
+		{"pod", podCollector{s}},
+		{"slice", sliceCollector{s}},
+		{"process", processCollector{s}},
+		{"predict", predictCollector{s}},
+		{"node", nodeCollector{s}},
+		{"event", eventCollector{s}},
+	}
+}
+
+type member struct {
+	name string
+	collector
+}
+
+// Set runs the collectors and keeps what one scrape can leave to the next.
+// It is safe for concurrent use.
+type Set struct {
+	host    Host
+	o       Options
+	table   *[families]family
+	enabled [families]bool
+	members []member
+	labels  *labelCache
+	failing sync.Map // collector name -> error text, to log changes only.
+
+	gathering sync.Mutex // one pass at a time; it guards labels.
+
+	mu      sync.Mutex
+	pool    []*result
+	skipped oom.Skipped
+}
+
+// result is the memory of one scrape, used again when nobody reads it.
+type result struct {
+	sink     *sink
+	families []*dto.MetricFamily
+}
+
+// New returns a Set over a host.
+func New(h Host, o Options) *Set {
+	if o.Logger == nil {
+		o.Logger = log.NewNopLogger()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Set{host: h, o: o, table: table(), labels: newLabelCache()}
+	for i, f := range s.table {
+		on := !f.optional || o.Enable != nil && o.Enable.MatchString(f.name)
+		s.enabled[i] = on && (o.Disable == nil || !o.Disable.MatchString(f.name))
+	}
+	for _, m := range s.all() {
+		if (o.Enabled == nil || o.Enabled[m.name]) && (m.name != "event" || o.Kills != nil) {
+			s.members = append(s.members, m)
+		}
+	}
+	return s
+}
+
+// Request narrows one scrape. The zero value asks for everything.
+type Request struct {
+	Collect, Exclude []string
+	Deadline         time.Time
+}
+
+// Validate names what a request asks for and this Set does not have.
+func (s *Set) Validate(r Request) error {
+	for _, name := range slices.Concat(r.Collect, r.Exclude) {
+		if !slices.ContainsFunc(s.members, func(m member) bool { return m.name == name }) {
+			have := make([]string, len(s.members))
+			for i, m := range s.members {
+				have[i] = m.name
+			}
+			return fmt.Errorf("unknown or disabled collector %q: this exporter runs %s", name, strings.Join(have, ", "))
+		}
+	}
+	return nil
+}
+
+// Gather runs the collectors of a request. The families belong to the caller
+// until it calls done.
+func (s *Set) Gather(r Request) (mfs []*dto.MetricFamily, done func(), err error) {
+	s.gathering.Lock()
+	defer s.gathering.Unlock()
+	res := s.take(s.labels.next())
+	sc := s.host.Scrape(r.Deadline)
+	defer sc.Close()
+	for _, m := range s.members {
+		if len(r.Collect) > 0 && !slices.Contains(r.Collect, m.name) || slices.Contains(r.Exclude, m.name) {
+			continue
+		}
+		s.run(m, sc, res.sink)
+	}
+	s.countSkipped(sc, res.sink)
+	res.families = res.sink.gather(res.families[:0])
+	return res.families, sync.OnceFunc(func() { s.give(res) }), nil
+}
+
+// run is one collector's turn: whatever happens in it, the others have theirs.
+func (s *Set) run(m member, sc Scrape, out *sink) {
+	start := s.o.Now()
+	err := guarded(m, sc, out)
+	success := 1.0
+	if err != nil && !errors.Is(err, ErrNoData) {
+		success = 0
+	}
+	s.logChange(m.name, err)
+	pairs := s.labels.pairs(shapeCollector, m.name)
+	out.add(collectorDuration, s.o.Now().Sub(start).Seconds(), pairs)
+	out.add(collectorSuccess, success, pairs)
+}
+
+// guarded turns a panic into an error: a defect in one collector must not end
+// the scrape.
+func guarded(m member, sc Scrape, out *sink) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("collector panicked: %v", p)
+		}
+	}()
+	return m.update(sc, out)
+}
+
+// logChange tells of a failure when it begins, changes or ends.
+func (s *Set) logChange(name string, err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	old, _ := s.failing.Swap(name, text)
+	was, _ := old.(string)
+	switch {
+	case was == text:
+	case err == nil:
+		_ = level.Info(s.o.Logger).Log("msg", "collector recovered", "collector", name)
+	case errors.Is(err, ErrNoData):
+		_ = level.Debug(s.o.Logger).Log("msg", "collector has no data", "collector", name, "err", text)
+	default:
+		_ = level.Error(s.o.Logger).Log("msg", "collector failed", "collector", name, "err", text)
+	}
+}
+
+func (s *Set) take(scrape uint64) *result {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.pool); n > 0 {
+		r := s.pool[n-1]
+		s.pool = s.pool[:n-1]
+		r.sink.reset(scrape)
+		return r
+	}
+	return &result{sink: newSink(s.table, &s.enabled, scrape)}
+}
+
+// give keeps one result: more are only needed while slow clients read.
+func (s *Set) give(r *result) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.pool) < 1 {
+		s.pool = append(s.pool, r)
+	}
+}
+
+// Describe names every family that this Set may expose.
+func (s *Set) Describe(ch chan<- *prometheus.Desc) {
+	for i, f := range s.table {
+		if s.enabled[i] {
+			ch <- prometheus.NewDesc(f.name, f.help, labelNames(f.labels), nil)
+		}
+	}
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package collector
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// writeDocs writes docs/metrics.md from the table.
+func writeDocs(w io.Writer) error {
+	var b strings.Builder
+	b.WriteString(docsHead)
+	section := ""
+	for _, f := range table() {
+		if s := sectionOf(&f); s != section {
+			section = s
+			fmt.Fprintf(&b, "\n## %s\n\n| family | type | labels | default | meaning | from (v2 \\| v1) |\n|---|---|---|---|---|---|\n", s)
+		}
+		on := "on"
+		if f.optional {
+			on = "off"
+		}
+		labels := "-"
+		if names := labelNames(f.labels); len(names) > 0 {
+			labels = "`" + strings.Join(names, ", ") + "`"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", f.name, strings.ToLower(f.typ.String()), labels, on, f.help, strings.ReplaceAll(f.source, "|", "\\|"))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func sectionOf(f *family) string {
+	switch {
+	case strings.HasPrefix(f.name, "oom_container_"):
+		return "Containers, systemd units and other workloads"
+	case strings.HasPrefix(f.name, "oom_pod_"):
+		return "Pods"
+	case strings.HasPrefix(f.name, "oom_slice_"):
+		return "Limited groups above pods and services"
+	case strings.HasPrefix(f.name, "oom_process_"):
+		return "Processes"
+	case strings.HasPrefix(f.name, "oom_next_"):
+		return "Prediction"
+	case strings.HasPrefix(f.name, "oom_node_"):
+		return "Node"
+	case strings.HasPrefix(f.name, "oom_exporter_"):
+		return "The exporter itself"
+	default:
+		return "Kills and their sources"
+	}
+}
+
+const docsHead = `<!-- Generated from the table in collector/ by "make docs"; a test holds it against the code. -->
+# Metrics
+
+Sizes are bytes, times are seconds, ratios are 0 to 1. What a kernel or a cgroup version does not have gives no series,
+never a 0; an unlimited group has no limit series. Families marked *off* are switched on by ` + "`--metrics.enable`" + `,
+any family is switched off by ` + "`--metrics.disable`" + `; both take an anchored regular expression on the family's name.
+
+Workload labels are always ` + "`namespace, pod, container`" + `, empty ones included. A Docker or Podman container and a systemd unit
+have only ` + "`container`" + `; any other group has its path there. Every family is one level: ` + "`sum()`" + ` over ` + "`oom_container_*`" + ` and over
+` + "`oom_pod_*`" + ` makes sense, over ` + "`oom_slice_*`" + ` and over margins it does not. When two groups have equal labels (the overlap of a
+restart), counters add up and gauges are those of the group that came last.
+
+The exporter also has ` + "`oom_exporter_build_info`" + ` and client_golang's ` + "`go_*`, `process_*`" + ` (` + "`--no-web.exporter-metrics`" + ` drops them).
+`

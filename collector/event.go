@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package collector
+
+import (
+	"time"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+)
+
+type eventCollector struct{ *Set }
+
+func (c eventCollector) update(s Scrape, out *sink) error {
+	// The groups come first: a kill between the two readings then waits for
+	// the next scrape instead of showing without its workload.
+	groups, err := s.Groups()
+	totals := c.o.Kills.KillTotals()
+	c.workloads(out, groups, &totals)
+	c.pods(out, groups, &totals)
+	c.node(s, out, &totals)
+	for _, l := range oom.Levels() {
+		out.add(kills, float64(totals.ByLevel[l]), c.labels.pairs(shapeLevel, l.String()))
+	}
+	out.add(pendingKills, float64(totals.Pending), nil)
+	out.add(unattributedKills, float64(totals.Unattributed), nil)
+	out.add(evictedKills, float64(totals.Evicted), nil)
+	out.add(killDuplicates, float64(totals.Duplicates), nil)
+	out.add(recordsLost, float64(totals.RecordsLost), nil)
+	if !totals.LastKill.IsZero() {
+		out.add(nodeLastKill, seconds(totals.LastKill), nil)
+	}
+	for _, src := range totals.Sources {
+		up := 0.0
+		if src.Up {
+			up = 1
+		}
+		out.add(sourceUp, up, c.labels.pairs(shapeSource, src.Name))
+	}
+	return err
+}
+
+// node adds the raw count of the same moment as the rest, so that each scrape
+// balances. Before counting begins it is read like all else.
+func (c eventCollector) node(s Scrape, out *sink, totals *oom.KillTotals) {
+	raw := totals.NodeKills
+	if n, err := s.Node(); err == nil && !raw.IsSet() {
+		raw = n.OOMKills
+	}
+	out.amount(nodeKills, raw, nil)
+}
+
+// workloads adds the totals of the killed and a 0 for every live container
+// that was spared, so that increase() sees its first kill.
+func (c eventCollector) workloads(out *sink, groups *oom.Groups, totals *oom.KillTotals) {
+	killed := make(map[oom.Workload]bool, len(totals.Workloads))
+	for i := range totals.Workloads {
+		w := &totals.Workloads[i]
+		killed[w.Workload] = true
+		if !c.o.Keep.keeps(w.Workload) {
+			continue
+		}
+		pairs := c.labels.pairs(shapeWorkload, w.Workload.Namespace, w.Workload.Pod, w.Workload.Container)
+		out.add(containerKills, float64(w.Kills), pairs)
+		if !w.LastKill.IsZero() {
+			out.add(containerLastKill, seconds(w.LastKill), pairs)
+		}
+		if w.Kills > 0 {
+			out.add(containerOOMs, float64(w.OOMs), pairs)
+			out.add(containerSurvived, float64(w.Survived), pairs)
+		}
+	}
+	if groups == nil {
+		return
+	}
+	for i := range groups.Containers {
+		w := groups.Containers[i].Workload
+		if !killed[w] && c.o.Keep.keeps(w) {
+			out.add(containerKills, 0, c.labels.pairs(shapeWorkload, w.Namespace, w.Pod, w.Container))
+		}
+	}
+}
+
+func (c eventCollector) pods(out *sink, groups *oom.Groups, totals *oom.KillTotals) {
+	type pod struct{ namespace, name string }
+	killed := make(map[pod]bool, len(totals.Pods))
+	add := func(namespace, name string, n uint64) {
+		if c.o.Keep.keepsPod(oom.Workload{Namespace: namespace, Pod: name}) {
+			out.add(podLimitKills, float64(n), c.labels.pairs(shapePod, namespace, name))
+		}
+	}
+	for _, p := range totals.Pods {
+		killed[pod{p.Namespace, p.Pod}] = true
+		add(p.Namespace, p.Pod, p.LimitKills)
+	}
+	if groups == nil {
+		return
+	}
+	for i := range groups.Pods {
+		r := &groups.Pods[i]
+		w := r.Workload
+		if r.Limit.IsValue() && !killed[pod{w.Namespace, w.Pod}] {
+			add(w.Namespace, w.Pod, 0)
+		}
+	}
+}
+
+func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1e3 }

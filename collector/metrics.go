@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package collector
+
+import dto "github.com/prometheus/client_model/go"
+
+// id is the place of a family in the table.
+type id int
+
+// The families, in the order of docs/metrics.md.
+const (
+	containerUsage id = iota
+	containerWorkingSet
+	containerLimit
+	containerHigh
+	containerUnreclaimable
+	containerLimitMargin
+	containerLimitMarginRatio
+	containerKillMargin
+	containerKillMarginRatio
+	containerKillMarginInfo
+	containerAnon
+	containerShmem
+	containerKernel
+	containerFile
+	containerActiveFile
+	containerInactiveFile
+	containerSlabReclaimable
+	containerUnevictable
+	containerSwap
+	containerPeak
+	containerLimitHits
+	containerHighHits
+	containerWaiting
+	containerStalled
+	containerScoreMax
+	containerAdjMax
+	containerProcesses
+	containerMismatch
+	containerUnderOOM
+	containerInfo
+	containerStart
+	containerKills
+	containerOOMs
+	containerSurvived
+	containerLastKill
+	podUsage
+	podWorkingSet
+	podLimit
+	podUnreclaimable
+	podLimitMargin
+	podKillMargin
+	podKillMarginRatio
+	podLimitKills
+	sliceUsage
+	sliceWorkingSet
+	sliceLimit
+	sliceUnreclaimable
+	sliceLimitMargin
+	sliceKillMargin
+	sliceKillMarginRatio
+	processScore
+	processAdj
+	processBadness
+	processResident
+	processSwap
+	nextVictim
+	nodeKills
+	nodeMargin
+	nodeMarginRatio
+	nodeCapacity
+	nodeAvailable
+	nodeEvictionMargin
+	nodeEvictionThreshold
+	nodeUnkillable
+	nodePanic
+	nodeAllocating
+	nodeOvercommit
+	nodeLastKill
+	kills
+	pendingKills
+	unattributedKills
+	evictedKills
+	killDuplicates
+	recordsLost
+	sourceUp
+	collectorDuration
+	collectorSuccess
+	skipped
+	families // their number.
+)
+
+const (
+	gauge   = dto.MetricType_GAUGE
+	counter = dto.MetricType_COUNTER
+)
+
+// shape is a set of label names that families share.
+type shape int
+
+const (
+	shapeNone shape = iota
+	shapeWorkload
+	shapeWorkloadLevel
+	shapeWorkloadInfo
+	shapePod
+	shapeCgroup
+	shapeProcess
+	shapeVictim
+	shapeLevel
+	shapeSource
+	shapeCollector
+	shapeKind
+	shapes
+)
+
+// labelNames gives each shape's labels in the order of the values.
+func labelNames(s shape) []string {
+	workload := []string{"namespace", "pod", "container"}
+	switch s {
+	case shapeWorkload:
+		return workload
+	case shapeWorkloadLevel:
+		return append(workload, "level")
+	case shapeWorkloadInfo:
+		return append(workload, "runtime", "qos", "image")
+	case shapePod:
+		return workload[:2]
+	case shapeCgroup:
+		return []string{"cgroup"}
+	case shapeProcess:
+		return append(workload, "pid", "comm")
+	case shapeVictim:
+		return append([]string{"scope", "cgroup"}, append(workload, "pid", "comm")...)
+	case shapeLevel:
+		return []string{"level"}
+	case shapeSource:
+		return []string{"source"}
+	case shapeCollector:
+		return []string{"collector"}
+	case shapeKind:
+		return []string{"kind"}
+	default:
+		return nil
+	}
+}
+
+// family is one metric family as the contract has it.
+type family struct {
+	name      string
+	typ       dto.MetricType
+	labels    shape
+	collector string
+	optional  bool // off unless switched on by --metrics.enable.
+	help      string
+	source    string // the kernel file or the formula that it rests on, v2 | v1.
+}
