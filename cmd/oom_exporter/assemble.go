@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+
+	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
+
+	"github.com/oom-exporter/oom_exporter/internal/cgroup"
+	"github.com/oom-exporter/oom_exporter/internal/host"
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+	"github.com/oom-exporter/oom_exporter/internal/proc"
+	"github.com/oom-exporter/oom_exporter/internal/workload"
+)
+
+// parts is the assembled program without its web server.
+type parts struct {
+	proc   *proc.FS
+	groups *cgroup.Hierarchy // nil: no memory hierarchy can be read.
+	host   *host.Host
+	events *events // nil: the event collector is off.
+	tasks  []func(context.Context) error
+	closer []func() error
+}
+
+func (p *parts) close() {
+	for _, f := range p.closer {
+		_ = f()
+	}
+}
+
+// assemble opens the sources and puts the host on top of them.
+func assemble(c *config, logger log.Logger) (*parts, error) {
+	fs, err := proc.New(proc.Options{Root: c.procfs, MaxProcesses: c.maxProcesses, Refresh: c.refresh})
+	if err != nil {
+		return nil, err
+	}
+	p := &parts{proc: fs, closer: []func() error{fs.Close}}
+	o := host.Options{
+		Proc: fs, Top: c.processTop, NearRatio: c.nearRatio, UnlimitedUnits: c.unlimitedUnits,
+		Eviction: c.eviction, EvictionMode: c.evictionMode,
+	}
+	p.groups, o.HierarchyErr = cgroup.Find(cgroup.Options{
+		Sysfs: c.sysfs, Procfs: c.procfs, MaxGroups: c.maxGroups, Parts: c.groupParts(), Refresh: c.refresh,
+	})
+	if o.HierarchyErr != nil {
+		// Without cgroups the node and its processes still stand.
+		_ = level.Error(logger).Log("msg", "memory cgroups can't be read: no container, pod and slice metrics", "err", o.HierarchyErr)
+	} else {
+		o.Hierarchy = p.groups
+	}
+	namer := workload.NewNamer(c.nameOptions(logger))
+	o.Names = names{namer}
+	o.Mismatch = mismatch
+	p.tasks = append(p.tasks, func(ctx context.Context) error {
+		namer.Run(ctx)
+		return nil
+	})
+	if on := c.collectors["event"]; c.serving && on != nil && *on {
+		if p.events, err = newEvents(c, p, namer, logger); err != nil {
+			return nil, err
+		}
+		p.tasks = append(p.tasks, p.events.tasks...)
+		o.Scanned = func(procs []oom.Process, tree *oom.Tree) { p.events.book.SeeProcesses(procs, *tree) }
+	}
+	p.host = host.New(o)
+	notice(fs, logger)
+	return p, nil
+}
+
+// names classifies the groups and then names them.
+type names struct{ *workload.Namer }
+
+func (n names) Name(tree *oom.Tree) {
+	workload.Classify(tree)
+	n.Namer.Name(tree)
+}
+
+// mismatch judges an oom_score_adj by the QoS class; unset where the class
+// implies nothing.
+func mismatch(id *oom.Identity, adj int) oom.Amount {
+	wrong, known := workload.Mismatch(*id, adj)
+	switch {
+	case !known:
+		return oom.Amount{}
+	case wrong:
+		return oom.Of(1)
+	default:
+		return oom.Of(0)
+	}
+}
+
+// nameOptions says where the names of containers are looked for.
+func (c *config) nameOptions(logger log.Logger) workload.Options {
+	o := workload.DefaultOptions(c.rootfs)
+	o.CRISocket, o.DockerSocket = c.criSocket, c.dockerSocket
+	if len(c.podmanRoots) > 0 {
+		o.PodmanRoots = c.podmanRoots
+	}
+	o.RootlessRoots = c.rootlessRoots
+	o.Logger = logger
+	return o
+}
+
+// groupParts are the files of a group that the enabled families need.
+func (c *config) groupParts() cgroup.Parts {
+	parts := cgroup.PartProcs | cgroup.PartProtection | cgroup.PartSwap | cgroup.PartPressure
+	for family, part := range map[string]cgroup.Parts{
+		"oom_container_memory_peak_bytes":  cgroup.PartPeak,
+		"oom_container_start_time_seconds": cgroup.PartStartTime,
+	} {
+		if c.enable != nil && c.enable.MatchString(family) {
+			parts |= part
+		}
+	}
+	return parts
+}
+
+// notice says in one line what this user can't see, and how to grant it.
+func notice(fs *proc.FS, logger log.Logger) {
+	if fs.Hidepid() {
+		_ = level.Warn(logger).Log("msg", "processes of other users are hidden: no prediction for them",
+			"err", errors.New("/proc is mounted with hidepid"),
+			"remedy", "run as root, or mount /proc with gid=GROUP and add this user to GROUP")
+	}
+}
+
+// pageSize is the machine's; the kernel's log counts in its pages.
+func pageSize() uint64 { return uint64(os.Getpagesize()) }
+
+// flat puts a joined error on one line.
+func flat(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }

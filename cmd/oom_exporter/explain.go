@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+	"github.com/oom-exporter/oom_exporter/internal/oomlog"
+	"github.com/oom-exporter/oom_exporter/internal/report"
+	"github.com/oom-exporter/oom_exporter/internal/workload"
+)
+
+// thisHost stands for no file at all.
+const thisHost = "(this host's kernel log)"
+
+// explain tells what a kernel log says about OOMs: a file's, standard
+// input's, or this host's own.
+func explain(ctx context.Context, c *config, std streams) error {
+	o := report.Options{
+		Format: c.format, Color: c.color(std.out), Top: c.explainTop, PageSize: pageSize(),
+		Name: func(path string) string { return people(workload.ParsePath(path).Identity()) },
+	}
+	switch c.logFile {
+	case thisHost:
+		records, err := readHostLog(ctx, c.kmsg)
+		if err != nil {
+			return err
+		}
+		return report.ExplainRecords(records, std.out, o)
+	case "", "-":
+		// kingpin hands a lone dash on as an empty text.
+		return report.Explain(std.in, std.out, o)
+	default:
+		f, err := os.Open(c.logFile)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }()
+		if err := report.Explain(f, std.out, o); err != nil {
+			return fmt.Errorf("%s: %w", c.logFile, err)
+		}
+		return nil
+	}
+}
+
+// people is what people call a workload; empty where only the path is known.
+func people(id oom.Identity) string {
+	w := id.Workload
+	switch {
+	case id.StandIn && id.PodUID != "":
+		return strings.TrimSuffix(fmt.Sprintf("pod %s container %s", w.Pod, w.Container), " container ")
+	case w.Pod != "":
+		return strings.TrimSuffix(w.Namespace+"/"+w.Pod+"/"+w.Container, "/")
+	case id.Runtime != "":
+		return w.Container
+	default:
+		return ""
+	}
+}
+
+// listEvents lists the recorded kills: of a running exporter, or of this
+// host's kernel log.
+func listEvents(ctx context.Context, c *config, std streams) error {
+	kills, err := c.kills(ctx)
+	if err != nil {
+		return err
+	}
+	if c.format == "json" {
+		return report.JSON(std.out, report.FromKills(kills))
+	}
+	if len(kills) == 0 {
+		_, err := fmt.Fprintln(std.out, "No OOM kill is recorded.")
+		return err
+	}
+	return report.Table(std.out, kills, report.Options{Color: c.color(std.out)})
+}
+
+func (c *config) kills(ctx context.Context) ([]oom.Kill, error) {
+	if c.eventsURL != "" {
+		return fetchKills(ctx, c.eventsURL)
+	}
+	records, err := readHostLog(ctx, c.kmsg)
+	if err != nil {
+		return nil, err
+	}
+	parser := oomlog.New(oomlog.Options{PageSize: pageSize()})
+	var kills []oom.Kill
+	for _, r := range records {
+		for _, e := range parser.Add(r) {
+			if e.Kind == oomlog.KindKill && !e.Kill.Duplicate {
+				kills = append(kills, e.Kill)
+			}
+		}
+	}
+	nameKills(kills, workload.NewNamer(c.nameOptions(nil)))
+	return kills, nil
+}
+
+// nameKills asks for all names, waits for the answers and takes them.
+func nameKills(kills []oom.Kill, namer *workload.Namer) {
+	for range 2 {
+		for i := range kills {
+			k := &kills[i]
+			k.Level = levelOf(k)
+			if k.VictimPath != "" {
+				id, _ := namer.Lookup(k.VictimPath)
+				k.Workload = id.Workload
+			}
+		}
+		namer.Settle()
+	}
+}
+
+// levelOf tells whose limit was hit, as far as the log alone says it.
+func levelOf(k *oom.Kill) oom.Level {
+	switch {
+	case k.Constraint == oom.ConstraintCPUSet || k.Constraint == oom.ConstraintPolicy:
+		return oom.LevelNUMA
+	case k.Global || k.Constraint == oom.ConstraintNone:
+		return oom.LevelNode
+	case k.LimitPath == "":
+		return oom.LevelUnknown
+	case workload.ParsePath(k.LimitPath).Kind == oom.KindPod:
+		return oom.LevelPod
+	case k.LimitPath == k.VictimPath:
+		return oom.LevelContainer
+	default:
+		return oom.LevelSlice
+	}
+}
+
+// fetchKills asks a running exporter.
+func fetchKills(ctx context.Context, base string) ([]oom.Kill, error) {
+	u, err := url.Parse(base)
+	if err != nil || u.Scheme == "" || u.Host == "" {
+		return nil, usageError{fmt.Errorf("--url=%s: must be the address of an exporter, like http://localhost:10137", base)}
+	}
+	u.Path = strings.TrimSuffix(u.Path, "/") + killsPath
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("ask the exporter: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("ask the exporter: GET %s: %s", u, resp.Status)
+	}
+	doc, err := report.Decode(io.LimitReader(resp.Body, 64<<20))
+	if err != nil {
+		return nil, fmt.Errorf("GET %s: %w", u, err)
+	}
+	kills := make([]oom.Kill, len(doc.Kills))
+	for i := range doc.Kills {
+		kills[i] = doc.Kills[i].OOM()
+	}
+	return kills, nil
+}
+
+// color tells whether the output is a terminal that wants colours.
+func (c *config) color(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
+}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/version"
+	toolkit "github.com/prometheus/exporter-toolkit/web"
+	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
+
+	"github.com/oom-exporter/oom_exporter/collector"
+	"github.com/oom-exporter/oom_exporter/internal/cli"
+	"github.com/oom-exporter/oom_exporter/internal/logging"
+	"github.com/oom-exporter/oom_exporter/internal/predict"
+)
+
+// config is the command line, parsed.
+type config struct {
+	procfs, sysfs, rootfs, kmsg string
+	logLevel, logFormat         string
+	criSocket, dockerSocket     string
+	podmanRoots, rootlessRoots  []string
+
+	web           *toolkit.FlagConfig
+	telemetryPath string
+	selfMetrics   bool
+	maxRequests   int
+	timeoutOffset time.Duration
+
+	collectors      map[string]*bool
+	enable, disable *regexp.Regexp
+	filter          collector.Filter
+
+	processTop     int
+	nearRatio      float64
+	eviction       predict.Threshold
+	evictionMode   predict.EvictionMode
+	unlimitedUnits bool
+	serving        bool // the serve command runs: events are wanted.
+
+	format, logFile, eventsURL, topFilter string
+	explainTop                            int
+	once                                  bool
+	interval                              time.Duration
+
+	kmsgMode, tracefsMode string
+	stateFile             string
+	deadKeep              int
+	deadAge               time.Duration
+
+	maxProcesses int
+	maxGroups    int
+	refresh      int
+}
+
+// newApp declares every flag and command. All flags of the program stand
+// here; docs/flags.md is made from it.
+func newApp(c *config) *kingpin.Application {
+	app := kingpin.New("oom_exporter", "Tells Prometheus which container is about to be OOM-killed, who the kernel will kill next, and who it did kill and why.")
+	app.UsageTemplate(kingpin.LongHelpTemplate)
+	app.Version(version.Print("oom_exporter"))
+	app.HelpFlag.Short('h')
+	commonFlags(app, c)
+	serve := app.Command("serve", "Serve metrics. This is the default command.").Default()
+	webFlags(serve, c)
+	collectorFlags(serve, c)
+	eventFlags(serve, c)
+	explain := app.Command("explain", "Turn a kernel log into a report: who was killed, by whose limit, why this one, what would have been next.")
+	explain.Arg("file", "A saved log (dmesg, journalctl -k, syslog, /dev/kmsg), or - for standard input; without it, this host's kernel log.").Default(thisHost).StringVar(&c.logFile)
+	formatFlag(explain, c)
+	cli.Set(explain.Flag("top", "Rows of a task table to show.").PlaceHolder("10"), "10", cli.Int(&c.explainTop, 1, 1000))
+	events := app.Command("events", "List the recorded kills of this host: of the kernel log, or of a running exporter.")
+	events.Flag("url", "Ask the exporter at this address, like http://localhost:10137.").StringVar(&c.eventsURL)
+	formatFlag(events, c)
+	top := app.Command("top", "Show containers by kill margin and processes by badness: live on a terminal, else once.")
+	top.Flag("once", "Print once and end.").BoolVar(&c.once)
+	formatFlag(top, c)
+	cli.Set(top.Flag("interval", "Between two looks.").PlaceHolder("2s"), "2s", cli.Duration(&c.interval, 100*time.Millisecond))
+	top.Flag("filter", "Show only what has this text in its name.").StringVar(&c.topFilter)
+	app.Command("doctor", "Say what this host lets the exporter see, source by source, and how to mend each lack.")
+	return app
+}
+
+func formatFlag(cmd *kingpin.CmdClause, c *config) {
+	cli.Set(cmd.Flag("format", "text or json.").PlaceHolder("text"), "text", cli.OneOf(&c.format, "text", "json"))
+}
+
+func commonFlags(app *kingpin.Application, c *config) {
+	cli.Set(app.Flag("path.procfs", "The proc file system.").PlaceHolder("/proc"), "/proc", cli.Text(&c.procfs, "a directory"))
+	cli.Set(app.Flag("path.sysfs", "The sys file system, below which cgroups are looked for.").PlaceHolder("/sys"), "/sys", cli.Text(&c.sysfs, "a directory"))
+	cli.Set(app.Flag("path.rootfs", "The host's root, below which the names of containers are looked for.").PlaceHolder("/"), "/", cli.Text(&c.rootfs, "a directory"))
+	cli.Set(app.Flag("path.kmsg", "The kernel log's device, or a file with its records.").PlaceHolder("/dev/kmsg"), "/dev/kmsg", cli.Text(&c.kmsg, "a file"))
+	app.Flag("cri.socket", "The container runtime's CRI socket, for the names of pods and containers that the kubelet's log directories do not tell; not used unless given.").StringVar(&c.criSocket)
+	app.Flag("docker.socket", "Docker's socket, for the names of containers; not used unless given: it grants more than reading.").StringVar(&c.dockerSocket)
+	app.Flag("podman.root", "A containers/storage directory that names Podman's containers; repeatable. Default: /var/lib/containers/storage below --path.rootfs.").StringsVar(&c.podmanRoots)
+	app.Flag("podman.rootless-root", "A containers/storage directory of a user without root, like /home/NAME/.local/share/containers/storage; repeatable. It names that user's containers only.").StringsVar(&c.rootlessRoots)
+	cli.Set(app.Flag("log.level", "Lines below this level are not logged: debug, info, warn or error.").PlaceHolder("info"), "info", cli.OneOf(&c.logLevel, logging.Levels()...))
+	cli.Set(app.Flag("log.format", "The log's format: logfmt or json.").PlaceHolder("logfmt"), "logfmt", cli.OneOf(&c.logFormat, logging.Formats()...))
+	cli.Set(app.Flag("limits.processes", "Processes to read in one pass at most; what is over it is counted.").PlaceHolder("100000"), "100000", cli.Int(&c.maxProcesses, 1, 4<<20))
+	cli.Set(app.Flag("limits.groups", "Memory cgroups to read in one pass at most; what is over it is counted.").PlaceHolder("10000"), "10000", cli.Int(&c.maxGroups, 1, 1<<20))
+	cli.Set(app.Flag("limits.refresh", "Scrapes in which a process and a group are read in full at least once, though what is read of them each time shows no change; 1: each time.").PlaceHolder("8"), "8", cli.Int(&c.refresh, 1, 1000))
+	cli.Set(app.Flag("eviction.threshold", "kubelet's memory.available eviction threshold, in bytes or in percent of the node: 100Mi, 5%.").PlaceHolder("100Mi"), "100Mi", thresholdOf(&c.eviction))
+	cli.Set(app.Flag("eviction.usage", "What the node's usage is for kubelet on cgroup v2: stat (anon + file) or free (MemTotal - MemFree, kubelets before 1.33).").PlaceHolder("stat"), "stat", modeOf(&c.evictionMode))
+	cli.Set(app.Flag("near.ratio", "A limit is near, and its next victim is named, below this kill margin ratio.").PlaceHolder("0.10"), "0.10", cli.Ratio(&c.nearRatio))
+}
+
+func webFlags(cmd *kingpin.CmdClause, c *config) {
+	c.web = kingpinflag.AddFlags(cmd, ":10137")
+	cli.Set(cmd.Flag("web.telemetry-path", "Path of the metrics.").PlaceHolder("/metrics"), "/metrics", cli.Path(&c.telemetryPath))
+	cmd.Flag("web.exporter-metrics", "Expose the exporter's own go_* and process_* metrics.").Default("true").BoolVar(&c.selfMetrics)
+	cli.Set(cmd.Flag("web.max-requests", "Scrapes to serve at one time; 0: no bound.").PlaceHolder("40"), "40", cli.Int(&c.maxRequests, 0, 1<<20))
+	cli.Set(cmd.Flag("web.timeout-offset", "Taken off the scrape timeout that Prometheus names, so that a late answer still arrives.").PlaceHolder("500ms"), "500ms", cli.Duration(&c.timeoutOffset, 0))
+}
+
+func collectorFlags(cmd *kingpin.CmdClause, c *config) {
+	c.collectors = map[string]*bool{}
+	for _, name := range collector.Names() {
+		on := new(bool)
+		cmd.Flag("collector."+name, fmt.Sprintf("Run the %s collector.", name)).Default("true").BoolVar(on)
+		c.collectors[name] = on
+	}
+	cli.Set(cmd.Flag("metrics.enable", "Regular expression, anchored: families to switch on that are off by default (marked so in docs/metrics.md).").PlaceHolder("REGEXP"), "", cli.Regexp(&c.enable))
+	cli.Set(cmd.Flag("metrics.disable", "Regular expression, anchored: families to switch off.").PlaceHolder("REGEXP"), "", cli.Regexp(&c.disable))
+	for _, f := range []struct {
+		what             string
+		include, exclude **regexp.Regexp
+	}{
+		{"namespace", &c.filter.IncludeNamespace, &c.filter.ExcludeNamespace},
+		{"pod", &c.filter.IncludePod, &c.filter.ExcludePod},
+		{"container", &c.filter.IncludeContainer, &c.filter.ExcludeContainer},
+	} {
+		cli.Set(cmd.Flag("include."+f.what, fmt.Sprintf("Regular expression, anchored: show only workloads with such a %s.", f.what)).PlaceHolder("REGEXP"), "", cli.Regexp(f.include))
+		cli.Set(cmd.Flag("exclude."+f.what, fmt.Sprintf("Regular expression, anchored: hide workloads with such a %s.", f.what)).PlaceHolder("REGEXP"), "", cli.Regexp(f.exclude))
+	}
+	cli.Set(cmd.Flag("process.top", "Processes to expose, by badness; 0: none.").PlaceHolder("20"), "20", cli.Int(&c.processTop, 0, 10000))
+	cmd.Flag("units.unlimited", "Expose systemd units that have no limit of their own, too.").Default("false").BoolVar(&c.unlimitedUnits)
+}
+
+func eventFlags(cmd *kingpin.CmdClause, c *config) {
+	cli.Set(cmd.Flag("events.kmsg", "The kernel log, for the names and sizes of kills: auto, require (oom_event_source_up is 0 without it) or off.").PlaceHolder("auto"), "auto", cli.OneOf(&c.kmsgMode, sourceAuto, sourceRequire, sourceOff))
+	cli.Set(cmd.Flag("events.tracefs", "The tracefs event oom:mark_victim, which names kills in groups that live for milliseconds; needs root and writes an instance of its own: off, auto or require.").PlaceHolder("off"), "off", cli.OneOf(&c.tracefsMode, sourceOff, sourceAuto, sourceRequire))
+	cmd.Flag("state.file", "File that keeps the totals of this boot over restarts; best below /run. Not used unless given.").StringVar(&c.stateFile)
+	cli.Set(cmd.Flag("dead.keep", "Workloads that are gone and keep the series of their kills.").PlaceHolder("1000"), "1000", cli.Int(&c.deadKeep, 1, 1<<20))
+	cli.Set(cmd.Flag("dead.age", "For how long they keep them.").PlaceHolder("24h"), "24h", cli.Duration(&c.deadAge, time.Second))
+}
+
+// parseArgs reads the command line. An empty command means that help or the
+// version was asked for and printed.
+func parseArgs(args []string, std streams) (*config, string, error) {
+	c := &config{}
+	app := newApp(c)
+	stopped := false
+	app.Terminate(func(int) { stopped = true })
+	app.UsageWriter(std.out)
+	app.ErrorWriter(std.err)
+	command, err := app.Parse(args)
+	if stopped {
+		return nil, "", nil
+	}
+	if err != nil {
+		return nil, "", usageError{fmt.Errorf("%w; see oom_exporter --help", err)}
+	}
+	return c, command, nil
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/oom-exporter/oom_exporter/"
+
+// mayImport is the structure of the house: which of our packages each
+// package may depend on, directly or not. Data flows one way: sources ->
+// model -> collectors -> web.
+var mayImport = map[string][]string{
+	"internal/oom":        {},
+	"internal/proc":       {"internal/oom"},
+	"internal/cgroup":     {"internal/oom"},
+	"internal/kmsg":       {},
+	"internal/oomlog":     {"internal/oom", "internal/kmsg"},
+	"internal/tracefs":    {"internal/oom"},
+	"internal/workload":   {"internal/oom"},
+	"internal/ledger":     {"internal/oom"},
+	"internal/predict":    {"internal/oom"},
+	"internal/host":       {"internal/oom", "internal/proc", "internal/cgroup", "internal/workload", "internal/predict"},
+	"internal/report":     {"internal/oom", "internal/kmsg", "internal/oomlog"},
+	"internal/top":        {"internal/oom", "internal/host", "internal/proc", "internal/cgroup", "internal/workload", "internal/predict"},
+	"internal/web":        {},
+	"internal/logging":    {},
+	"internal/cli":        {},
+	"internal/guard":      {"internal/oom", "internal/predict"},
+	"internal/guard/kube": {},
+	"internal/guard/act":  {"internal/oom", "internal/predict", "internal/guard", "internal/proc", "internal/cgroup"},
+	"collector":           {"internal/oom"},
+}
+
+// knowsNoPrometheus are the packages below the collectors.
+var knowsNoPrometheus = []string{
+	"internal/oom", "internal/kmsg", "internal/oomlog", "internal/ledger", "internal/predict",
+	"internal/cgroup", "internal/workload", "internal/tracefs", "internal/report", "internal/guard", "internal/guard/act", "internal/guard/kube",
+}
+
+func deps(t *testing.T, args ...string) []string {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list"}, args...)...)
+	var stderr strings.Builder // and what it downloads.
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list %v: %v\n%s", args, err, stderr.String())
+	}
+	return strings.Fields(string(out))
+}
+
+func TestImportsFollowTheTable(t *testing.T) {
+	for _, full := range deps(t, module+"...") {
+		pkg := strings.TrimPrefix(full, module)
+		allowed, listed := mayImport[pkg]
+		switch {
+		case listed:
+		case strings.HasPrefix(pkg, "cmd/"), strings.HasPrefix(pkg, "e2e"), strings.HasPrefix(pkg, "dashboards"), pkg == "charts":
+			continue
+		default:
+			t.Errorf("%s is not in the import table", pkg)
+			continue
+		}
+		for _, dep := range deps(t, "-deps", full) {
+			ours, isOurs := strings.CutPrefix(dep, module)
+			if isOurs && ours != pkg && !slices.Contains(allowed, ours) {
+				t.Errorf("%s must not depend on %s", pkg, ours)
+			}
+			if slices.Contains(knowsNoPrometheus, pkg) && strings.HasPrefix(dep, "github.com/prometheus/client_golang") {
+				t.Errorf("%s must not know Prometheus, but depends on %s", pkg, dep)
+			}
+		}
+	}
+}
+
+// TestTheExporterCanNotKill holds that nothing of what acts is in the exporter.
+func TestTheExporterCanNotKill(t *testing.T) {
+	for _, dep := range deps(t, "-deps", module+"cmd/oom_exporter") {
+		if strings.HasPrefix(dep, module+"internal/guard") {
+			t.Errorf("oom_exporter depends on %s: it must stay read-only", dep)
+		}
+	}
+}
+
+func TestFlagsLiveInCmdOnly(t *testing.T) {
+	for pkg := range mayImport {
+		if pkg == "internal/cli" {
+			continue // it helps to declare them, and declares none.
+		}
+		for _, dep := range deps(t, "-e", "-f", "{{join .Imports \"\\n\"}}", module+pkg) {
+			if dep == "github.com/alecthomas/kingpin/v2" || dep == "flag" {
+				t.Errorf("%s declares flags by %s", pkg, dep)
+			}
+		}
+	}
+}

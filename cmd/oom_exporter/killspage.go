@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"net/http"
+
+	"github.com/oom-exporter/oom_exporter/internal/ledger"
+	"github.com/oom-exporter/oom_exporter/internal/report"
+	"github.com/oom-exporter/oom_exporter/internal/web"
+)
+
+// killsPath is where a running exporter serves its records; `events --url`
+// reads them.
+const killsPath = "/api/v1/kills"
+
+// killsPage serves the recorded kills as JSON, oldest first.
+func killsPage(book *ledger.Ledger) web.Page {
+	return web.Page{
+		Path: killsPath, Name: "Kills", Description: "the recorded OOM kills of this node, as JSON",
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			book.Sync()
+			var b bytes.Buffer
+			if err := report.JSON(&b, report.FromKills(book.Records())); err != nil {
+				http.Error(w, err.Error(), http.StatusInternalServerError)
+				return
+			}
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = b.WriteTo(w)
+		}),
+	}
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	versioncollector "github.com/prometheus/client_golang/prometheus/collectors/version"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/version"
+	toolkit "github.com/prometheus/exporter-toolkit/web"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/oom-exporter/oom_exporter/collector"
+	"github.com/oom-exporter/oom_exporter/internal/host"
+	"github.com/oom-exporter/oom_exporter/internal/logging"
+	"github.com/oom-exporter/oom_exporter/internal/web"
+)
+
+// shutdownGrace is how long running scrapes get to end.
+const shutdownGrace = 5 * time.Second
+
+// serve exposes metrics until the context ends.
+func serve(ctx context.Context, c *config, std streams) error {
+	tuneThisGC()
+	logger, slogger, err := logging.New(std.err, c.logLevel, c.logFormat)
+	if err != nil {
+		return usageError{err}
+	}
+	if err := toolkit.Validate(*c.web.WebConfigFile); err != nil {
+		return usageError{fmt.Errorf("--web.config.file=%s: %w", *c.web.WebConfigFile, err)}
+	}
+	_ = level.Info(logger).Log("msg", "starting oom_exporter", "version", version.Info(), "build", version.BuildContext())
+	c.serving = true
+	parts, err := assemble(c, logger)
+	if err != nil {
+		return err
+	}
+	defer parts.close()
+	options := c.collectorOptions(logger)
+	var pages []web.Page
+	if parts.events != nil {
+		options.Kills = parts.events
+		pages = append(pages, killsPage(parts.events.book))
+	}
+	set := collector.New(scraper{parts.host}, options)
+	var ready atomic.Bool
+	handler, err := web.New(web.Options{
+		Source: source{set}, Self: selfMetrics(c), TelemetryPath: c.telemetryPath,
+		MaxRequests: c.maxRequests, TimeoutOffset: c.timeoutOffset,
+		Ready: ready.Load, Pages: pages, Version: version.Info(), Logger: logger,
+	})
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		if _, done, err := set.Gather(collector.Request{}); err == nil {
+			done()
+		}
+		ready.Store(true)
+		_ = level.Info(logger).Log("msg", "first scan done")
+		return nil
+	})
+	for _, task := range parts.tasks {
+		g.Go(func() error {
+			if err := task(ctx); err != nil && ctx.Err() == nil {
+				return err
+			}
+			return nil
+		})
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	g.Go(func() error {
+		err := toolkit.ListenAndServe(server, c.web, slogger)
+		if errors.Is(err, http.ErrServerClosed) {
+			return nil
+		}
+		return fmt.Errorf("serve: %w", err)
+	})
+	g.Go(func() error { return shutdown(ctx, server, logger) })
+	return g.Wait()
+}
+
+// shutdown ends the server when the context ends; scrapes that run are let
+// finish.
+func shutdown(ctx context.Context, server *http.Server, logger log.Logger) error {
+	<-ctx.Done()
+	_ = level.Info(logger).Log("msg", "shutting down")
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
+	defer cancel()
+	if err := server.Shutdown(grace); err != nil {
+		_ = level.Warn(logger).Log("msg", "scrapes were cut off", "err", err)
+		return server.Close()
+	}
+	return nil
+}
+
+func (c *config) collectorOptions(logger log.Logger) collector.Options {
+	on := map[string]bool{}
+	for name, b := range c.collectors {
+		on[name] = *b
+	}
+	return collector.Options{Logger: logger, Enabled: on, Enable: c.enable, Disable: c.disable, Keep: &c.filter}
+}
+
+// selfMetrics are the exporter's own; its version is always told.
+func selfMetrics(c *config) prometheus.Gatherer {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(versioncollector.NewCollector("oom_exporter"))
+	if c.selfMetrics {
+		reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	}
+	return reg
+}
+
+// scraper lets the collectors use a host without knowing its package.
+type scraper struct{ *host.Host }
+
+func (s scraper) Scrape(deadline time.Time) collector.Scrape { return s.Host.Scrape(deadline) }
+
+// source lets the web use a Set without knowing its package.
+type source struct{ set *collector.Set }
+
+func (s source) Validate(r web.Request) error { return s.set.Validate(collector.Request(r)) }
+
+func (s source) Gather(r web.Request) ([]*dto.MetricFamily, func(), error) {
+	return s.set.Gather(collector.Request(r))
+}
