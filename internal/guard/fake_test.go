@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package guard
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"regexp"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+)
+
+const mib = 1 << 20
+
+// fake is a kernel of literals with a clock of its own. It is all of the
+// guard's interfaces.
+type fake struct {
+	t  *testing.T
+	mu sync.Mutex
+
+	now     time.Time
+	version int
+	order   []string
+	groups  map[string]*oom.Group
+	procs   map[string][]oom.Process
+	dying   map[int32]bool
+	off     bool
+	armable bool
+	names   map[string]oom.Identity
+
+	scanErr   error
+	onReclaim func(g *oom.Group)
+	onKill    func() // between the choice and the last look.
+	reclaims  int
+	reads     map[string]int
+	marks     map[string][]uint64
+	killed    []int32
+	ended     []string
+	reports   []Action
+	wakes     int
+}
+
+func newFake(t *testing.T) *fake {
+	f := &fake{
+		t: t, now: time.Unix(1e9, 0), version: 2, groups: map[string]*oom.Group{}, procs: map[string][]oom.Process{},
+		dying: map[int32]bool{}, names: map[string]oom.Identity{}, reads: map[string]int{}, marks: map[string][]uint64{}, armable: true,
+	}
+	f.add("/", oom.KindRoot, 0, 0)
+	return f
+}
+
+// add makes a group whose memory is all anonymous, with one process of that
+// size for each pid.
+func (f *fake) add(path string, kind oom.Kind, limit, usage uint64, pids ...int32) *oom.Group {
+	g := &oom.Group{
+		GroupID: oom.GroupID{Path: path, Inode: uint64(100 + len(f.order))}, Kind: kind, Hierarchical: true,
+		Identity: oom.Identity{Workload: oom.Workload{Namespace: "ns", Pod: "pod", Container: path}, QoS: oom.QoSBurstable},
+		Usage:    oom.Of(usage), Limit: oom.Of(limit),
+		Stat: oom.Stat{ActiveFile: oom.Of(0), InactiveFile: oom.Of(0), SlabReclaimable: oom.Of(0), Anon: oom.Of(usage)},
+	}
+	if limit == 0 {
+		g.Limit = oom.Unlimited()
+	}
+	if _, ok := f.groups[path]; !ok {
+		f.order = append(f.order, path)
+	}
+	f.groups[path] = g
+	f.procs[path] = nil
+	for i, pid := range pids {
+		f.procs[path] = append(f.procs[path], oom.Process{
+			PID: pid, RSS: usage - uint64(i)*mib, Start: uint64(pid), Exact: true, Comm: fmt.Sprintf("p%d", pid), Score: oom.Of(700),
+		})
+	}
+	return g
+}
+
+func (f *fake) locked() func() { f.mu.Lock(); return f.mu.Unlock }
+
+func (f *fake) Scan() (oom.Node, oom.Tree, error) {
+	defer f.locked()()
+	tree := oom.Tree{Version: f.version}
+	for i, path := range f.order {
+		if g := f.groups[path]; g != nil {
+			c := *g
+			c.Parent, c.Owner = 0, i
+			tree.Groups = append(tree.Groups, c)
+		}
+	}
+	return oom.Node{PageSize: 4096, CPUs: 2, Release: oom.ParseRelease("6.1.0"), Total: oom.Of(8 << 30), SwapTotal: oom.Of(0)}, tree, f.scanErr
+}
+
+func (f *fake) Group(path string) (oom.Group, error) {
+	defer f.locked()()
+	f.reads[path]++
+	if g := f.groups[path]; g != nil {
+		return *g, nil
+	}
+	return oom.Group{}, fs.ErrNotExist
+}
+
+func (f *fake) Usage(id oom.GroupID) (uint64, error) {
+	defer f.locked()()
+	if g := f.groups[id.Path]; g != nil && g.Inode == id.Inode {
+		return g.Usage.Or(0), nil
+	}
+	return 0, ErrGone
+}
+
+func (f *fake) Members(group *oom.Group) (Members, error) {
+	defer f.locked()()
+	path := group.Path
+	g := f.groups[path]
+	if g == nil || g.Inode != group.Inode {
+		return Members{}, fs.ErrNotExist
+	}
+	m := Members{Dying: map[int32]bool{}}
+	m.Tree = oom.Tree{Version: f.version, Groups: []oom.Group{{GroupID: oom.GroupID{Path: "/"}, Parent: -1}, *g}}
+	m.Tree.Groups[1].Parent = 0
+	for _, other := range f.order {
+		if other != path && f.groups[other] != nil && related(path, other) && len(other) > len(path) {
+			c := *f.groups[other]
+			c.Parent = 1
+			m.Tree.Groups = append(m.Tree.Groups, c)
+		}
+	}
+	for at := 1; at < len(m.Tree.Groups); at++ {
+		for _, p := range f.procs[m.Tree.Groups[at].Path] {
+			p.Group = int32(at)
+			m.Procs = append(m.Procs, p)
+			m.Dying[p.PID] = f.dying[p.PID]
+		}
+	}
+	return m, nil
+}
+
+func (f *fake) Identify(path string) (oom.Identity, bool) {
+	defer f.locked()()
+	id, ok := f.names[path]
+	return id, ok
+}
+
+func (f *fake) Off() bool { defer f.locked()(); return f.off }
+
+func (f *fake) Reclaim(id oom.GroupID, _ uint64) error {
+	defer f.locked()()
+	f.reclaims++
+	if f.onReclaim != nil {
+		f.onReclaim(f.groups[id.Path])
+	}
+	return nil
+}
+
+func (f *fake) Process(group oom.GroupID, p oom.Process, still func() error) error {
+	f.raced()
+	g := f.groups[group.Path]
+	if g == nil || g.Inode != group.Inode {
+		return ErrGone
+	}
+	for _, q := range f.procs[group.Path] {
+		if q.PID == p.PID && q.Start == p.Start {
+			if err := still(); err != nil {
+				return err
+			}
+			defer f.locked()()
+			f.killed = append(f.killed, p.PID)
+			return nil
+		}
+	}
+	return ErrGone
+}
+
+func (f *fake) Container(_ context.Context, group oom.GroupID, _ oom.Identity, spare func(*oom.Process) string, still func() error) error {
+	f.raced()
+	g := f.groups[group.Path]
+	if g == nil || g.Inode != group.Inode {
+		return ErrGone
+	}
+	for _, p := range f.procs[group.Path] {
+		if reason := spare(&p); reason != "" {
+			return fmt.Errorf("%w: %s", ErrSpared, reason)
+		}
+	}
+	if err := still(); err != nil {
+		return err
+	}
+	defer f.locked()()
+	f.ended = append(f.ended, group.Path)
+	return nil
+}
+
+func (f *fake) raced() {
+	if f.onKill != nil {
+		f.onKill()
+	}
+}
+
+func (f *fake) Report(a Action) { defer f.locked()(); f.reports = append(f.reports, a) }
+
+// fakeMeter is the meter of one group.
+type fakeMeter struct {
+	f  *fake
+	id oom.GroupID
+}
+
+func (f *fake) Watch(id oom.GroupID, _ uint32) (Meter, error) { return fakeMeter{f, id}, nil }
+func (f *fake) Observe(*oom.Tree) bool                        { return true }
+func (f *fake) Wake()                                         { defer f.locked()(); f.wakes++ }
+func (f *fake) Wait(d time.Duration) []Notice                 { defer f.locked()(); f.now = f.now.Add(d); return nil }
+func (f *fake) clock() time.Time                              { defer f.locked()(); return f.now }
+
+func (m fakeMeter) Usage() (uint64, error) {
+	n, err := m.f.Usage(m.id)
+	defer m.f.locked()()
+	m.f.reads["meter "+m.id.Path]++
+	return n, err
+}
+
+func (m fakeMeter) Arm(marks ...uint64) bool {
+	defer m.f.locked()()
+	m.f.marks[m.id.Path] = marks
+	return m.f.armable
+}
+
+func (m fakeMeter) Close() {
+	defer m.f.locked()()
+	delete(m.f.marks, m.id.Path)
+}
+
+// options are those that the tests begin with: the process policy, no bound.
+func (f *fake) options() Options {
+	return Options{
+		Kernel: f, Bell: f, Reclaimer: f, Killer: f, Reporter: f, Now: f.clock,
+		Policy: PolicyProcess, Margin: Margin{Ratio: 0.02, Min: mib, Max: 50 * mib},
+		Protection:       Protection{Self: 99, AdjBelow: -900, Comm: regexp.MustCompile("^kubelet$")},
+		ReclaimableShare: 0.05, ReclaimInterval: time.Minute, CoolDown: 10 * time.Second, KillsPerMinute: 6000,
+		Pace: Pace{Min: 2 * time.Millisecond, Max: 5 * time.Second},
+	}
+}
+
+// start makes a guard that knows the groups of the fake.
+func (f *fake) start(o Options) *Guard {
+	f.t.Helper()
+	g, err := New(o)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if err := g.Scan(); err != nil {
+		f.t.Fatal(err)
+	}
+	return g
+}
+
+// settle steps until nothing is due any more, without letting time pass.
+func settle(g *Guard) time.Duration {
+	for {
+		d := g.step(context.Background())
+		g.running.Wait()
+		if len(g.results) == 0 {
+			return d
+		}
+	}
+}
+
+// run lets time pass for so long.
+func (f *fake) run(g *Guard, d time.Duration) {
+	for end := f.clock().Add(d); f.clock().Before(end); {
+		g.hear(f.Wait(max(min(settle(g), end.Sub(f.clock())), time.Millisecond)))
+	}
+	settle(g)
+}

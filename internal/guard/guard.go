@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package guard
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-kit/log/level"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+)
+
+// workers bounds how many groups are dealt with at one time: reclaim may take
+// long, and one group must not wait for another's.
+const workers = 16
+
+// Guard watches the groups of a host. Make one with New.
+type Guard struct {
+	o      Options
+	stats  *stats
+	ledger *ledger
+
+	// What the loop's goroutine alone uses.
+	watched  map[uint32]*watched
+	byPath   map[string]uint32
+	last     uint32 // token.
+	observed bool   // the kernel tells when groups come and limits change.
+	tops     map[string]*top
+	unarmed  int           // of them, those for which the kernel sends no notice.
+	changed  bool          // all of them are to be visited.
+	next     time.Time     // when one of them is due.
+	tick     time.Time     // when the tops are read next.
+	ticked   time.Time     // when they were.
+	ticks    time.Duration // from one time to the next.
+	slots    chan struct{}
+	running  sync.WaitGroup
+	ready    atomic.Bool // a look has been rehearsed.
+	results  chan result
+	rescan   chan struct{}
+
+	mu         sync.Mutex
+	every      time.Duration // between two scans.
+	node       oom.Node
+	containers map[string]Target // of the last scan, limited or not.
+	tree       *oom.Tree         // of a scan that the loop has not taken yet.
+	reclaimed  map[oom.GroupID]time.Time
+	slowest    time.Duration // of the last reclaims.
+}
+
+// result is what a worker gives back to the loop.
+type result struct {
+	token  uint32
+	action Action
+}
+
+// New returns a Guard.
+func New(o Options) (*Guard, error) {
+	o.setDefaults()
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	return &Guard{
+		o: o, stats: newStats(), ledger: newLedger(o.KillsPerMinute, o.CoolDown, o.Now()),
+		watched: map[uint32]*watched{}, byPath: map[string]uint32{}, tops: map[string]*top{},
+		slots: make(chan struct{}, workers), results: make(chan result, 4*workers), rescan: make(chan struct{}, 1),
+		observed: true, reclaimed: map[oom.GroupID]time.Time{}, every: o.ScanInterval, slowest: fastReclaim,
+	}, nil
+}
+
+// Stats returns what was done so far.
+func (g *Guard) Stats() Stats { return g.stats.snapshot() }
+
+// Run watches until ctx ends.
+func (g *Guard) Run(ctx context.Context) error {
+	if err := g.Scan(); err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, g.o.Bell.Wake)
+	defer stop()
+	var scanner sync.WaitGroup
+	scanner.Go(func() { g.scans(ctx) })
+	for ctx.Err() == nil {
+		wait := g.step(ctx)
+		g.hear(g.o.Bell.Wait(wait))
+	}
+	scanner.Wait()
+	go func() {
+		g.running.Wait()
+		close(g.results)
+	}()
+	for r := range g.results {
+		g.finish(r)
+	}
+	for token := range g.watched {
+		g.drop(token)
+	}
+	return nil
+}
+
+// A busy node has new groups all the time: between two scans there is at least
+// a second, and so long that scans take a hundredth of a CPU at most.
+const (
+	scanPause    = time.Second
+	scanPauseMax = 10 * time.Second
+	scanShare    = 100
+)
+
+// scans reads the hierarchy now and then, away from the loop: a pass takes as
+// long as several thresholds.
+func (g *Guard) scans(ctx context.Context) {
+	every := time.NewTimer(g.interval())
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-g.rescan:
+		case <-every.C:
+		}
+		begun := g.o.Now()
+		if err := g.Scan(); err != nil {
+			_ = level.Warn(g.o.Logger).Log("msg", "scan failed; the groups known so far stay watched", "err", err)
+		}
+		g.o.Bell.Wake()
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(min(max(scanPause, scanShare*g.o.Now().Sub(begun)), scanPauseMax)):
+		}
+		every.Reset(g.interval())
+	}
+}
+
+// interval is the time to the next scan that nobody asked for. Names that are
+// missing come soon.
+func (g *Guard) interval() time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, c := range g.containers {
+		if c.StandIn && c.PodUID != "" {
+			return min(g.every, 2*time.Second)
+		}
+	}
+	return g.every
+}
+
+// Scan makes one pass over all groups.
+func (g *Guard) Scan() error {
+	node, tree, err := g.o.Kernel.Scan()
+	g.stats.update(func(s *Stats) {
+		s.Scans++
+		if err != nil {
+			s.ScanFailures++
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("scan groups: %w", err)
+	}
+	containers := make(map[string]Target, len(tree.Groups))
+	for i := range tree.Groups {
+		if c := &tree.Groups[i]; c.Kind == oom.KindContainer && i > 0 {
+			containers[c.Path] = Target{GroupID: c.GroupID, Identity: c.Identity, Kind: c.Kind}
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.node, g.tree, g.containers = node, &tree, containers
+	return nil
+}
+
+// wantScan asks for a scan.
+func (g *Guard) wantScan() {
+	select {
+	case g.rescan <- struct{}{}:
+	default: // one is asked for already.
+	}
+}

@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package guard
+
+import (
+	"context"
+	"math"
+	"time"
+)
+
+// The growth that a group is trusted to have at any time, in bytes a second:
+// little where the kernel tells when a mark is crossed, or where the group at
+// the top shows it; much where nothing does.
+const (
+	floorArmed   = 8 << 20
+	floorCovered = 4 << 20
+	floorAlone   = 128 << 20
+)
+
+const (
+	// tickMin and tickMax bound how often the groups at the top are read. In
+	// between it is when the nearest group would have gone 6/8 of its way to the
+	// threshold, if it grew as fast as must be met: with the eighth that makes
+	// nobody look, there is an eighth left, and the margin.
+	tickMin = 50 * time.Millisecond
+	tickMax = time.Second
+	// idleCovered is how long a group may go unread whose top hardly moves.
+	idleCovered = time.Minute
+	// idleArmed is how often a group is read that the kernel watches for us.
+	idleArmed = time.Minute
+	// blindScan is the scan interval where nothing tells of new groups.
+	blindScan = 30 * time.Second
+	// pause is the least time between two looks at a group at its limit, which
+	// has the kernel ring all the time.
+	pause = 5 * time.Millisecond
+)
+
+// watched is a target with what the loop knows of it.
+type watched struct {
+	Target
+	token    uint32
+	meter    Meter
+	armed    bool   // the kernel tells when a mark is crossed.
+	early    uint64 // usage from which on it is polled all the same.
+	gauge    gauge  // of the usage.
+	hard     gauge  // of the part that reclaim can't free, at the limit.
+	distance uint64
+	due      time.Time
+	read     time.Time // the last time that its usage was.
+	hurried  bool      // something has happened: it must be read.
+	judged   time.Time
+	busy     bool
+	over     bool
+	top      *top
+	seen     uint64 // top's growth at the last look,
+	moved    uint64 // and what it had moved.
+	outcome  Outcome
+	resized  bool // the limit was written while a worker was busy.
+}
+
+// step does all that is due and returns how long to wait.
+func (g *Guard) step(ctx context.Context) time.Duration {
+	g.takeScan()
+	g.takeResults()
+	now := g.o.Now()
+	ticked := g.readTops(now)
+	if g.changed || !g.next.After(now) || g.alarmed() {
+		g.visit(ctx, now)
+	}
+	next := g.next
+	if !g.tick.IsZero() || ticked {
+		if soon := now.Add(max(g.ticks, tickMin)); ticked || soon.Before(g.tick) {
+			g.tick = soon
+		}
+		next = earlier(next, g.tick)
+	}
+	return max(0, next.Sub(now))
+}
+
+// visit goes through all groups, meets those that are due, and sets when it
+// must be done again. At rest that is seldom: a thousand groups are more than a
+// CPU's caches keep.
+func (g *Guard) visit(ctx context.Context, now time.Time) {
+	g.changed = false
+	g.next, g.ticks = now.Add(g.o.Pace.Max), tickMax
+	for _, t := range g.tops {
+		t.alarm = math.MaxUint64
+	}
+	for token, w := range g.watched {
+		if w.busy {
+			continue
+		}
+		if w.top != nil && w.top.grown-w.seen > w.distance/8 && w.judged.IsZero() {
+			w.due = now
+		}
+		if w.stirred() && w.judged.IsZero() {
+			w.due = earlier(w.due, together(w.read, g.rest(w, w.gauge.usage)))
+		}
+		if !w.due.After(now) && !g.postpone(w, now) && !g.meet(ctx, w, now) {
+			g.drop(token)
+			g.wantScan()
+			continue
+		}
+		if w.busy {
+			continue
+		}
+		g.next = earlier(g.next, w.due)
+		if w.top != nil && w.judged.IsZero() {
+			w.top.alarm = min(w.top.alarm, w.seen+w.distance/8)
+		}
+		if !w.armed && w.distance > 0 {
+			g.ticks = min(g.ticks, w.soonest())
+		}
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// postpone tells whether a group that is due need not be read, since the group
+// at its top has hardly moved, up or down, since that was done.
+func (g *Guard) postpone(w *watched, now time.Time) bool {
+	if w.top == nil || w.stirred() || w.armed || w.hurried || w.distance == 0 || w.top.moved-w.moved > w.distance/16 || now.Sub(w.read) >= idleCovered {
+		return false
+	}
+	rest := g.rest(w, w.gauge.usage)
+	if now.Sub(w.top.at) > rest/4 {
+		return false // what is known of the top is too old for this group.
+	}
+	w.gauge.see(now, w.gauge.usage)
+	if now.Sub(w.read) < time.Second {
+		w.due = together(now, rest)
+		return true
+	}
+	// It is no pause in a growth, and the tops will tell: all such groups are
+	// looked at in one visit.
+	most := g.o.Pace.Max
+	w.due = now.Add(most - time.Duration(now.UnixNano()%int64(most)))
+	return true
+}
+
+// together is when a group is due again after a rest, up to a quarter sooner so
+// that groups are due at the same times: a wake costs more than a read.
+func together(now time.Time, rest time.Duration) time.Time {
+	grid := int64(time.Millisecond)
+	for grid <= int64(rest)/8 {
+		grid *= 2
+	}
+	due := now.Add(rest)
+	if early := time.Duration(due.UnixNano() % grid); early < rest {
+		return due.Add(-early)
+	}
+	return due
+}
+
+// meet reads one group and sets when to look again. It returns false when the
+// group is gone.
+func (g *Guard) meet(ctx context.Context, w *watched, now time.Time) bool {
+	usage, err := w.meter.Usage()
+	if err != nil {
+		return false
+	}
+	w.gauge.see(now, usage)
+	w.read, w.hurried = now, false
+	if w.top != nil {
+		w.seen, w.moved = w.top.grown, w.top.moved
+	}
+	if usage >= w.Threshold {
+		w.distance = 0
+		if !w.over {
+			w.over = true
+			g.stats.update(func(s *Stats) { s.Crossings++ })
+		}
+		g.hand(ctx, w, now)
+		return true
+	}
+	w.over, w.judged = false, time.Time{}
+	w.distance = w.Threshold - usage
+	w.due = together(now, g.rest(w, usage))
+	return true
+}
+
+// fastest is the growth that a group is trusted to have: the fastest seen,
+// unless nobody could act in time on that.
+func (w *watched) fastest() float64 {
+	return min(w.gauge.fastest, float64(w.Limit-w.Threshold)/hopeless.Seconds())
+}
+
+// soonest is 6/8 of the time that the group needs to its threshold
+// if it grows by its margin in twice the hopeless time.
+func (w *watched) soonest() time.Duration {
+	return time.Duration(float64(w.distance) / float64(w.Limit-w.Threshold) * 6 / 8 * float64(2*hopeless))
+}
+
+// rest is how long a group below its threshold is left alone.
+func (g *Guard) rest(w *watched, usage uint64) time.Duration {
+	pace := g.o.Pace
+	switch {
+	case w.armed && usage < w.early:
+		return idleArmed
+	case w.armed:
+		pace.Floor = floorArmed
+	case w.stirred():
+		many := max(crowd, g.unarmed)
+		pace.Floor = max(floorCovered, floorAlone*crowd/uint64(many))
+		pace.Max = min(pace.Max, stirredMax*time.Duration(many)/crowd)
+	case w.top != nil:
+		pace.Floor = floorCovered
+	default:
+		pace.Floor = floorAlone
+	}
+	return pace.next(w.distance, w.fastest())
+}
+
+// hand gives a group over its threshold to a worker, if one is free.
+func (g *Guard) hand(ctx context.Context, w *watched, now time.Time) {
+	select {
+	case g.slots <- struct{}{}:
+	default:
+		w.due = now.Add(g.o.Pace.Min)
+		return
+	}
+	w.busy = true
+	t, token := w.Target, w.token
+	t.growth = w.gauge.fastest
+	g.running.Go(func() {
+		a := g.judge(context.WithoutCancel(ctx), t, now)
+		<-g.slots
+		g.results <- result{token, a}
+		g.o.Bell.Wake()
+	})
+}
+
+// takeResults ends what the workers have done.
+func (g *Guard) takeResults() {
+	for {
+		select {
+		case r := <-g.results:
+			g.finish(r)
+		default:
+			return
+		}
+	}
+}
+
+func (g *Guard) finish(r result) {
+	a := &r.action
+	w := g.watched[r.token]
+	if w == nil {
+		g.tell(a, "")
+		return
+	}
+	g.tell(a, w.outcome)
+	now := g.o.Now()
+	w.busy, w.outcome, w.judged, g.changed = false, a.Outcome, now, true
+	if w.resized || a.Target.Limit != w.Limit {
+		w.resized = false
+		g.resize(w)
+	}
+	w.due = now.Add(g.after(w, a, now))
+}
+
+// after is how long a group is left alone after a look.
+func (g *Guard) after(w *watched, a *Action, now time.Time) time.Duration {
+	switch a.Outcome {
+	case OutcomeBelow:
+		w.judged = time.Time{}
+		w.distance = a.Target.Threshold - min(a.Usage, a.Target.Threshold)
+		return g.rest(w, a.Usage)
+	case OutcomeReclaimable:
+		spared := uint64(float64(a.Target.Limit) * g.o.ReclaimableShare)
+		w.hard.see(now, a.Usage-a.Reclaimable)
+		p := Pace{Min: pause, Max: g.o.Pace.Max, Floor: floorAlone}
+		return p.next(a.Reclaimable-min(spared, a.Reclaimable), w.hard.fastest)
+	case OutcomeRateLimited, OutcomeDying:
+		return 100 * time.Millisecond
+	case OutcomeGone:
+		g.wantScan()
+		return 100 * time.Millisecond
+	case OutcomeSwitchedOff, OutcomeFailed:
+		return time.Second
+	default:
+		return max(g.o.CoolDown, 100*time.Millisecond)
+	}
+}
+
+// hear takes the notices of a Wait.
+func (g *Guard) hear(notices []Notice) {
+	if len(notices) == 0 {
+		return
+	}
+	g.changed = true
+	now := g.o.Now()
+	for _, n := range notices {
+		switch n.Kind {
+		case NoticeTree:
+			g.wantScan()
+		case NoticePressure:
+			for _, w := range g.watched {
+				if !w.armed {
+					w.hurry(now, false)
+				}
+			}
+		case NoticeLimit:
+			if w := g.watched[n.Token]; w == nil || w.busy {
+				g.wantScan()
+			} else {
+				g.resize(w)
+				w.due = now
+			}
+		default:
+			if w := g.watched[n.Token]; w != nil {
+				w.hurry(now, true)
+			}
+		}
+	}
+	g.stats.update(func(s *Stats) {
+		for _, n := range notices {
+			s.Notices[n.Kind]++
+		}
+	})
+}
+
+// hurry makes a group due, but one that was dealt with just now. Where it is
+// about the group itself, it is read even if its top has not moved.
+func (w *watched) hurry(now time.Time, itself bool) {
+	w.hurried = w.hurried || itself
+	at := now
+	if soon := w.judged.Add(pause); !w.judged.IsZero() && soon.After(now) {
+		at = soon
+	}
+	if at.Before(w.due) {
+		w.due = at
+	}
+}

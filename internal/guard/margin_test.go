@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package guard
+
+import (
+	"testing"
+	"time"
+)
+
+func TestThreshold(t *testing.T) {
+	m := Margin{Ratio: 0.02, Min: mib, Max: 50 * mib}
+	for _, c := range []struct {
+		limit, margin uint64
+		ok            bool
+	}{
+		{100 * mib, 2 * mib, true},
+		{50 * mib, mib, true},
+		{10 * mib, mib, true},      // 2 % is less than the least.
+		{10 << 30, 50 * mib, true}, // 2 % is more than the most.
+		{4 * mib, mib, true},       // just a quarter.
+		{4*mib - 1, mib, false},    // the group would live over its threshold.
+		{0, mib, false},            // nothing may be charged at all.
+		{1 << 62, 50 * mib, true},  // as good as no limit.
+	} {
+		threshold, ok := m.Threshold(c.limit)
+		if ok != c.ok || ok && threshold != c.limit-c.margin {
+			t.Errorf("limit %d: threshold %d, %v; want a margin of %d, %v", c.limit, threshold, ok, c.margin, c.ok)
+		}
+	}
+}
+
+func TestPace(t *testing.T) {
+	p := Pace{Min: 2 * time.Millisecond, Max: 5 * time.Second, Floor: 10 * mib}
+	for _, c := range []struct {
+		distance uint64
+		fastest  float64
+		want     time.Duration
+	}{
+		{20 * mib, 0, time.Second},                    // the floor's half time.
+		{20 * mib, 100 * mib, 100 * time.Millisecond}, // half of 200 ms.
+		{1 << 40, 0, 5 * time.Second},                 // bounded above,
+		{0, 100 * mib, 2 * time.Millisecond},          // and below.
+		{mib / 10, 1000 * mib, 2 * time.Millisecond},
+	} {
+		if got := p.next(c.distance, c.fastest); got != c.want {
+			t.Errorf("%d bytes at %.0f bytes/s: %v, want %v", c.distance, c.fastest, got, c.want)
+		}
+	}
+	if got := (Pace{Min: 1, Max: time.Hour}).next(1<<63, 0); got != time.Hour {
+		t.Errorf("without a floor: %v, want the most", got)
+	}
+}
+
+func TestGaugeRemembersTheFastest(t *testing.T) {
+	var g gauge
+	at := time.Unix(0, 0)
+	see := func(after time.Duration, usage uint64) { at = at.Add(after); g.see(at, usage) }
+	see(0, 10*mib)
+	see(100*time.Millisecond, 20*mib)
+	if g.fastest < 99*mib || g.fastest > 101*mib {
+		t.Fatalf("fastest = %.0f, want 100 MiB/s", g.fastest)
+	}
+	see(time.Second, 5*mib) // what is given back is no growth,
+	if g.fastest < 90*mib {
+		t.Errorf("fastest = %.0f after a fall, want it remembered", g.fastest)
+	}
+	see(halfLife, 5*mib) // and the memory of it fades by half.
+	if g.fastest < 42*mib || g.fastest > 52*mib {
+		t.Errorf("fastest = %.0f after its half-life, want half", g.fastest)
+	}
+	see(time.Microsecond, 6*mib) // a batch of charges is no flood.
+	if g.fastest > 1001*mib {
+		t.Errorf("fastest = %.0f after a microsecond, want it measured over 1 ms at least", g.fastest)
+	}
+	see(-time.Second, 1<<40)
+	if g.fastest > 1001*mib {
+		t.Errorf("a clock that went back made a growth of %.0f", g.fastest)
+	}
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package guard
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-kit/log"
+)
+
+// Options of a Guard.
+type Options struct {
+	Kernel    Kernel
+	Bell      Bell
+	Tops      Sum // nil: groups without notices are polled the more often.
+	Reclaimer Reclaimer
+	Killer    Killer
+	Reporter  Reporter // may be nil.
+	Logger    log.Logger
+	Now       func() time.Time
+
+	Policy     Policy
+	Margin     Margin
+	Filter     Filter
+	Protection Protection
+
+	// ReclaimableShare is the part of the limit: where reclaim could still free
+	// more than that, nothing is killed.
+	ReclaimableShare float64
+	// ReclaimInterval is how long a group's cache is left alone after it was
+	// reclaimed, unless somebody is about to be killed.
+	ReclaimInterval time.Duration
+	CoolDown        time.Duration // between two kills in a group.
+	KillsPerMinute  int           // on the node; a container's end is one.
+	ScanInterval    time.Duration // between two passes over all groups.
+	ActTimeout      time.Duration // how long a container may take to end.
+	Pace            Pace          // Floor is not used.
+}
+
+// check reports what makes the options unusable.
+func (o *Options) check() error {
+	switch {
+	case o.Kernel == nil || o.Bell == nil || o.Reclaimer == nil || o.Killer == nil:
+		return errors.New("guard: a part is missing")
+	case o.Margin.Min > o.Margin.Max:
+		return fmt.Errorf("the least margin, %d bytes, is above the largest, %d bytes", o.Margin.Min, o.Margin.Max)
+	case o.Margin.Max == 0:
+		return errors.New("the largest margin must be above 0")
+	case o.Pace.Min <= 0 || o.Pace.Min > o.Pace.Max:
+		return fmt.Errorf("the shortest poll interval, %v, must be above 0 and not above the longest, %v", o.Pace.Min, o.Pace.Max)
+	}
+	return nil
+}
+
+func (o *Options) setDefaults() {
+	if o.Logger == nil {
+		o.Logger = log.NewNopLogger()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Policy == "" {
+		o.Policy = PolicyNoop
+	}
+	if o.ScanInterval <= 0 {
+		o.ScanInterval = 10 * time.Minute
+	}
+	if o.ActTimeout <= 0 {
+		o.ActTimeout = 5 * time.Second
+	}
+}
