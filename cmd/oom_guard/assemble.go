@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
+	"golang.org/x/sys/unix"
+
+	"github.com/oom-exporter/oom_exporter/internal/guard"
+	"github.com/oom-exporter/oom_exporter/internal/guard/act"
+	"github.com/oom-exporter/oom_exporter/internal/guard/kube"
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+	"github.com/oom-exporter/oom_exporter/internal/workload"
+)
+
+// parts is the assembled program without its web server.
+type parts struct {
+	guard  *guard.Guard
+	kernel *act.Kernel
+	names  names
+	events *kube.Sender // nil: no events.
+	closer []func()
+}
+
+func (p *parts) close() {
+	for _, f := range p.closer {
+		f()
+	}
+}
+
+// assemble opens the kernel and puts the guard on top of it.
+func assemble(c *config, logger log.Logger) (*parts, error) {
+	o := workload.DefaultOptions(c.rootfs)
+	o.CRISocket, o.Logger = c.criSocket, logger
+	p := &parts{names: names{workload.NewNamer(o)}}
+	ko := act.Options{Procfs: c.procfs, Sysfs: c.sysfs, MaxGroups: c.maxGroups, Names: p.names, KillSwitch: c.killSwitch}
+	if c.criSocket != "" {
+		runtime, closeRuntime, err := act.NewCRI(c.criSocket)
+		if err != nil {
+			return nil, err
+		}
+		p.closer = append(p.closer, func() { _ = closeRuntime() })
+		ko.Runtime = runtime
+	}
+	var err error
+	if p.kernel, err = act.New(ko); err != nil {
+		return nil, err
+	}
+	p.closer = append(p.closer, func() { _ = p.kernel.Close() })
+	bell, err := act.NewBell(p.kernel)
+	if err != nil {
+		return nil, err
+	}
+	p.closer = append(p.closer, bell.Close)
+	var reporter guard.Reporter
+	if c.events && !c.check {
+		if p.events, err = kube.New(c.kubeOptions(logger)); err != nil {
+			return nil, err
+		}
+		reporter = eventReporter{p.events}
+	}
+	p.guard, err = guard.New(guard.Options{
+		Kernel: p.kernel, Bell: bell, Tops: bell, Reclaimer: p.kernel, Killer: p.kernel, Reporter: reporter, Logger: logger,
+		Policy: guard.Policy(c.policy), Filter: c.filter,
+		Margin:           guard.Margin{Ratio: c.marginRatio, Min: c.marginMin.Bytes(0), Max: c.marginMax.Bytes(0)},
+		Protection:       guard.Protection{Self: int32(os.Getpid()), AdjBelow: c.adjBelow, Comm: c.protect},
+		ReclaimableShare: c.share, ReclaimInterval: c.reclaimInterval,
+		CoolDown: c.coolDown, KillsPerMinute: c.killsPerMinute, ScanInterval: c.scan,
+		Pace: guard.Pace{Min: c.pollMin, Max: c.pollMax},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (c *config) kubeOptions(logger log.Logger) kube.Options {
+	o := kube.Usual(os.Getenv)
+	for to, given := range map[*string]string{&o.API: c.kubeAPI, &o.TokenFile: c.kubeToken, &o.CAFile: c.kubeCA, &o.Node: c.nodeName} {
+		if given != "" {
+			*to = given
+		}
+	}
+	o.Timeout, o.Logger = 5*time.Second, logger
+	return o
+}
+
+// names classifies the groups and then names them.
+type names struct{ *workload.Namer }
+
+func (n names) Name(tree *oom.Tree) {
+	workload.Classify(tree)
+	n.Namer.Name(tree)
+}
+
+func (n names) Identify(path string) (oom.Identity, bool) { return n.Lookup(path) }
+
+// eventReporter turns what was done into Events.
+type eventReporter struct{ sender *kube.Sender }
+
+func (r eventReporter) Report(a guard.Action) {
+	reason := "OomGuardWouldKill"
+	if a.Outcome == guard.OutcomeKilled {
+		reason = map[guard.Policy]string{
+			guard.PolicyProcess: "OomGuardKillProcess", guard.PolicyContainer: "OomGuardKillContainer",
+		}[a.Policy]
+	}
+	id := a.Identity
+	if id.StandIn {
+		return // an id is not the name of a pod.
+	}
+	r.sender.Send(kube.Event{
+		Namespace: id.Workload.Namespace, Pod: id.Workload.Pod, PodUID: id.PodUID, Container: id.Workload.Container,
+		Reason: reason, Message: guard.Headline(&a), Time: a.Time,
+	})
+}
+
+// hurry raises the priority of all threads that there are; later ones inherit
+// it.
+func hurry(c *config, logger log.Logger) {
+	if c.priority == 0 {
+		return
+	}
+	tasks, err := os.ReadDir(filepath.Join(c.procfs, "self/task"))
+	for _, t := range tasks {
+		tid, convErr := strconv.Atoi(t.Name())
+		if convErr != nil {
+			continue
+		}
+		if e := unix.Setpriority(unix.PRIO_PROCESS, tid, c.priority); e != nil {
+			err = e
+		}
+	}
+	if err != nil {
+		_ = level.Info(logger).Log("msg", "a busy node may hold the guard up", "err", err, "remedy", "add CAP_SYS_NICE, or --priority=0")
+	}
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/version"
+	toolkit "github.com/prometheus/exporter-toolkit/web"
+	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
+
+	"github.com/oom-exporter/oom_exporter/internal/cli"
+	"github.com/oom-exporter/oom_exporter/internal/guard"
+	"github.com/oom-exporter/oom_exporter/internal/logging"
+	"github.com/oom-exporter/oom_exporter/internal/predict"
+)
+
+// config is the command line, parsed.
+type config struct {
+	check bool
+
+	procfs, sysfs, rootfs string
+	logLevel, logFormat   string
+	criSocket             string
+	maxGroups             int
+	priority              int
+
+	web           *toolkit.FlagConfig
+	telemetryPath string
+
+	policy                 string
+	marginRatio            float64
+	marginMin, marginMax   predict.Threshold
+	filter                 guard.Filter
+	share                  float64
+	reclaimInterval        time.Duration
+	coolDown               time.Duration
+	killsPerMinute         int
+	killSwitch             string
+	adjBelow               int
+	protect                *regexp.Regexp
+	pollMin, pollMax, scan time.Duration
+
+	events                               bool
+	kubeAPI, kubeToken, kubeCA, nodeName string
+}
+
+// protected are the programs that a node can't do without. A name has 15
+// characters at most.
+const protected = `oom_(exporter|guard)|kubelet|containerd(-shim.*)?|dockerd|docker-proxy|crio|conmon(rs)?|podman|runc|crun|systemd(-.*)?|init|dbus-daemon|sshd|etcd|kube-.*|k3s-.*|rke2|k0s`
+
+// newApp declares every flag; docs/guard.md is held against it.
+func newApp(c *config) *kingpin.Application {
+	app := kingpin.New("oom_guard", "Acts before the kernel's OOM killer must: reclaims, and if told so kills, in groups near their memory limit. By default it only says what it would do.")
+	app.Version(version.Print("oom_guard"))
+	app.HelpFlag.Short('h')
+	app.Flag("check", "Print what is watched, with thresholds and what would be done now, and end.").BoolVar(&c.check)
+	policyFlags(app, c)
+	filterFlags(app, c)
+	safetyFlags(app, c)
+	traceFlags(app, c)
+	hostFlags(app, c)
+	return app
+}
+
+func policyFlags(app *kingpin.Application, c *config) {
+	cli.Set(app.Flag("policy", "What to do when reclaim does not help: noop (say what would be done), process (kill the process that the kernel would choose), container (end the container that it is in)."), string(guard.PolicyNoop), cli.OneOf(&c.policy, guard.Policies()...))
+	cli.Set(app.Flag("margin-ratio", "Margin below a limit, as a part of it: the threshold is the limit less the margin."), "0.02", cli.Ratio(&c.marginRatio))
+	cli.Set(app.Flag("min-margin", "The least margin. A group whose margin would take more than a quarter of its limit is not watched."), "1Mi", bytesOf(&c.marginMin))
+	cli.Set(app.Flag("max-margin", "The largest margin."), "50Mi", bytesOf(&c.marginMax))
+	cli.Set(app.Flag("reclaimable-share", "Nothing is killed where reclaim could still free more than this part of the limit."), "0.05", cli.Ratio(&c.share))
+	cli.Set(app.Flag("reclaim-interval", "How long a group's cache is left alone after it was reclaimed, unless somebody is about to be killed."), "1m", cli.Duration(&c.reclaimInterval, 0))
+	cli.Set(app.Flag("poll.min", "Shortest time between two looks at a group."), "2ms", cli.Duration(&c.pollMin, time.Millisecond))
+	cli.Set(app.Flag("poll.max", "Longest time between two looks at a group for which the kernel sends no notices."), "5s", cli.Duration(&c.pollMax, 10*time.Millisecond))
+	cli.Set(app.Flag("scan.interval", "Time between two passes over all groups; what is new is found sooner where the kernel tells of it."), "10m", cli.Duration(&c.scan, time.Second))
+}
+
+func filterFlags(app *kingpin.Application, c *config) {
+	for _, f := range []struct {
+		what string
+		to   *guard.Match
+	}{
+		{"namespace", &c.filter.Namespace},
+		{"pod", &c.filter.Pod},
+		{"container", &c.filter.Container},
+		{"unit", &c.filter.Unit},
+		{"qos", &c.filter.QoS},
+	} {
+		cli.Set(app.Flag("include."+f.what, fmt.Sprintf("Regular expression, anchored: watch only workloads with such a %s.", f.what)).PlaceHolder("REGEXP"), "", cli.Regexp(&f.to.Include))
+		cli.Set(app.Flag("exclude."+f.what, fmt.Sprintf("Regular expression, anchored: do not watch workloads with such a %s.", f.what)).PlaceHolder("REGEXP"), "", cli.Regexp(&f.to.Exclude))
+	}
+}
+
+func safetyFlags(app *kingpin.Application, c *config) {
+	cli.Set(app.Flag("protect.adj-below", "Processes with an oom_score_adj below this are never killed, nor containers that hold one. The default spares Guaranteed pods and system-node-critical ones, which kubelet gives -997."), "-900", cli.Int(&c.adjBelow, -1000, 1000))
+	cli.Set(app.Flag("protect.comm", "Regular expression, anchored: processes with such a name are never killed, nor containers that hold one.").PlaceHolder("REGEXP"), protected, cli.Regexp(&c.protect))
+	cli.Set(app.Flag("cool-down", "Time after a kill in which nothing is killed in that group, above or below it."), "10s", cli.Duration(&c.coolDown, 0))
+	cli.Set(app.Flag("kills-per-minute", "Kills on this node in any minute; the end of a container is one. In its first minute the guard works up to it, so that one that restarts over and over kills little."), "6", cli.Int(&c.killsPerMinute, 0, 1<<20))
+	cli.Set(app.Flag("kill-switch", "While this file is there, nothing is killed."), "/run/oom_guard.off", cli.Text(&c.killSwitch, "a file"))
+	cli.Set(app.Flag("priority", "Nice value to run at, so that a busy node does not hold the guard up; needs CAP_SYS_NICE below 0."), "-10", cli.Int(&c.priority, -20, 19))
+}
+
+func traceFlags(app *kingpin.Application, c *config) {
+	c.web = kingpinflag.AddFlags(app, ":10138")
+	cli.Set(app.Flag("web.telemetry-path", "Path of the metrics."), "/metrics", cli.Path(&c.telemetryPath))
+	cli.Set(app.Flag("log.level", "Lines below this level are not logged: debug, info, warn or error."), "info", cli.OneOf(&c.logLevel, logging.Levels()...))
+	cli.Set(app.Flag("log.format", "The log's format: logfmt or json."), "logfmt", cli.OneOf(&c.logFormat, logging.Formats()...))
+	app.Flag("kubernetes-events", "Write an Event on the pod for what was killed, or would have been.").BoolVar(&c.events)
+	app.Flag("kubernetes.api", "Address of the API server; default: what kubelet tells each pod.").StringVar(&c.kubeAPI)
+	app.Flag("kubernetes.token-file", "The service account's token; default: where kubelet puts it.").StringVar(&c.kubeToken)
+	app.Flag("kubernetes.ca-file", "The API server's CA; default: where kubelet puts it.").StringVar(&c.kubeCA)
+	app.Flag("kubernetes.node", "This node's name, in events; default: $NODE_NAME.").StringVar(&c.nodeName)
+}
+
+func hostFlags(app *kingpin.Application, c *config) {
+	cli.Set(app.Flag("path.procfs", "The proc file system."), "/proc", cli.Text(&c.procfs, "a directory"))
+	cli.Set(app.Flag("path.sysfs", "The sys file system, below which cgroups are looked for."), "/sys", cli.Text(&c.sysfs, "a directory"))
+	cli.Set(app.Flag("path.rootfs", "The host's root, below which the names of containers are looked for."), "/", cli.Text(&c.rootfs, "a directory"))
+	app.Flag("cri.socket", "The container runtime's CRI socket: containers are ended through it, and named by it. Without it the kernel ends them.").StringVar(&c.criSocket)
+	cli.Set(app.Flag("limits.groups", "Memory cgroups to read in one pass at most."), "20000", cli.Int(&c.maxGroups, 1, 1<<20))
+}
+
+// bytesOf reads a size such as 50Mi; a percentage makes no sense here.
+func bytesOf(to *predict.Threshold) func(string) error {
+	return func(s string) error {
+		t, err := predict.ParseThreshold(s)
+		if err != nil || t.Bytes(0) == 0 {
+			return fmt.Errorf("must be a size in bytes, like 1Mi or 52428800")
+		}
+		*to = t
+		return nil
+	}
+}
+
+// parseArgs reads the command line. No config means that help or the version
+// was asked for and printed.
+func parseArgs(args []string, std streams) (*config, error) {
+	c := &config{}
+	app := newApp(c)
+	stopped := false
+	app.Terminate(func(int) { stopped = true })
+	app.UsageWriter(std.out)
+	app.ErrorWriter(std.err)
+	_, err := app.Parse(args)
+	switch {
+	case stopped:
+		return nil, nil
+	case err != nil:
+		return nil, usageError{fmt.Errorf("%w; see oom_guard --help", err)}
+	case c.marginMin.Bytes(0) > c.marginMax.Bytes(0):
+		return nil, usageError{fmt.Errorf("--min-margin=%s is above --max-margin=%s", c.marginMin, c.marginMax)}
+	case c.pollMin > c.pollMax:
+		return nil, usageError{fmt.Errorf("--poll.min=%v is above --poll.max=%v", c.pollMin, c.pollMax)}
+	}
+	return c, nil
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	versioncollector "github.com/prometheus/client_golang/prometheus/collectors/version"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/common/version"
+	toolkit "github.com/prometheus/exporter-toolkit/web"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/oom-exporter/oom_exporter/internal/guard"
+	"github.com/oom-exporter/oom_exporter/internal/logging"
+)
+
+// shutdownGrace is how long running scrapes get to end.
+const shutdownGrace = 5 * time.Second
+
+// serve watches, and exposes metrics, until the context ends.
+func serve(ctx context.Context, c *config, std streams) error {
+	logger, slogger, err := logging.New(std.err, c.logLevel, c.logFormat)
+	if err != nil {
+		return usageError{err}
+	}
+	if err := toolkit.Validate(*c.web.WebConfigFile); err != nil {
+		return usageError{fmt.Errorf("--web.config.file=%s: %w", *c.web.WebConfigFile, err)}
+	}
+	_ = level.Info(logger).Log("msg", "starting oom_guard", "version", version.Info(), "policy", c.policy)
+	hurry(c, logger)
+	p, err := assemble(c, logger)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	handler, err := pages(c, p)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return p.guard.Run(ctx) })
+	g.Go(func() error {
+		p.names.Run(ctx)
+		return nil
+	})
+	if p.events != nil {
+		g.Go(func() error {
+			p.events.Run(ctx)
+			return nil
+		})
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	g.Go(func() error {
+		err := toolkit.ListenAndServe(server, c.web, slogger)
+		if errors.Is(err, http.ErrServerClosed) {
+			return nil
+		}
+		return fmt.Errorf("serve: %w", err)
+	})
+	g.Go(func() error { return shutdown(ctx, server, logger) })
+	return g.Wait()
+}
+
+// shutdown ends the server when the context ends; scrapes that run are let
+// finish.
+func shutdown(ctx context.Context, server *http.Server, logger log.Logger) error {
+	<-ctx.Done()
+	_ = level.Info(logger).Log("msg", "shutting down")
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
+	defer cancel()
+	if err := server.Shutdown(grace); err != nil {
+		return server.Close()
+	}
+	return nil
+}
+
+// pages is the handler of the whole program.
+func pages(c *config, p *parts) (http.Handler, error) {
+	reg := prometheus.NewRegistry()
+	m := &metrics{policy: guard.Policy(c.policy), stats: p.guard.Stats, off: p.kernel.Off}
+	if p.events != nil {
+		m.events = p.events.Counts
+	}
+	reg.MustRegister(m, versioncollector.NewCollector("oom_guard"),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	mux := http.NewServeMux()
+	mux.Handle(c.telemetryPath, promhttp.HandlerFor(reg, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 10}))
+	mux.HandleFunc("/-/healthy", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprintln(w, "oom_guard is healthy.")
+	})
+	mux.HandleFunc("/-/ready", func(w http.ResponseWriter, _ *http.Request) {
+		if s := p.guard.Stats(); s.Scans == s.ScanFailures {
+			http.Error(w, "oom_guard has not finished its first scan.", http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = fmt.Fprintln(w, "oom_guard is ready.")
+	})
+	if c.telemetryPath == "/" {
+		return mux, nil
+	}
+	landing, err := toolkit.NewLandingPage(toolkit.LandingConfig{
+		Name: "oom_guard", Description: "Acts before the kernel's OOM killer must.", Version: version.Info(), Profiling: "false",
+		Links: []toolkit.LandingLinks{
+			{Address: c.telemetryPath, Text: "Metrics", Description: "for Prometheus"},
+			{Address: "/-/healthy", Text: "Health"},
+			{Address: "/-/ready", Text: "Readiness"},
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the landing page: %w", err)
+	}
+	mux.Handle("/", landing)
+	return mux, nil
+}
