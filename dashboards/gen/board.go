@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// gridWidth is the width of Grafana's grid.
+const gridWidth = 24
+
+// tag marks our dashboards: the links among them go by it.
+const tag = "oom-exporter"
+
+// board builds one dashboard from top to bottom.
+type board struct {
+	dashboard
+	y, id int
+}
+
+func newBoard(uid, title, description string, variables ...variable) *board {
+	return &board{dashboard: dashboard{
+		UID: "oom-exporter-" + uid, Title: title, Description: description,
+		Tags: []string{tag, "oom", "memory"}, SchemaVersion: schemaVersion, Editable: true, GraphTooltip: 1,
+		Refresh: "30s", Timezone: "browser", Time: timeRange{From: "now-6h", To: "now"},
+		Links: []link{{Title: "OOM dashboards", Type: "dashboards", Tags: []string{tag}, Icon: "external link", IncludeVars: true, KeepTime: true}},
+		Annotations: annotations{List: []annotation{{
+			Name: "Annotations & Alerts", Datasource: source{Type: "grafana", UID: "-- Grafana --"},
+			BuiltIn: 1, Enable: true, Hide: true, IconColor: "rgba(0, 211, 255, 1)", Type: "dashboard",
+		}}},
+		Templating: templating{List: append([]variable{datasource()}, variables...)},
+	}}
+}
+
+// row begins a part of the dashboard with a heading.
+func (b *board) row(title string) {
+	b.id++
+	b.Panels = append(b.Panels, panel{
+		ID: b.id, Type: "row", Title: title, GridPos: gridPos{H: 1, W: gridWidth, Y: b.y}, Collapsed: new(bool), Panels: &[]panel{},
+		FieldConfig: fieldConfig{Overrides: []override{}},
+	})
+	b.y++
+}
+
+// line puts panels side by side, each as wide as its share of the grid.
+func (b *board) line(height int, shares []int, panels ...panel) {
+	x := 0
+	for i, p := range panels {
+		b.id++
+		p.ID, p.GridPos = b.id, gridPos{H: height, W: shares[i], X: x, Y: b.y}
+		x += shares[i]
+		b.Panels = append(b.Panels, p)
+	}
+	b.y += height
+}
+
+// even shares the grid among n panels.
+func even(n int) []int {
+	shares := make([]int, n)
+	for i := range shares {
+		shares[i] = gridWidth / n
+	}
+	return shares
+}
+
+// kills marks each kill at the kernel's time of it, not at a scrape's.
+func (b *board) kills(selector string) {
+	b.Annotations.List = append(b.Annotations.List, annotation{
+		Name: "Kills", Datasource: prometheus(), Enable: true, IconColor: red, UseValueForTime: true, Step: "30s",
+		Expr:        fmt.Sprintf("oom_container_last_kill_timestamp_seconds{%s} * 1000", selector),
+		TitleFormat: "OOM kill", TextFormat: "{{namespace}} {{pod}} {{container}} on {{instance}}", TagKeys: "namespace,container",
+	})
+}
+
+// starts marks when containers began, where the family is switched on.
+func (b *board) starts(selector string) {
+	b.Annotations.List = append(b.Annotations.List, annotation{
+		Name: "Starts", Datasource: prometheus(), Enable: true, IconColor: blue, UseValueForTime: true, Step: "30s",
+		Expr:        fmt.Sprintf("oom_container_start_time_seconds{%s} * 1000", selector),
+		TitleFormat: "Container started", TextFormat: "{{namespace}} {{pod}} {{container}} on {{instance}}", TagKeys: "namespace,container",
+	})
+}
+
+// alerts marks when a page went out.
+func (b *board) alerts(selector string) {
+	b.Annotations.List = append(b.Annotations.List, annotation{
+		Name: "Alerts", Datasource: prometheus(), Enable: true, IconColor: orange, Step: "30s",
+		Expr:        fmt.Sprintf(`ALERTS{alertname=~"OOM.*",alertstate="firing",severity="critical",%s}`, selector),
+		TitleFormat: "{{alertname}}", TextFormat: "{{instance}} {{namespace}} {{pod}} {{container}}", TagKeys: "severity",
+	})
+}
+
+func datasource() variable {
+	return variable{
+		Name: "datasource", Label: "Data source", Type: "datasource", Query: "prometheus", Refresh: 1,
+		Current: map[string]any{}, Options: []any{},
+	}
+}
+
+// choice is a variable out of a label's values. All is every value, and none.
+func choice(name, label, series, of string, multi bool) variable {
+	ds := prometheus()
+	query := fmt.Sprintf("label_values(%s, %s)", series, of)
+	v := variable{
+		Name: name, Label: label, Type: "query", Datasource: &ds, Definition: query,
+		Query:   map[string]any{"query": query, "refId": "Variable-" + name, "qryType": 1},
+		Refresh: 2, Sort: 1, Multi: multi, IncludeAll: multi, Current: map[string]any{}, Options: []any{},
+	}
+	if multi {
+		v.AllValue = ".*"
+		v.Current = map[string]any{"text": []string{"All"}, "value": []string{"$__all"}}
+	}
+	return v
+}
+
+// Selectors: each has those before it in it.
+const (
+	onCluster     = `cluster=~"$cluster"`
+	onNode        = onCluster + `,instance=~"$node"`
+	inNamespace   = onNode + `,namespace=~"$namespace"`
+	inPod         = inNamespace + `,pod=~"$pod"`
+	inContainer   = inPod + `,container=~"$container"`
+	labelsOfW     = "cluster, instance, namespace, pod, container"
+	labelsOfPod   = "cluster, instance, namespace, pod"
+	labelsOfNode  = "cluster, instance"
+	labelsOfSlice = "cluster, instance, cgroup"
+)
+
+func clusterChoice() variable {
+	return choice("cluster", "Cluster", "oom_exporter_build_info", "cluster", true)
+}
+
+func nodeChoice(multi bool) variable {
+	return choice("node", "Node", "oom_exporter_build_info{"+onCluster+"}", "instance", multi)
+}
+
+func namespaceChoice() variable {
+	return choice("namespace", "Namespace", "oom_container_kills_total{"+onNode+"}", "namespace", true)
+}
+
+// counted is what a counter gained in the dashboard's time range.
+func counted(counter, selector string) string {
+	return fmt.Sprintf("sum(increase(%s{%s}[$__range])) or vector(0)", counter, selector)
+}
+
+// born is what the counters of the workloads gained, as a vector. Some of them
+// are born with their first kill, where increase() sees nothing to subtract
+// from: a series that was not there when the range began counts in full.
+func born(counter, selector string) string {
+	last := fmt.Sprintf("last_over_time(%s{%s}[$__range])", counter, selector)
+	return fmt.Sprintf("((%s unless %s{%s} offset $__range) or (%s - min_over_time(%s{%s}[$__range])))",
+		last, counter, selector, last, counter, selector)
+}
+
+// countedBorn is the sum of that.
+func countedBorn(counter, selector string) string {
+	return fmt.Sprintf("sum(%s) or vector(0)", born(counter, selector))
+}
+
+// stepOf is what a counter gained within a step of the graph: exact, where
+// increase() would extrapolate.
+func stepOf(counter, selector, by string) string {
+	series := fmt.Sprintf("%s{%s}", counter, selector)
+	return fmt.Sprintf("sum by (%s) (clamp_min(%s - %s offset $__interval, 0))", by, series, series)
+}
+
+// perRow strips what a row of a table does not show.
+func perRow(labels, expr string) string {
+	return fmt.Sprintf("max by (%s) (%s)", labels, strings.Join(strings.Fields(expr), " "))
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import "fmt"
+
+// kills: the post-mortem, storms, and what the numbers miss.
+func kills() dashboard {
+	b := newBoard("kills", "OOM / Kills",
+		"Who was killed, when and by whose limit; storms; and how much of it is not known. Node-wide numbers ignore the namespace.",
+		clusterChoice(), nodeChoice(true), namespaceChoice())
+	b.kills(inNamespace)
+	b.line(4, even(8), killStats()...)
+	b.line(9, even(2), storm(), byLevel(onNode))
+	b.line(11, []int{24}, postMortem())
+	b.line(9, even(3), byNamespace(), balance(), missing())
+	return b.dashboard
+}
+
+func killStats() []panel {
+	count := func(title, description, family, selector string, scale *thresholds) panel {
+		return stat(title, description, "short", scale, q(counted(family, selector), "count"))
+	}
+	ofWorkloads := func(title, description, family string) panel {
+		return stat(title, description, "short", zeroScale(), q(countedBorn(family, inNamespace), "count"))
+	}
+	return []panel{
+		count("Kills", "Processes killed in this time range, all namespaces.", "oom_kills_total", onNode, zeroScale()),
+		ofWorkloads("OOM decisions", "How often the killer chose: a group kill of many processes is one. Only named workloads.", "oom_container_ooms_total"),
+		ofWorkloads("Unnoticed", "Kills after which the container went on: no restart, no OOMKilled.", "oom_container_survived_kills_total"),
+		count("By the node", "Kills because the node, or a NUMA node, ran out.", "oom_kills_total", onNode+`,level=~"node|numa"`, zeroScale()),
+		count("No owner", "Kills for which nothing named a workload.", "oom_unattributed_kills_total", onNode, zeroScale()),
+		stat("Pending", "Kills that the kernel has counted and that still wait for evidence of their owner: ten seconds at most.",
+			"short", zeroScale(), q(fmt.Sprintf("sum(oom_pending_kills{%s})", onNode), "kills")),
+		count("Counted twice", "Kills that the kernel counted twice: the first victim of each group kill. Taken off from all other numbers.", "oom_kill_duplicates_total", onNode, plainScale()),
+		count("Log records lost", "Kernel log records that were overwritten before they could be read.", "oom_kmsg_records_lost_total", onNode, from(green, 1.0, orange)),
+	}
+}
+
+func storm() panel {
+	return bars("Storms: kills by node", "Kills per step and node. Many nodes at once: a common cause. One node, many kills: that node or a slice of it.",
+		q(stepOf("oom_kills_total", onNode, "instance"), "{{instance}}"))
+}
+
+// postMortem has one row for each workload that was killed in the time range.
+func postMortem() panel {
+	killed := fmt.Sprintf("last_over_time(oom_container_last_kill_timestamp_seconds{%s}[$__range]) >= ${__from:date:seconds}", inNamespace)
+	row := func(expr string) query {
+		return q(perRow(labelsOfW, fmt.Sprintf("(%s) and on (%s) (%s)", expr, labelsOfW, killed)), "")
+	}
+	columns := append([]column{{field: "Value #A", title: "Last kill", unit: "dateTimeAsIso", width: 150}}, workloadColumns()...)
+	columns = append(columns, nodeColumn(),
+		column{field: "Value #B", title: "Kills", width: 80},
+		column{field: "Value #C", title: "Decisions", width: 90},
+		column{field: "Value #D", title: "Unnoticed", width: 90, scale: zeroScale()},
+		column{field: "Value #E", title: "Limit", unit: "bytes", width: 100},
+		column{field: "Value #F", title: "Most that can't be freed", unit: "bytes", width: 170},
+		column{field: "Value #G", title: "Worst stall", unit: "percentunit", width: 100})
+	over := func(family string) string {
+		return fmt.Sprintf("last_over_time(%s{%s}[$__range])", family, inNamespace)
+	}
+	return table("Post-mortem",
+		"Workloads killed in this time range, the latest first. Kills and decisions are totals since counting began; limit is the last one; most that can't be freed is the highest value a scrape has seen.",
+		columns, "Last kill", true,
+		q(perRow(labelsOfW, "("+killed+") * 1000"), ""),
+		row(over("oom_container_kills_total")),
+		row(over("oom_container_ooms_total")),
+		row(over("oom_container_survived_kills_total")),
+		row(over("oom_container_memory_limit_bytes")),
+		row(fmt.Sprintf("max_over_time(oom_container_memory_unreclaimable_bytes{%s}[$__range])", inNamespace)),
+		row(fmt.Sprintf("rate(oom_container_pressure_stalled_seconds_total{%s}[$__range])", inNamespace)))
+}
+
+func byNamespace() panel {
+	return ranking("Kills by namespace", "Processes killed in this time range, by namespace. Services and plain containers have none.", "short",
+		q(fmt.Sprintf("sort_desc(topk(12, sum by (namespace) (%s) > 0))", born("oom_container_kills_total", inNamespace)), "{{namespace}}"))
+}
+
+// balance holds what the kernel has counted against what we say.
+func balance() panel {
+	// All at 0 where the graph begins: the kernel counts since boot.
+	risen := func(family string) string {
+		return fmt.Sprintf("sum(%s{%s} - min_over_time(%s{%s}[$__range] @ end()))", family, onNode, family, onNode)
+	}
+	return lines("Balance", "Since the graph's left edge: kills that the kernel has counted, and those that are named, without an owner, pending or counted twice. The two are one line; a gap is kills that nobody knows of.",
+		"short",
+		q(risen("oom_node_kills_total"), "counted by the kernel"),
+		q(fmt.Sprintf("%s + sum(oom_pending_kills{%s}) + %s", risen("oom_kills_total"), onNode, risen("oom_kill_duplicates_total")), "accounted for"))
+}
+
+func missing() panel {
+	return bars("What may be missing", "Kills without an owner, kills of workloads whose series were dropped to bound their number, and lost kernel log records, per step and node.",
+		q(stepOf("oom_unattributed_kills_total", onNode, "instance"), "no owner, {{instance}}"),
+		q(stepOf("oom_evicted_kills_total", onNode, "instance"), "dropped, {{instance}}"),
+		q(stepOf("oom_kmsg_records_lost_total", onNode, "instance"), "log records, {{instance}}"))
+}
