@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package charts_test
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestFlagsExist holds every flag of the manifests and the unit against the
+// reference of flags, which is generated from the code.
+func TestFlagsExist(t *testing.T) {
+	reference := read(t, "../docs/flags.md") + read(t, "../docs/guard-reference.md")
+	flag := regexp.MustCompile(`(?m)(?:^\s*- "?|\s)--(no-)?([a-z]+(?:[.-][a-z]+)+)(?:=|\s|"|$)`)
+	n := 0
+	for _, path := range append(glob(t, "testdata/*.yaml"), manifests, unit, guardUnit) {
+		for _, m := range flag.FindAllStringSubmatch(read(t, path), -1) {
+			n++
+			if !strings.Contains(reference, "| `--"+m[2]+"` |") {
+				t.Errorf("%s: there is no flag --%s", path, m[2])
+			}
+		}
+	}
+	if n < 50 {
+		t.Errorf("only %d flags found", n)
+	}
+}
