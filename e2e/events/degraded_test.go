@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package events_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/oom-exporter/oom_exporter/e2e/lab"
+)
+
+// nobody is a user without any rights.
+const nobody = 65534
+
+// syslogOnly starts an exporter that may read the kernel's log, but by
+// syslog(2) only: as nobody with CAP_SYSLOG, and with a file without any
+// permission in the place of /dev/kmsg. So it is in an unprivileged container.
+func syslogOnly(t *testing.T) *lab.Exporter {
+	t.Helper()
+	lab.Need(t, "unshare", "setpriv", "mount")
+	empty := filepath.Join(t.TempDir(), "kmsg")
+	if err := os.WriteFile(empty, nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	port := lab.FreePort(t)
+	script := `mount --bind "$0" /dev/kmsg && exec setpriv --reuid 65534 --regid 65534 --clear-groups ` +
+		`--bounding-set -all,+syslog --inh-caps -all,+syslog --ambient-caps -all,+syslog --no-new-privs "$@"`
+	cmd := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", script, empty,
+		lab.Binary(t), fmt.Sprintf("--web.listen-address=127.0.0.1:%d", port))
+	return lab.AwaitExporter(t, lab.Start(t, cmd), port)
+}
+
+// TestDegraded repeats the storm of 200 where the kernel's log can be read by
+// syslog(2) only, and where it can't be read at all.
+func TestDegraded(t *testing.T) {
+	b := newBench(t)
+	var rows strings.Builder
+	for _, c := range []struct {
+		name, what string
+		source     string // of the log, if there is one.
+		start      func(t *testing.T) *lab.Exporter
+	}{
+		{"kmsg", "/dev/kmsg, as root", "kmsg", func(t *testing.T) *lab.Exporter { return lab.StartExporter(t) }},
+		{"syslog", "syslog(2), as nobody with CAP_SYSLOG", "syslog", syslogOnly},
+		{"none", "none, as nobody", "", func(t *testing.T) *lab.Exporter {
+			return lab.StartExporterAs(t, &syscall.Credential{Uid: nobody, Gid: nobody})
+		}},
+	} {
+		if c.name == "kmsg" && !full() {
+			continue // that is the storm of 200 of TestStorms.
+		}
+		t.Run(c.name, func(t *testing.T) {
+			e := c.start(t)
+			b.baseline(t, e)
+			m := e.Scrape(t)
+			for _, source := range []string{"kmsg", "syslog"} {
+				if has := m.Sum("oom_event_source_up", "source", source) == 1; has != (source == c.source) {
+					t.Errorf("source %s is up: %v; want %q", source, has, c.source)
+				}
+			}
+			o := b.outcome(t, e, 200, 2*time.Second)
+			o.check(t)
+			rows.WriteString(o.row(c.what))
+		})
+	}
+	b.evidence(t, "degraded", "# Storms with less to see\n\n"+
+		"200 kills in 2 s in 64 containers, as in the table of storms, by exporters that see less of the kernel's log.\n\n"+
+		b.by("TestDegraded")+strings.Replace(outcomeHead, "storm", "kernel log", 1)+rows.String())
+}
