@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+GO            ?= go
+FUZZTIME      ?= 30s
+FUZZJOBS      ?= 2
+BENCHCOUNT    ?= 1
+E2ERUN        ?= .
+E2ETIMEOUT    ?= 40m
+TESTFLAGS     ?=
+GOLANGCI_LINT ?= v2.15.0
+IMAGE         ?= oom-exporter
+PLATFORMS     ?= linux/amd64 linux/arm64 linux/arm linux/ppc64le linux/s390x
+
+VERSION  := $(shell cat VERSION)
+REVISION := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+BRANCH   := $(shell git rev-parse --abbrev-ref HEAD 2>/dev/null || echo unknown)
+PKG      := github.com/prometheus/common/version
+LDFLAGS  := -s -w -X $(PKG).Version=$(VERSION) -X $(PKG).Revision=$(REVISION) -X $(PKG).Branch=$(BRANCH)
+GOBIN    := $(shell $(GO) env GOPATH)/bin
+# Packages whose tests know -update, and "package target" of each fuzz target.
+UPDATERS  = $(sort $(dir $(shell grep -rlE 'flag.Bool."update"' --include='*_test.go' .)))
+FUZZERS   = grep -rHoE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' . | sed -E 's,/[^/]*:func , ,' | sort
+
+.PHONY: all build build-guard run test test-race fuzz bench bench-scale soak e2e e2e-full lint vet-arch cross golden docs image image-guard
+all: lint test build
+
+build: ## the static binary, as in the image
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o oom_exporter ./cmd/oom_exporter
+
+build-guard: ## oom_guard, a program of its own
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o oom_guard ./cmd/oom_guard
+
+run: build ## serve this host's metrics
+	./oom_exporter
+
+test: ## unit tests: no root, no network
+	$(GO) test $(TESTFLAGS) ./...
+
+test-race:
+	$(GO) test -race $(TESTFLAGS) ./...
+
+fuzz: ## FUZZTIME for each fuzz target, FUZZJOBS at a time
+	@$(FUZZERS) | xargs -r -P $(FUZZJOBS) -L 1 sh -c '.ci/fuzz "$$1" "$$2" $(FUZZTIME)' sh
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem -count $(BENCHCOUNT) ./...
+
+bench-scale: ## root: cost at scale
+	$(GO) test -tags e2e,scale -p 1 -count=1 -v -timeout 60m -run '^TestScale' ./e2e/...
+
+soak: ## root: half an hour of churn at the largest size
+	OOM_E2E_SOAK=30m $(GO) test -tags e2e -count=1 -v -timeout 60m -run '^TestSoak$$' ./e2e/scale
+
+e2e: ## root: the binary on real kernels
+	$(GO) test -tags e2e -p 1 -count=1 -v -timeout $(E2ETIMEOUT) -run '$(E2ERUN)' ./e2e/...
+
+e2e-full: ## e2e with what takes too long for CI
+	OOM_E2E_FULL=1 $(GO) test -tags e2e,full -p 1 -count=1 -v -timeout 180m -run '$(E2ERUN)' ./e2e/...
+
+lint:
+	@command -v golangci-lint $(GOBIN)/golangci-lint >/dev/null || $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
+	PATH="$$PATH:$(GOBIN)" golangci-lint run ./...
+
+vet-arch: ## 32 bits, and big-endian
+	GOARCH=386 $(GO) vet ./...
+	GOARCH=s390x $(GO) vet ./...
+
+cross: $(addprefix cross-,$(subst /,-,$(PLATFORMS)))
+cross-linux-%:
+	CGO_ENABLED=0 GOOS=linux GOARCH=$* $(GO) build -trimpath -o /dev/null ./cmd/...
+
+golden: ## rewrite the golden files and generated pages from the code
+	$(GO) test $(UPDATERS) -update
+
+docs: golden ## docs/metrics.md and docs/flags.md are golden files
+
+image:
+	docker build --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --build-arg BRANCH=$(BRANCH) -t $(IMAGE):$(VERSION) .
+
+image-guard:
+	docker build -f Dockerfile.guard --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --build-arg BRANCH=$(BRANCH) -t oom-guard:$(VERSION) .
