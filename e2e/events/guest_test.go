@@ -7,7 +7,6 @@ package events_test
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -15,15 +14,6 @@ import (
 	"github.com/oom-exporter/oom_exporter/e2e/guest"
 	"github.com/oom-exporter/oom_exporter/e2e/lab"
 )
-
-// guestScript runs TestGuest in the guest. All but the victims have
-// oom_score_adj -1000, so that an OOM of the machine takes one of them.
-const guestScript = `
-echo -1000 >/proc/self/oom_score_adj
-export OOM_E2E_BINARY=/bin/oom_exporter OOM_E2E_STORM=/bin/storm OOM_E2E_EVIDENCE=/out TMPDIR=/tmp
-export OOM_E2E_SEED=%d OOM_E2E_STRETCH=%g OOM_E2E_GUEST=%s OOM_E2E_FULL=%s
-events.test -test.v -test.timeout 60m -test.run '^TestGuest$/%s' >/out/test.log 2>&1
-`
 
 // TestGuest repeats the storms where memory is on cgroup v2, and does what
 // can't be done to this host: OOMs of the whole machine, and a kernel log that
@@ -53,44 +43,37 @@ func TestGuest(t *testing.T) {
 }
 
 func bootGuest(t *testing.T, name string, kernel guest.Kernel, cgroup int) {
-	binary := filepath.Join(t.TempDir(), "events.test")
-	cmd := exec.Command("go", "test", "-c", "-tags", "e2e", "-trimpath", "-ldflags=-s -w", "-o", binary, ".")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build the test: %v\n%s", err, out)
-	}
 	seed := uint64(time.Now().UnixNano()) % 1e6
-	stretch := 1.5
+	stretch, timeout := 1.5, 15*time.Minute
 	if full() {
-		stretch = 3
+		stretch, timeout = 3, time.Hour
 	}
 	if os.Getenv("OOM_E2E_STRETCH") != "" {
 		fmt.Sscan(os.Getenv("OOM_E2E_STRETCH"), &stretch)
 	}
 	fmt.Sscan(os.Getenv("OOM_E2E_SEED"), &seed)
 	t.Logf("seed %d: repeat with OOM_E2E_SEED=%d", seed, seed)
-	vm := guest.Run(t, guest.Options{
-		Kernel: kernel, Cgroup: cgroup, MemoryMB: 768, Timeout: 30 * time.Minute,
-		Script: fmt.Sprintf(guestScript, seed, stretch, name, os.Getenv("OOM_E2E_FULL"), os.Getenv("OOM_E2E_SCENE")),
-		Files:  map[string]string{"/bin/events.test": binary, "/bin/storm": lab.StormProgram(t)},
-	})
-	t.Cleanup(func() { // the emulated console would take minutes for it.
-		if _, err := fmt.Sscan(vm.File(t, "status"), new(int)); err == nil {
-			t.Log(vm.File(t, "test.log"))
-		}
-	})
-	vm.Wait(t)
-	dir := os.Getenv("OOM_E2E_EVIDENCE")
-	if dir == "" {
-		return
-	}
-	for _, table := range tables {
-		file := fmt.Sprintf("%s-%s.md", table, name)
-		if err := os.WriteFile(filepath.Join(dir, file), []byte(vm.File(t, file)), 0o644); err != nil {
-			t.Fatal(err)
+	keep := map[string]string{}
+	if dir := os.Getenv("OOM_E2E_EVIDENCE"); dir != "" {
+		for _, table := range tables {
+			file := fmt.Sprintf("%s-%s.md", table, name)
+			keep[file] = filepath.Join(dir, file)
 		}
 	}
+	guest.RunTests(t, guest.Options{
+		Kernel: kernel, Cgroup: cgroup, MemoryMB: 768, Files: map[string]string{"/bin/storm": lab.StormProgram(t)},
+	}, guest.Tests{
+		Run: "^TestGuest$/" + os.Getenv("OOM_E2E_SCENE"), Before: spared, Timeout: timeout, Keep: keep,
+		Env: map[string]string{
+			"OOM_E2E_STORM": "/bin/storm", "OOM_E2E_GUEST": name, "OOM_E2E_FULL": os.Getenv("OOM_E2E_FULL"),
+			"OOM_E2E_SEED": fmt.Sprint(seed), "OOM_E2E_STRETCH": fmt.Sprint(stretch),
+		},
+	})
 }
+
+// spared has all but the victims at oom_score_adj -1000, so that an OOM of the
+// machine takes one of them.
+const spared = "echo -1000 >/proc/self/oom_score_adj"
 
 // tables are what a guest leaves.
 var tables = []string{"storms", "short-lived", "records", "ooms", "overrun", "thrashing"}

@@ -90,24 +90,28 @@ func (vm *VM) Wait(t testing.TB) {
 // File returns a file that the script left in /out; the guest must have ended.
 func (vm *VM) File(t testing.TB, name string) string {
 	t.Helper()
+	text, err := vm.file(name)
+	if err != nil {
+		t.Fatalf("the guest left no file %s: %v", name, err)
+	}
+	return text
+}
+
+func (vm *VM) file(name string) (string, error) {
 	f, err := os.Open(vm.disk)
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	defer f.Close()
-	archive := tar.NewReader(f)
-	for {
+	for archive := tar.NewReader(f); ; {
 		head, err := archive.Next()
 		if err != nil {
-			t.Fatalf("the guest left no file %s: %v", name, err)
+			return "", err
 		}
 		if path.Clean(head.Name) != path.Clean(name) {
 			continue
 		}
 		b, err := io.ReadAll(archive)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(b)
+		return string(b), err
 	}
 }

@@ -7,7 +7,6 @@ package predict_test
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,20 +15,6 @@ import (
 	"github.com/oom-exporter/oom_exporter/e2e/guest"
 	"github.com/oom-exporter/oom_exporter/e2e/lab"
 )
-
-// globalScript runs TestGuestGlobal in the guest. Its second disk is there for
-// page cache. What is not drawn has oom_score_adj -1000, the exporter too.
-const globalScript = `
-swapoff /dev/vdb
-mke2fs /dev/vdb >/dev/null 2>&1
-mkdir /data /dev/shm
-mount -t ext4 /dev/vdb /data
-mount -t tmpfs tmpfs /dev/shm
-echo -1000 >/proc/self/oom_score_adj
-export OOM_E2E_GUEST=1 OOM_E2E_BINARY=/bin/oom_exporter OOM_E2E_LOAD=/bin/load OOM_E2E_DISK=/data OOM_E2E_EVIDENCE=/out TMPDIR=/tmp
-export OOM_E2E_SEED=%d OOM_E2E_CASES=%d
-predict.test -test.v -test.timeout 60m -test.run '^TestGuestGlobal$' >/out/test.log 2>&1 3>&- || { cat /out/test.log; exit 1; }
-`
 
 const globalTitle = "# Who is killed when the whole node runs out: predicted and real\n\n" +
 	"Random groups of processes without limits fill a guest; one of them grows in steps until the kernel kills. The exporter runs in the guest and is scraped " +
@@ -50,12 +35,6 @@ func TestGuestGlobal(t *testing.T) {
 		return
 	}
 	lab.Root(t)
-	binary := filepath.Join(t.TempDir(), "predict.test")
-	cmd := exec.Command("go", "test", "-c", "-tags", "e2e", "-trimpath", "-ldflags=-s -w", "-o", binary, ".")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build the test: %v\n%s", err, out)
-	}
 	load := buildLoad(t)
 	boots, standard := []guest.Options{{Kernel: guest.K61, Cgroup: 2}}, 6
 	if os.Getenv("OOM_E2E_FULL") != "" {
@@ -65,13 +44,14 @@ func TestGuestGlobal(t *testing.T) {
 	t.Logf("seed %d: repeat with OOM_E2E_SEED=%d", s, s)
 	var text strings.Builder
 	for i, o := range boots {
-		o.MemoryMB, o.SwapMB, o.Timeout = 768, 200, 20*time.Minute
-		o.Script = fmt.Sprintf(globalScript, s+uint64(i), cases(t, standard))
-		o.Files = map[string]string{"/bin/predict.test": binary, "/bin/load": load}
+		o.MemoryMB, o.SwapMB, o.Files = 768, 200, map[string]string{"/bin/load": load}
+		env := guestEnv(s+uint64(i), cases(t, standard))
+		env["OOM_E2E_GUEST"] = "1"
 		t.Run(fmt.Sprintf("%s-v%d", o.Kernel.Name, o.Cgroup), func(t *testing.T) {
-			vm := guest.Run(t, o)
-			vm.Wait(t)
-			t.Log(vm.File(t, "test.log"))
+			// What is not drawn has oom_score_adj -1000, the exporter too.
+			vm := guest.RunTests(t, o, guest.Tests{
+				Run: "^TestGuestGlobal$", Before: guest.FileSystem + "echo -1000 >/proc/self/oom_score_adj", Timeout: 16 * time.Minute, Env: env,
+			})
 			text.WriteString(vm.File(t, "global.md"))
 		})
 	}

@@ -7,8 +7,6 @@ package scale
 import (
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -40,28 +38,18 @@ func TestScale(t *testing.T) {
 	hold(t, results)
 }
 
-// guestScript runs TestScale in the guest.
-const guestScript = `
-export OOM_E2E_SCALE_SIZES=20/200,40/400 OOM_E2E_SCALE_ROUNDS=10 OOM_E2E_SCALE_REST=20
-export OOM_E2E_SCALE_PROGRAMS=/bin OOM_E2E_BINARY=/bin/oom_exporter
-scale.test -test.v -test.run '^TestScale$' >/out/test.log 2>&1 || { cat /out/test.log; exit 1; }
-`
-
 // TestScaleGuest measures on cgroup v2, in an emulated machine: there user time
 // counts for several times as much as on a real one, so it holds no bars.
 func TestScaleGuest(t *testing.T) {
 	lab.Root(t)
-	binary := filepath.Join(t.TempDir(), "scale.test")
-	cmd := exec.Command("go", "test", "-c", "-tags", "e2e,scale", "-trimpath", "-o", binary, ".")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build the test: %v\n%s", err, out)
-	}
-	vm := guest.Run(t, guest.Options{
-		MemoryMB: 1024, Timeout: 15 * time.Minute, Script: guestScript,
-		Files: map[string]string{"/bin/scale.test": binary, "/bin/pods": compiled(t, "pods"), "/bin/floor": compiled(t, "floor")},
+	vm := guest.RunTests(t, guest.Options{
+		MemoryMB: 1024, Files: map[string]string{"/bin/pods": compiled(t, "pods"), "/bin/floor": compiled(t, "floor")},
+	}, guest.Tests{
+		Run: "^TestScale$", Tags: "e2e,scale", Timeout: 11 * time.Minute,
+		Env: map[string]string{
+			"OOM_E2E_SCALE_SIZES": "20/200,40/400", "OOM_E2E_SCALE_ROUNDS": "10", "OOM_E2E_SCALE_REST": "20", "OOM_E2E_SCALE_PROGRAMS": "/bin",
+		},
 	})
-	vm.Wait(t)
 	log := vm.File(t, "test.log")
 	_, table, found := strings.Cut(log, "Linux ")
 	if !found || !strings.Contains(log, "--- PASS: TestScale ") {

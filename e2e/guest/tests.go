@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package guest
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Tests says which of the calling package's own tests run in a guest.
+type Tests struct {
+	Run     string            // the pattern of their names, as go test has it.
+	Env     map[string]string // their environment.
+	Before  string            // lines of script that run first.
+	Timeout time.Duration     // what hangs for longer ends with a dump of its goroutines.
+	Tags    string            // of the build [e2e].
+	Keep    map[string]string // what they leave: file in /out, file on the host.
+}
+
+// testScript runs the tests. Their output goes to a file, since the emulated
+// console would take minutes for all of it; what runs and how it ended goes to
+// the console too, so that a guest that hangs says where.
+const testScript = `
+export TMPDIR=/tmp OOM_E2E_BINARY=/bin/oom_exporter OOM_E2E_EVIDENCE=/out
+%s
+set -o pipefail
+export %s
+guest.test -test.v -test.timeout %v -test.run '%s' 2>&1 3>&- | tee /out/test.log | grep -E '^ *(=== RUN|--- )'
+`
+
+// boot is how long a guest may take for all but its tests.
+const boot = 4 * time.Minute
+
+// RunTests builds the tests of the package in the working directory, runs them
+// in a guest to the end, and fails as they do. Their output is in the test's
+// log, and File has what they left in /out.
+func RunTests(t *testing.T, o Options, tests Tests) *VM {
+	t.Helper()
+	setDefault(&tests.Tags, "e2e")
+	binary := filepath.Join(t.TempDir(), "guest.test")
+	cmd := exec.Command("go", "test", "-c", "-tags", tests.Tags, "-trimpath", "-ldflags=-s -w", "-o", binary, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build the tests: %v\n%s", err, out)
+	}
+	o.Files = maps.Clone(o.Files)
+	if o.Files == nil {
+		o.Files = map[string]string{}
+	}
+	o.Files["/bin/guest.test"] = binary
+	o.Script, o.Timeout = tests.script(), tests.Timeout+boot
+	vm := Run(t, o)
+	t.Cleanup(func() {
+		if log, err := vm.file("test.log"); err == nil {
+			t.Logf("in the guest:\n%s", log)
+		}
+	})
+	vm.Wait(t)
+	for name, path := range tests.Keep {
+		if err := os.WriteFile(path, []byte(vm.File(t, name)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return vm
+}
+
+func (tests *Tests) script() string {
+	var env []string
+	for _, name := range slices.Sorted(maps.Keys(tests.Env)) {
+		env = append(env, fmt.Sprintf("%s='%s'", name, tests.Env[name]))
+	}
+	return fmt.Sprintf(testScript, tests.Before, strings.Join(env, " "), tests.Timeout, tests.Run)
+}
+
+// FileSystem is a script that makes the second disk, which Options.SwapMB gives
+// a guest, a file system at /data: page cache needs one. Shared memory needs
+// the other.
+const FileSystem = `
+swapoff /dev/vdb
+mke2fs /dev/vdb >/dev/null 2>&1
+mkdir /data /dev/shm
+mount -t ext4 /dev/vdb /data
+mount -t tmpfs tmpfs /dev/shm
+`
