@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/oom-exporter/oom_exporter/internal/cli"
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 	"github.com/oom-exporter/oom_exporter/internal/oomlog"
 	"github.com/oom-exporter/oom_exporter/internal/report"
@@ -143,7 +144,7 @@ func levelOf(k *oom.Kill) oom.Level {
 func fetchKills(ctx context.Context, base string) ([]oom.Kill, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme == "" || u.Host == "" {
-		return nil, usageError{fmt.Errorf("--url=%s: must be the address of an exporter, like http://localhost:10137", base)}
+		return nil, cli.UsageError{Err: fmt.Errorf("--url=%s: must be the address of an exporter, like http://localhost:10137", base)}
 	}
 	u.Path = strings.TrimSuffix(u.Path, "/") + killsPath
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)

@@ -162,7 +162,7 @@ func parseArgs(args []string, std streams) (*config, string, error) {
 		return nil, "", nil
 	}
 	if err != nil {
-		return nil, "", usageError{fmt.Errorf("%w; see oom_exporter --help", err)}
+		return nil, "", cli.UsageError{Err: fmt.Errorf("%w; see oom_exporter --help", err)}
 	}
 	return c, command, nil
 }

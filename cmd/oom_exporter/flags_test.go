@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/oom-exporter/oom_exporter/internal/cli"
 )
 
 func runWith(t *testing.T, args ...string) (stdout string, err error) {
@@ -44,7 +46,7 @@ func TestBadFlagsNameFlagValueAndWhatIsAllowed(t *testing.T) {
 		{[]string{"no-such-command"}, []string{"no-such-command"}},
 	} {
 		_, err := runWith(t, c.args...)
-		if _, ok := errors.AsType[usageError](err); !ok {
+		if _, ok := errors.AsType[cli.UsageError](err); !ok {
 			t.Errorf("%v: %v is no usage error", c.args, err)
 			continue
 		}

@@ -6,37 +6,17 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
-)
 
-// Exit codes, as shells and service managers read them.
-const (
-	exitFailure = 1
-	exitUsage   = 2
+	"github.com/oom-exporter/oom_exporter/internal/cli"
 )
 
 func main() {
-	os.Exit(mainExit())
-}
-
-// mainExit keeps deferred calls out of main, which os.Exit would skip.
-func mainExit() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	err := run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr})
-	if err == nil {
-		return 0
-	}
-	fmt.Fprintf(os.Stderr, "oom_exporter: %v\n", err)
-	if _, ok := errors.AsType[usageError](err); ok {
-		return exitUsage
-	}
-	return exitFailure
+	os.Exit(cli.Main("oom_exporter", func(ctx context.Context) error {
+		return run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr})
+	}))
 }
 
 // streams are the standard streams, so that tests can have their own.
@@ -44,9 +24,6 @@ type streams struct {
 	in       io.Reader
 	out, err io.Writer
 }
-
-// usageError is a mistake on the command line.
-type usageError struct{ error }
 
 // run is the whole program.
 func run(ctx context.Context, args []string, std streams) error {

@@ -4,9 +4,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -21,23 +19,21 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/oom-exporter/oom_exporter/collector"
+	"github.com/oom-exporter/oom_exporter/internal/cli"
 	"github.com/oom-exporter/oom_exporter/internal/host"
 	"github.com/oom-exporter/oom_exporter/internal/logging"
 	"github.com/oom-exporter/oom_exporter/internal/web"
 )
-
-// shutdownGrace is how long running scrapes get to end.
-const shutdownGrace = 5 * time.Second
 
 // serve exposes metrics until the context ends.
 func serve(ctx context.Context, c *config, std streams) error {
 	tuneThisGC()
 	logger, slogger, err := logging.New(std.err, c.logLevel, c.logFormat)
 	if err != nil {
-		return usageError{err}
+		return cli.UsageError{Err: err}
 	}
 	if err := toolkit.Validate(*c.web.WebConfigFile); err != nil {
-		return usageError{fmt.Errorf("--web.config.file=%s: %w", *c.web.WebConfigFile, err)}
+		return cli.UsageError{Err: fmt.Errorf("--web.config.file=%s: %w", *c.web.WebConfigFile, err)}
 	}
 	_ = level.Info(logger).Log("msg", "starting oom_exporter", "version", version.Info(), "build", version.BuildContext())
 	c.serving = true
@@ -79,30 +75,8 @@ func serve(ctx context.Context, c *config, std streams) error {
 			return nil
 		})
 	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
-	g.Go(func() error {
-		err := toolkit.ListenAndServe(server, c.web, slogger)
-		if errors.Is(err, http.ErrServerClosed) {
-			return nil
-		}
-		return fmt.Errorf("serve: %w", err)
-	})
-	g.Go(func() error { return shutdown(ctx, server, logger) })
+	g.Go(func() error { return web.Serve(ctx, handler, c.web, logger, slogger) })
 	return g.Wait()
-}
-
-// shutdown ends the server when the context ends; scrapes that run are let
-// finish.
-func shutdown(ctx context.Context, server *http.Server, logger log.Logger) error {
-	<-ctx.Done()
-	_ = level.Info(logger).Log("msg", "shutting down")
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
-	defer cancel()
-	if err := server.Shutdown(grace); err != nil {
-		_ = level.Warn(logger).Log("msg", "scrapes were cut off", "err", err)
-		return server.Close()
-	}
-	return nil
 }
 
 func (c *config) collectorOptions(logger log.Logger) collector.Options {

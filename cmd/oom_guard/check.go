@@ -10,6 +10,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/oom-exporter/oom_exporter/internal/cli"
 	"github.com/oom-exporter/oom_exporter/internal/guard"
 	"github.com/oom-exporter/oom_exporter/internal/logging"
 	"github.com/oom-exporter/oom_exporter/internal/oom"
@@ -20,7 +21,7 @@ import (
 func check(c *config, std streams) error {
 	logger, _, err := logging.New(std.err, c.logLevel, c.logFormat)
 	if err != nil {
-		return usageError{err}
+		return cli.UsageError{Err: err}
 	}
 	p, err := assemble(c, logger)
 	if err != nil {

@@ -151,11 +151,11 @@ func parseArgs(args []string, std streams) (*config, error) {
 	case stopped:
 		return nil, nil
 	case err != nil:
-		return nil, usageError{fmt.Errorf("%w; see oom_guard --help", err)}
+		return nil, cli.UsageError{Err: fmt.Errorf("%w; see oom_guard --help", err)}
 	case c.marginMin.Bytes(0) > c.marginMax.Bytes(0):
-		return nil, usageError{fmt.Errorf("--min-margin=%s is above --max-margin=%s", c.marginMin, c.marginMax)}
+		return nil, cli.UsageError{Err: fmt.Errorf("--min-margin=%s is above --max-margin=%s", c.marginMin, c.marginMax)}
 	case c.pollMin > c.pollMax:
-		return nil, usageError{fmt.Errorf("--poll.min=%v is above --poll.max=%v", c.pollMin, c.pollMax)}
+		return nil, cli.UsageError{Err: fmt.Errorf("--poll.min=%v is above --poll.max=%v", c.pollMin, c.pollMax)}
 	}
 	return c, nil
 }

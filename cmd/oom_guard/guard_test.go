@@ -23,6 +23,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/oom-exporter/oom_exporter/internal/cli"
 	"github.com/oom-exporter/oom_exporter/internal/guard"
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
@@ -55,7 +56,7 @@ func TestBadFlagsNameFlagValueAndWhatIsAllowed(t *testing.T) {
 		{[]string{"--no-such-flag"}, []string{"no-such-flag", "--help"}},
 	} {
 		_, _, err := runWith(t, c.args...)
-		var usage usageError
+		var usage cli.UsageError
 		if !errors.As(err, &usage) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%v: %v is no usage error of one line", c.args, err)
 			continue

@@ -6,12 +6,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
-	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -21,21 +18,20 @@ import (
 	toolkit "github.com/prometheus/exporter-toolkit/web"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/oom-exporter/oom_exporter/internal/cli"
 	"github.com/oom-exporter/oom_exporter/internal/guard"
 	"github.com/oom-exporter/oom_exporter/internal/logging"
+	"github.com/oom-exporter/oom_exporter/internal/web"
 )
-
-// shutdownGrace is how long running scrapes get to end.
-const shutdownGrace = 5 * time.Second
 
 // serve watches, and exposes metrics, until the context ends.
 func serve(ctx context.Context, c *config, std streams) error {
 	logger, slogger, err := logging.New(std.err, c.logLevel, c.logFormat)
 	if err != nil {
-		return usageError{err}
+		return cli.UsageError{Err: err}
 	}
 	if err := toolkit.Validate(*c.web.WebConfigFile); err != nil {
-		return usageError{fmt.Errorf("--web.config.file=%s: %w", *c.web.WebConfigFile, err)}
+		return cli.UsageError{Err: fmt.Errorf("--web.config.file=%s: %w", *c.web.WebConfigFile, err)}
 	}
 	_ = level.Info(logger).Log("msg", "starting oom_guard", "version", version.Info(), "policy", c.policy)
 	hurry(c, logger)
@@ -60,29 +56,8 @@ func serve(ctx context.Context, c *config, std streams) error {
 			return nil
 		})
 	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
-	g.Go(func() error {
-		err := toolkit.ListenAndServe(server, c.web, slogger)
-		if errors.Is(err, http.ErrServerClosed) {
-			return nil
-		}
-		return fmt.Errorf("serve: %w", err)
-	})
-	g.Go(func() error { return shutdown(ctx, server, logger) })
+	g.Go(func() error { return web.Serve(ctx, handler, c.web, logger, slogger) })
 	return g.Wait()
-}
-
-// shutdown ends the server when the context ends; scrapes that run are let
-// finish.
-func shutdown(ctx context.Context, server *http.Server, logger log.Logger) error {
-	<-ctx.Done()
-	_ = level.Info(logger).Log("msg", "shutting down")
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
-	defer cancel()
-	if err := server.Shutdown(grace); err != nil {
-		return server.Close()
-	}
-	return nil
 }
 
 // pages is the handler of the whole program.

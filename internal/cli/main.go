@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// Exit codes, as shells and service managers read them.
+const (
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+// UsageError is a mistake on the command line.
+type UsageError struct{ Err error }
+
+// Error implements error.
+func (e UsageError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what was wrong.
+func (e UsageError) Unwrap() error { return e.Err }
+
+// Main runs a program until it is done, or INT or TERM ends its context. It
+// prints the error, if there is one, as one line and returns the exit code.
+func Main(name string, run func(context.Context) error) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+	if _, ok := errors.AsType[UsageError](err); ok {
+		return exitUsage
+	}
+	return exitFailure
+}
