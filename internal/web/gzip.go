@@ -8,19 +8,23 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
+	"sync/atomic"
 )
 
 // squeezer compresses answers for those who take gzip, at the fastest level: for
 // a tenth more bytes it takes half the time and a fifth of the memory of the
-// default, which is what promhttp has.
-type squeezer struct{ writers sync.Pool }
+// default, which is what promhttp has. One writer is kept: it has most of a
+// megabyte, and with a heap this small each collection would empty a sync.Pool,
+// and a new writer would bring the next collection about.
+type squeezer struct{ spare atomic.Pointer[gzip.Writer] }
 
-func newSqueezer() *squeezer {
-	return &squeezer{writers: sync.Pool{New: func() any {
-		z, _ := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed) // fails for unknown levels only.
+// take returns a writer, for spare.Store.
+func (s *squeezer) take() *gzip.Writer {
+	if z := s.spare.Swap(nil); z != nil {
 		return z
-	}}}
+	}
+	z, _ := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed) // fails for unknown levels only.
+	return z
 }
 
 func (s *squeezer) wrap(next http.Handler) http.Handler {
@@ -30,8 +34,7 @@ func (s *squeezer) wrap(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		z, _ := s.writers.Get().(*gzip.Writer)
-		defer s.writers.Put(z)
+		z := s.take()
 		z.Reset(w)
 		w.Header().Set("Content-Encoding", "gzip")
 		out := &squeezed{ResponseWriter: w, z: z}
@@ -39,6 +42,8 @@ func (s *squeezer) wrap(next http.Handler) http.Handler {
 		if !out.plain {
 			_ = z.Close() // it fails where the client has gone.
 		}
+		z.Reset(io.Discard) // it must not hold on to the request.
+		s.spare.Store(z)
 	})
 }
 

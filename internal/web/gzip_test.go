@@ -38,7 +38,7 @@ func TestTakesGzip(t *testing.T) {
 // TestSqueezer: a writer that is used again answers the next as the first.
 func TestSqueezer(t *testing.T) {
 	text := strings.Repeat("oom_node_total_bytes 1\n", 10000)
-	h := newSqueezer().wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	h := (&squeezer{}).wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, text)
 	}))
 	for range 3 {
@@ -69,7 +69,7 @@ func TestSqueezerLeavesErrors(t *testing.T) {
 	w := httptest.NewRecorder()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil)
 	r.Header.Set("Accept-Encoding", "gzip")
-	newSqueezer().wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	(&squeezer{}).wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "no such collector", http.StatusBadRequest)
 	})).ServeHTTP(w, r)
 	if w.Code != http.StatusBadRequest || w.Header().Get("Content-Encoding") != "" || w.Body.String() != "no such collector\n" {

@@ -102,7 +102,7 @@ func New(o Options) (http.Handler, error) {
 func metricsHandler(o Options) http.Handler {
 	shared := &coalescer{source: o.Source}
 	errorLog := stdlog.New(log.NewStdlibAdapter(level.Error(o.Logger)), "", 0)
-	gzipped := newSqueezer()
+	gzipped := &squeezer{}
 	slots := make(chan struct{}, max(1, o.MaxRequests))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if o.MaxRequests > 0 {
