@@ -46,7 +46,7 @@ func assemble(c *config, logger log.Logger) (*parts, error) {
 		Eviction: c.eviction, EvictionMode: c.evictionMode,
 	}
 	p.groups, o.HierarchyErr = cgroup.Find(cgroup.Options{
-		Sysfs: c.sysfs, Procfs: c.procfs, MaxGroups: c.maxGroups, Parts: c.groupParts(), Refresh: c.refresh,
+		Sysfs: c.sysfs, Procfs: c.procfs, MaxGroups: c.maxGroups, Parts: c.groupParts(), Refresh: c.refresh, KeepOpen: c.openGroups,
 	})
 	if o.HierarchyErr != nil {
 		// Without cgroups the node and its processes still stand.

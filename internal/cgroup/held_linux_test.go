@@ -65,29 +65,36 @@ func TestHeldGroups(t *testing.T) {
 	}
 }
 
-// Where descriptors are scarce none are kept.
-func TestHeldGroupsAreBounded(t *testing.T) {
-	h := live(t)
-	before := countFDs(t)
+// scarceFDs leaves the test that many more descriptors, and returns how many it
+// may have then.
+func scarceFDs(t *testing.T, more int) int {
+	t.Helper()
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
 	few := limit
-	few.Cur = uint64(before + 64)
+	few.Cur = uint64(countFDs(t) + more)
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &few); err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 			t.Error(err)
 		}
-	}()
+	})
+	return int(few.Cur)
+}
+
+// Where descriptors are scarce none are kept.
+func TestHeldGroupsAreBounded(t *testing.T) {
+	h := live(t)
+	few := scarceFDs(t, 64)
 	defer h.storm.release(func(*node, held) bool { return true })
 	for range 3 {
 		mustReadKills(t, h)
 	}
-	if n := len(h.storm.groups); n > int(few.Cur/8) {
-		t.Errorf("%d groups are kept open with %d descriptors", n, few.Cur)
+	if n := len(h.storm.groups); n > few/8 {
+		t.Errorf("%d groups are kept open with %d descriptors", n, few)
 	}
 }

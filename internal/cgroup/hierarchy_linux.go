@@ -38,8 +38,8 @@ const (
 const oddPasses = 3
 
 // Hierarchy is a memory hierarchy. It is safe for concurrent use; passes take
-// turns. It keeps no descriptor open between passes, but for those of a storm of
-// kills.
+// turns. Between passes it keeps some groups open, see Options.KeepOpen, and
+// those of a storm of kills.
 type Hierarchy struct {
 	options  Options
 	place    place
@@ -61,6 +61,7 @@ type Hierarchy struct {
 	nodes    []int   // scratch for NUMA nodes.
 	lister   lister
 	storm    storm
+	open     map[*node]*openGroup
 	watcher  *watcher
 	watchers uint64 // so far.
 
@@ -147,11 +148,13 @@ func (h *Hierarchy) run(kills bool) (oom.Tree, oom.Skipped, error) {
 		defer func() { h.storm.end(h.pass, p.tree.Groups) }()
 	}
 	if err := p.all(); err != nil {
+		h.letGo(true)
 		return oom.Tree{}, oom.Skipped{}, fmt.Errorf("read cgroups at %s: %w", h.place.dir, err)
 	}
 	h.groups = len(p.tree.Groups)
 	if !kills {
 		h.rows = p.rows
+		h.letGo(false)
 	}
 	if h.watcher != nil && !kills {
 		h.watcher.sync(h.root.children)

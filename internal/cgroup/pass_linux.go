@@ -51,6 +51,11 @@ type pass struct {
 	leaf    bool   // it has no children.
 	denied  bool
 	fatal   unix.Errno
+
+	mayOpen int            // groups that may be kept open.
+	opened  *openGroup     // the group that is being read is one of them,
+	usage   [openText]byte // and this is its usage,
+	read    int            // so long.
 }
 
 // level is what a group hands down to its children.
@@ -75,6 +80,9 @@ func (h *Hierarchy) begin(kills bool) (*pass, error) {
 		h.reads++
 	}
 	p.tree = oom.Tree{Version: h.place.version}
+	if !kills {
+		p.mayOpen = h.mayKeepOpen(fd)
+	}
 	p.noSwap = h.options.Refresh > 1 && h.place.version == 2 && h.withoutSwap()
 	if !kills && h.options.Parts&PartProtection != 0 {
 		p.online = h.onlineNodes()
@@ -150,7 +158,10 @@ func (p *pass) file(f file) (b []byte, ok bool) {
 	if !p.ask(f) {
 		return nil, false
 	}
-	b, errno := readAt(p.fd, fileNames[f], p.h.buf)
+	b, errno, ok := p.text(f)
+	if !ok {
+		b, errno = readAt(p.fd, fileNames[f], p.h.buf)
+	}
 	return b, p.note(f, errno)
 }
 

@@ -21,15 +21,20 @@ func (p *pass) group(n *node, up level) (gone bool, err error) {
 	if p.kills && p.byHeld(n, up) {
 		return false, nil
 	}
-	fd, errno := openat(up.fd, n.name, openDirFlags)
+	fd, stays, errno := p.open(n, up.fd)
 	if errno != 0 {
 		return p.unopened(n, up, errno)
 	}
-	defer func() { _ = unix.Close(fd) }()
+	defer func() {
+		if !stays {
+			_ = unix.Close(fd)
+		}
+	}()
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return false, &fs.PathError{Op: "stat", Path: n.path, Err: err}
 	}
+	known := n.inode == st.Ino
 	n.met(p.h.pass, st.Ino)
 	p.enter(n, fd)
 	if p.kills && p.unchanged() {
@@ -46,6 +51,7 @@ func (p *pass) group(n *node, up level) (gone bool, err error) {
 		return false, nil
 	}
 	p.hold(n, fd, uint64(st.Nlink))
+	stays = stays || p.keepOpen(n, fd, known)
 	if err := p.children(n, down, uint64(st.Nlink)); err != nil {
 		return false, err
 	}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"os"
+	"slices"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+)
+
+// keeping is the host's hierarchy with groups that stay open.
+func keeping(t *testing.T, groups int) *Hierarchy {
+	t.Helper()
+	h, err := Find(Options{Parts: PartsAll, KeepOpen: groups})
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { h.letGo(true) })
+	return h
+}
+
+func treeOf(t *testing.T, h *Hierarchy) oom.Tree {
+	t.Helper()
+	tree, _ := mustRead(t, h)
+	return tree
+}
+
+// Groups that stay open are read as others are: usage and limit move, children
+// are found, the removed are gone, and who takes their name is somebody else.
+func TestOpenGroups(t *testing.T) {
+	h := keeping(t, 1000)
+	path := makeLive(t, h, "open")
+	enable(t, h, path)
+	dir := h.Mount() + path
+	mkdir := func(name string) {
+		t.Helper()
+		if err := os.Mkdir(dir+name, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { removeLive(t, dir+name) })
+	}
+	mkdir("/a")
+	treeOf(t, h)
+	before := countFDs(t)
+	first := group(t, treeOf(t, h), path+"/a")
+	if opened := countFDs(t) - before; len(h.open) == 0 || opened > openFiles*len(h.open) {
+		t.Fatalf("%d groups are open, with %d descriptors more than before", len(h.open), opened)
+	}
+	limit(t, h, path+"/a", 64*mi)
+	startHog(t, h, path+"/a", 20*mi)
+	got, want := group(t, treeOf(t, h), path+"/a"), group(t, treeOf(t, live(t)), path+"/a")
+	if got.Limit != oom.Of(64*mi) || got.Limit != want.Limit || got.Usage.Or(0) < 20*mi || got.Usage != want.Usage || !slices.Equal(got.PIDs, want.PIDs) {
+		t.Errorf("read %+v, by others %+v", got, want)
+	}
+	mkdir("/b")
+	mkdir("/b/c")
+	for range 3 {
+		group(t, treeOf(t, h), path+"/b/c")
+	}
+	held, opened := len(h.open), countFDs(t)
+	removeLive(t, dir+"/b/c")
+	removeLive(t, dir+"/b")
+	if found := paths(treeOf(t, h)); slices.Contains(found, path+"/b") || slices.Contains(found, path+"/b/c") {
+		t.Error("a removed group is still there")
+	}
+	if len(h.open) > held-2 || countFDs(t) > opened-2*openFiles {
+		t.Errorf("%d groups are open and %d descriptors, %d and %d before two were removed", len(h.open), countFDs(t), held, opened)
+	}
+	old := group(t, func() oom.Tree { mkdir("/b"); treeOf(t, h); return treeOf(t, h) }(), path+"/b")
+	limit(t, h, path+"/b", 32*mi)
+	removeLive(t, dir+"/b")
+	mkdir("/b")
+	if again := group(t, treeOf(t, h), path+"/b"); again.Inode == old.Inode || again.Limit.IsValue() || first.Inode == 0 {
+		t.Errorf("the new group is %+v, the old one was %+v", again, old)
+	}
+}
+
+// Descriptors are left to others, and all come back.
+func TestOpenGroupsAreBounded(t *testing.T) {
+	h := keeping(t, 1000)
+	makeLive(t, h, "bounded")
+	before := countFDs(t)
+	few := scarceFDs(t, 40)
+	for range 3 {
+		treeOf(t, h)
+	}
+	if n := len(h.open) * openFiles; n == 0 || n > few*5/8 {
+		t.Errorf("%d descriptors are kept of %d", n, few)
+	}
+	h.hook = func(string, string) unix.Errno { return unix.EMFILE }
+	if _, _, err := h.Read(); err == nil {
+		t.Error("a pass without descriptors succeeds")
+	}
+	if after := countFDs(t); len(h.open) != 0 || after > before {
+		t.Errorf("a failed pass leaves %d groups open, and %d descriptors of %d", len(h.open), after, before)
+	}
+}
+
+// Only the kernel's own files say when their group is gone.
+func TestOpenGroupsOfAFixture(t *testing.T) {
+	h := &Hierarchy{options: Options{KeepOpen: 1000}}
+	fd, err := unix.Open(t.TempDir(), unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Close(fd) }()
+	if n := h.mayKeepOpen(fd); n != 0 {
+		t.Errorf("%d groups of a file system that is none of the kernel's may stay open", n)
+	}
+}
