@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -28,21 +29,27 @@ type Tests struct {
 
 // testScript runs the tests. Their output goes to a file, since the emulated
 // console would take minutes for all of it; what runs and how it ended goes to
-// the console too, so that a guest that hangs says where.
+// the console too, and a sign of life: a guest that hangs says where.
 const testScript = `
 export TMPDIR=/tmp OOM_E2E_BINARY=/bin/oom_exporter OOM_E2E_EVIDENCE=/out
 %s
 set -o pipefail
 export %s
+while sleep 20; do cut -d' ' -f1 /proc/uptime; done 3>&- &
 guest.test -test.v -test.timeout %v -test.run '%s' 2>&1 3>&- | tee /out/test.log | grep -E '^ *(=== RUN|--- )'
 `
+
+// silence is after how long without a sign of life a guest is taken to hang.
+const silence = 5 * time.Minute
 
 // boot is how long a guest may take for all but its tests.
 const boot = 4 * time.Minute
 
 // RunTests builds the tests of the package in the working directory, runs them
 // in a guest to the end, and fails as they do. Their output is in the test's
-// log, and File has what they left in /out.
+// log, and File has what they left in /out. Tests that hang end by their own
+// timeout; where the whole machine hangs, sign of life and all, it is the
+// emulator's doing, and it is booted once more.
 func RunTests(t *testing.T, o Options, tests Tests) *VM {
 	t.Helper()
 	setDefault(&tests.Tags, "e2e")
@@ -59,6 +66,10 @@ func RunTests(t *testing.T, o Options, tests Tests) *VM {
 	o.Files["/bin/guest.test"] = binary
 	o.Script, o.Timeout = tests.script(), tests.Timeout+boot
 	vm := Run(t, o)
+	if vm.hangs(t) {
+		t.Logf("the emulated machine hung after %v and is booted once more; it had printed:\n%s", time.Since(vm.started).Round(time.Second), vm.Console())
+		vm = Run(t, o)
+	}
 	t.Cleanup(func() {
 		if log, err := vm.file("test.log"); err == nil {
 			t.Logf("in the guest:\n%s", log)
@@ -71,6 +82,23 @@ func RunTests(t *testing.T, o Options, tests Tests) *VM {
 		}
 	}
 	return vm
+}
+
+// hangs waits for the end of the guest. One that hangs it ends, and is true.
+func (vm *VM) hangs(t *testing.T) bool {
+	t.Helper()
+	printed, since := 0, time.Now()
+	for ; !vm.Ended() && vm.left() > 0; <-time.After(time.Second) {
+		if n := len(vm.Console()); n != printed {
+			printed, since = n, time.Now()
+		}
+		if time.Since(since) > silence {
+			vm.Signal(t, syscall.SIGKILL)
+			vm.Process.Wait(t, time.Minute)
+			return true
+		}
+	}
+	return false
 }
 
 func (tests *Tests) script() string {
