@@ -20,8 +20,8 @@ func (s *Snapshot) Groups() (*oom.Groups, error) {
 		states := s.h.memory.meet(tree)
 		g := &oom.Groups{}
 		s.rowOf = make([]int32, len(tree.Groups))
-		containers := newRows(s.h.memory.takeRows())
-		pods := newRows(nil)
+		buffers := s.h.memory.takeRows()
+		containers, pods := newRows(buffers.containers), newRows(buffers.pods)
 		for _, i := range byAge(states) {
 			group := &tree.Groups[i]
 			s.rowOf[i] = -1

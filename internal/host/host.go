@@ -125,7 +125,7 @@ func (s *Snapshot) Skipped() oom.Skipped { return s.skipped }
 // need not be called, but saves the next one memory.
 func (s *Snapshot) Close() {
 	if g := s.groups.value; g != nil {
-		s.h.memory.giveRows(g.Containers)
+		s.h.memory.giveRows(rowBuffers{g.Containers, g.Pods})
 		s.groups.value, s.groups.err = nil, errClosed
 	}
 	if t := s.tree.value; t != nil {

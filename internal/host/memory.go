@@ -24,7 +24,8 @@ type memory struct {
 	procs  []oom.Process               // a buffer for the next pass.
 	passes uint64                      // over the processes.
 	sizes  map[int32]sizes             // by pid: what was read exactly, lately.
-	rows   []oom.Row                   // a buffer for the next scrape's containers.
+	rows   rowBuffers                  // for the next scrape.
+	still  []int32                     // likewise.
 	strays []int32                     // processes that no group had when all were asked, ascending.
 }
 
@@ -121,19 +122,37 @@ func (m *memory) keepStrays(procs []oom.Process) {
 	}
 }
 
-// takeRows takes the buffer for containers, as long as there were last.
-func (m *memory) takeRows() []oom.Row {
+// rowBuffers are as long as the lists were last.
+type rowBuffers struct{ containers, pods []oom.Row }
+
+// takeRows takes the buffers for rows; concurrent scrapes get new ones.
+func (m *memory) takeRows() rowBuffers {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	b := m.rows
-	m.rows = nil
+	m.rows = rowBuffers{}
 	return b
 }
 
-func (m *memory) giveRows(b []oom.Row) {
+func (m *memory) giveRows(b rowBuffers) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.rows = b
+}
+
+// takeStill takes the buffer for processes at rest, and giveStill brings it back.
+func (m *memory) takeStill() []int32 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b := m.still
+	m.still = nil
+	return b[:0]
+}
+
+func (m *memory) giveStill(b []int32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.still = b
 }
 
 func (m *memory) giveBack(b []oom.Process) {

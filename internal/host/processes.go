@@ -24,7 +24,9 @@ func (s *Snapshot) Processes() (*oom.Processes, error) {
 			return nil, err
 		}
 		buf := s.h.memory.borrow()
-		procs, skipped, err := s.h.o.Proc.Scan(buf, s.still())
+		still := s.still()
+		procs, skipped, err := s.h.o.Proc.Scan(buf, still)
+		s.h.memory.giveStill(still)
 		s.skipped.Add(skipped)
 		if err != nil {
 			return nil, err
@@ -51,7 +53,7 @@ func (s *Snapshot) still() []int32 {
 	if err != nil {
 		return nil
 	}
-	var all []int32
+	all := s.h.memory.takeStill()
 	for i := range tree.Groups {
 		if g := &tree.Groups[i]; g.AtRest {
 			all = append(all, g.PIDs...)
