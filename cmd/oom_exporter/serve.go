@@ -27,7 +27,7 @@ import (
 
 // serve exposes metrics until the context ends.
 func serve(ctx context.Context, c *config, std streams) error {
-	tuneThisGC()
+	tuneRuntime()
 	logger, slogger, err := logging.New(std.err, c.logLevel, c.logFormat)
 	if err != nil {
 		return cli.UsageError{Err: err}
