@@ -154,7 +154,7 @@ func (h *Hierarchy) run(kills bool) (oom.Tree, oom.Skipped, error) {
 	h.groups = len(p.tree.Groups)
 	if !kills {
 		h.rows = p.rows
-		h.letGo(false)
+		h.letGo(p.mayOpen == 0)
 	}
 	if h.watcher != nil && !kills {
 		h.watcher.sync(h.root.children)

@@ -2,7 +2,11 @@
 
 package cgroup
 
-import "golang.org/x/sys/unix"
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
 
 // openGroup is a group that stays open between passes: to look its directory,
 // usage and limit up takes twice as long as to read them. Once it is removed,
@@ -25,9 +29,21 @@ func (o *openGroup) close() {
 	_ = unix.Close(o.limit)
 }
 
+// readAgain reads a kept file from its beginning. The kernel prints a counter
+// without sleeping, so the scheduler need not be told: it would hand the
+// processor on and wake others up for it. An offset of 0 is zeros on every ABI.
+func readAgain(fd int, buf []byte) (int, unix.Errno) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_PREAD64, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)), 0, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), 0
+}
+
 // mayKeepOpen is how many groups may be open at a time: as many as are wanted,
-// as long as three eighths of the descriptors are left to all others. Only the
-// kernel's own files tell when their group is gone.
+// as long as three eighths of the descriptors are left to all others. Where more
+// than half of the groups were left out, the rest is not worth its memory. Only
+// the kernel's own files tell when their group is gone.
 func (h *Hierarchy) mayKeepOpen(root int) int {
 	var limit unix.Rlimit
 	var fs unix.Statfs_t
@@ -37,14 +53,18 @@ func (h *Hierarchy) mayKeepOpen(root int) int {
 	if t := int64(fs.Type); t != unix.CGROUP_SUPER_MAGIC && t != unix.CGROUP2_SUPER_MAGIC {
 		return 0
 	}
-	return min(h.options.KeepOpen, int(min(limit.Cur, 1<<20)*5/8/openFiles))
+	most := min(h.options.KeepOpen, int(min(limit.Cur, 1<<20)*5/8/openFiles))
+	if h.groups > 2*most {
+		return 0
+	}
+	return most
 }
 
 // open returns the directory of n. stays says that it is one that is kept open,
 // with whose usage the group is known to be alive.
 func (p *pass) open(n *node, parent int) (fd int, stays bool, errno unix.Errno) {
 	if o, ok := p.h.open[n]; ok && !p.kills {
-		if read, err := unix.Pread(o.usage, p.usage[:], 0); err == nil && n.inode == o.inode {
+		if read, errno := readAgain(o.usage, p.usage[:]); errno == 0 && n.inode == o.inode {
 			p.opened, p.read = o, read
 			return o.dir, true, 0
 		}
@@ -65,12 +85,8 @@ func (p *pass) text(f file) (b []byte, errno unix.Errno, ok bool) {
 	case v1Usage, v2Current:
 		return p.usage[:p.read], 0, true
 	case v1Limit, v2Max:
-		read, err := unix.Pread(p.opened.limit, p.h.buf, 0)
-		if err != nil {
-			errno, _ = err.(unix.Errno) //nolint:errorlint // it is that very type.
-			return nil, errno, true
-		}
-		return p.h.buf[:read], 0, true
+		read, errno := readAgain(p.opened.limit, p.h.buf)
+		return p.h.buf[:read], errno, true
 	}
 	return nil, 0, false
 }
@@ -102,8 +118,7 @@ func (p *pass) keepOpen(n *node, dir int, known bool) bool {
 	return true
 }
 
-// letGo closes the groups that a full pass did not meet, and all of them if it
-// failed.
+// letGo closes the groups that a full pass did not meet, or all.
 func (h *Hierarchy) letGo(all bool) {
 	for n, o := range h.open {
 		if all || n.pass != h.pass || n.inode != o.inode {

@@ -53,7 +53,9 @@ func TestOpenGroups(t *testing.T) {
 	limit(t, h, path+"/a", 64*mi)
 	startHog(t, h, path+"/a", 20*mi)
 	got, want := group(t, treeOf(t, h), path+"/a"), group(t, treeOf(t, live(t)), path+"/a")
-	if got.Limit != oom.Of(64*mi) || got.Limit != want.Limit || got.Usage.Or(0) < 20*mi || got.Usage != want.Usage || !slices.Equal(got.PIDs, want.PIDs) {
+	// Between the two the kernel may charge another lot, or give one back.
+	near := max(got.Usage.Or(0), want.Usage.Or(0))-min(got.Usage.Or(0), want.Usage.Or(0)) <= mi
+	if got.Limit != oom.Of(64*mi) || got.Limit != want.Limit || got.Usage.Or(0) < 20*mi || !near || !slices.Equal(got.PIDs, want.PIDs) {
 		t.Errorf("read %+v, by others %+v", got, want)
 	}
 	mkdir("/b")
@@ -88,8 +90,9 @@ func TestOpenGroupsAreBounded(t *testing.T) {
 	for range 3 {
 		treeOf(t, h)
 	}
-	if n := len(h.open) * openFiles; n == 0 || n > few*5/8 {
-		t.Errorf("%d descriptors are kept of %d", n, few)
+	most := few * 5 / 8 / openFiles
+	if n := len(h.open); n > most || n == 0 && h.groups <= 2*most {
+		t.Errorf("%d of %d groups are open with %d descriptors", n, h.groups, few)
 	}
 	h.hook = func(string, string) unix.Errno { return unix.EMFILE }
 	if _, _, err := h.Read(); err == nil {
@@ -97,6 +100,21 @@ func TestOpenGroupsAreBounded(t *testing.T) {
 	}
 	if after := countFDs(t); len(h.open) != 0 || after > before {
 		t.Errorf("a failed pass leaves %d groups open, and %d descriptors of %d", len(h.open), after, before)
+	}
+}
+
+// Where far more groups are there than may stay open, none does.
+func TestOpenGroupsOfMany(t *testing.T) {
+	h := keeping(t, 1000)
+	makeLive(t, h, "many")
+	treeOf(t, h)
+	treeOf(t, h)
+	if len(h.open) == 0 {
+		t.Fatal("nothing is kept open")
+	}
+	h.groups = 2001
+	if treeOf(t, h); len(h.open) != 0 {
+		t.Errorf("%d groups are open", len(h.open))
 	}
 }
 
