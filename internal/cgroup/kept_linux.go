@@ -62,15 +62,16 @@ func (p *pass) kernelV1(g *oom.Group) oom.Amount {
 }
 
 // rests tells whether the current group, whose usage and limits g has, was not
-// charged since the last pass: what makes up the usage is then as it was, but
-// for page cache that was locked or turned active. So that this can't hide a
-// limit that is near, half of it must be free.
+// charged since the last pass, and it is not its turn: what makes up the usage is
+// then as it was, but for page cache that was locked or turned active. So that
+// this can't hide a limit that is near, half of it must be free.
 func (p *pass) rests(g *oom.Group) bool {
 	k := &p.node.kept
 	last := k.usage
 	k.usage = g.Usage
 	usage, ok := g.Usage.Get()
-	return ok && !p.due && p.h.options.Refresh > 1 && g.Usage == last && far(usage, g.Limit) && far(usage, g.High)
+	g.Uncharged = ok && p.h.options.Refresh > 1 && g.Usage == last && far(usage, g.Limit) && far(usage, g.High)
+	return g.Uncharged && !p.due
 }
 
 // far tells whether no more than half of a limit is used.

@@ -49,6 +49,9 @@ func TestAtRest(t *testing.T) {
 			full := 0
 			for range refreshIn {
 				g, asked := read()
+				if !g.Uncharged {
+					t.Error("it was charged")
+				}
 				if g.AtRest == asked["memory.stat"] {
 					t.Errorf("at rest: %v, read: %v", g.AtRest, asked)
 				}
@@ -70,15 +73,16 @@ func TestAtRest(t *testing.T) {
 			for _, c := range []struct {
 				name         string
 				usage, limit int
+				uncharged    bool
 			}{
-				{"a charge", 10*mi + 4096, 100 * mi},
-				{"another limit", 10*mi + 4096, 90 * mi},
-				{"half of the limit is used", 45*mi + 4096, 90 * mi},
-				{"and stays so", 45*mi + 4096, 90 * mi},
+				{"a charge", 10*mi + 4096, 100 * mi, false},
+				{"another limit", 10*mi + 4096, 90 * mi, true},
+				{"half of the limit is used", 45*mi + 4096, 90 * mi, false},
+				{"and stays so", 45*mi + 4096, 90 * mi, false},
 			} {
 				set(c.usage, c.limit)
-				if g, asked := read(); g.AtRest || !asked["memory.stat"] || !asked["cgroup.procs"] {
-					t.Errorf("%s: at rest %v, read %v", c.name, g.AtRest, asked)
+				if g, asked := read(); g.AtRest || g.Uncharged != c.uncharged || !asked["memory.stat"] || !asked["cgroup.procs"] {
+					t.Errorf("%s: at rest %v, uncharged %v, read %v", c.name, g.AtRest, g.Uncharged, asked)
 				}
 			}
 		})

@@ -42,7 +42,7 @@ func TestPlaceAtRest(t *testing.T) {
 		t.Errorf("%v are said to be at rest", proc.still)
 	}
 	b := &tree.tree.Groups[4]
-	b.AtRest, b.PIDs = true, []int32{11, 15, 20} // 11 has moved to a, 15 is gone.
+	b.Uncharged, b.AtRest, b.PIDs = true, true, []int32{11, 15, 20} // 11 has moved to a, 15 is gone.
 	// 30 is in no group.
 	if got := counts(t, h); got["a"] != 3 || got["b"] != 1 || tree.lates != 1 {
 		t.Errorf("processes %v, asked again %d times", got, tree.lates)

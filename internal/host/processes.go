@@ -47,7 +47,8 @@ func (s *Snapshot) Processes() (*oom.Processes, error) {
 	})
 }
 
-// still returns the processes of groups at rest, in ascending order.
+// still returns the processes of groups that were not charged, in ascending
+// order.
 func (s *Snapshot) still() []int32 {
 	tree, err := s.Tree()
 	if err != nil {
@@ -55,7 +56,7 @@ func (s *Snapshot) still() []int32 {
 	}
 	all := s.h.memory.takeStill()
 	for i := range tree.Groups {
-		if g := &tree.Groups[i]; g.AtRest {
+		if g := &tree.Groups[i]; g.Uncharged {
 			all = append(all, g.PIDs...)
 		}
 	}

@@ -132,7 +132,8 @@ type Group struct {
 	KillDisabled, UnderOOM Amount // v1: memory.oom_control.
 	Mems                   []int  // NUMA nodes of cpuset.mems.effective where they are fewer than the node's.
 	PIDs                   []int32
-	AtRest                 bool   // usage is what it was in the last pass: PIDs, Stat and Peak are of an earlier one.
+	Uncharged              bool   // usage is what it was in the last pass, and far from the limits.
+	AtRest                 bool   // uncharged, and PIDs, Stat and Peak are of an earlier pass.
 	StartTime              Amount // seconds since the epoch at which the group was made.
 }
 
