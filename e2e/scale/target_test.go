@@ -80,7 +80,7 @@ func peers(t testing.TB) []*target {
 		found = append(found, start(t, "process-exporter", 4, path, "-config.path="+config, "-web.listen-address=ADDR"))
 	}
 	if path := os.Getenv("OOM_CADVISOR"); path != "" {
-		found = append(found, start(t, "cadvisor", 8, path, "-listen_ip=127.0.0.1", "-port=PORT",
+		found = append(found, start(t, "cadvisor", 0, path, "-listen_ip=127.0.0.1", "-port=PORT",
 			"-enable_metrics=memory,oom_event", "-housekeeping_interval=60s", "-docker_only=false"))
 	}
 	return found
