@@ -104,7 +104,7 @@ func commonFlags(app *kingpin.Application, c *config) {
 	cli.Set(app.Flag("limits.processes", "Processes to read in one pass at most; what is over it is counted.").PlaceHolder("100000"), "100000", cli.Int(&c.maxProcesses, 1, 4<<20))
 	cli.Set(app.Flag("limits.groups", "Memory cgroups to read in one pass at most; what is over it is counted.").PlaceHolder("10000"), "10000", cli.Int(&c.maxGroups, 1, 1<<20))
 	cli.Set(app.Flag("limits.refresh", "Scrapes in which a process and a group are read in full at least once, though what is read of them each time shows no change; 1: each time.").PlaceHolder("8"), "8", cli.Int(&c.refresh, 1, 1000))
-	cli.Set(app.Flag("limits.open-groups", "Memory cgroups that stay open between scrapes, so that reading them costs less: three descriptors and some 10 KiB of kernel memory each; 0: none.").PlaceHolder("384"), "384", cli.Int(&c.openGroups, 0, 1<<16))
+	cli.Set(app.Flag("limits.open-groups", "Memory cgroups that stay open between scrapes, so that reading them costs less: three descriptors and some 10 KiB of kernel memory each; none where half of the groups were left out; 0: none.").PlaceHolder("384"), "384", cli.Int(&c.openGroups, 0, 1<<16))
 	cli.Set(app.Flag("eviction.threshold", "kubelet's memory.available eviction threshold, in bytes or in percent of the node: 100Mi, 5%.").PlaceHolder("100Mi"), "100Mi", thresholdOf(&c.eviction))
 	cli.Set(app.Flag("eviction.usage", "What the node's usage is for kubelet on cgroup v2: stat (anon + file) or free (MemTotal - MemFree, kubelets before 1.33).").PlaceHolder("stat"), "stat", modeOf(&c.evictionMode))
 	cli.Set(app.Flag("near.ratio", "A limit is near, and its next victim is named, below this kill margin ratio.").PlaceHolder("0.10"), "0.10", cli.Ratio(&c.nearRatio))

@@ -32,8 +32,8 @@ func (k runtimeKnobs) tune() {
 	if k.getenv("GOGC") == "" {
 		k.gc(gcPercent)
 	}
-	if k.getenv("GOMAXPROCS") == "" && k.procs(0) > maxProcs {
-		k.procs(maxProcs)
+	if k.getenv("GOMAXPROCS") == "" { // set though it be as it was: else Go follows a cgroup's CPU limit.
+		k.procs(min(k.procs(0), maxProcs))
 	}
 }
 

@@ -11,8 +11,8 @@ func TestTune(t *testing.T) {
 		wantGC, want     int // 0: left alone.
 	}{
 		{"", "", 64, gcPercent, maxProcs},
-		{"", "", 2, gcPercent, 0},
-		{"", "", 1, gcPercent, 0},
+		{"", "", 2, gcPercent, 2},
+		{"", "", 1, gcPercent, 1},
 		{"100", "16", 64, 0, 0},
 		{"off", "", 8, 0, maxProcs},
 	} {

@@ -67,7 +67,8 @@ type Options struct {
 	Refresh int
 	// KeepOpen is the number of groups that stay open between passes, three
 	// descriptors and some 10 KiB of kernel memory each, which makes reading
-	// them again take half as long. Up to 0 there are none.
+	// them again take half as long. Up to 0 there are none, nor where half of the
+	// groups were left out.
 	KeepOpen int
 }
 
