@@ -78,10 +78,6 @@ func TestPages(t *testing.T) {
 	// kubelet would have given a burstable container less.
 	full := lab.StartHog(t, cache, "adj:1000", "anon:8M", "file:100M:"+file, "map:56M:"+file, "stop")
 	full.WaitStopped(t)
-	// Nine tenths of the limit at once, then 64 KiB a second: about 100 s more.
-	leak := lab.StartHog(t, leaking, "anon:58700K", "say:leaking", "rate:64K", "anon:64M")
-	leak.WaitLine(t, "leaking")
-
 	lab.Eventually(t, time.Minute, "Prometheus has scraped what runs", func() bool {
 		return len(s.ask(t, `up == 1`)) == 2 && s.one(t, `oom_container_kills_total{container="killed"}`) == "0"
 	})
@@ -89,6 +85,9 @@ func TestPages(t *testing.T) {
 	first := s.page(t, "OOMContainerKilled", "killed")
 	t.Log(first.text)
 	delay := s.pageDelay(t, first.at.Sub(at), spare)
+	// Nine tenths of the limit at once, then 64 KiB a second: about 100 s more.
+	leak := lab.StartHog(t, leaking, "anon:58700K", "say:leaking", "rate:64K", "anon:64M")
+	leak.WaitLine(t, "leaking")
 	if first.labels["namespace"] != namespace || first.labels["pod"] != "killed" || first.labels["instance"] != nodeName || !ownLimit.MatchString(first.text) {
 		t.Errorf("the page is about %v: %s", first.labels, first.text)
 	}

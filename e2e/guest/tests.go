@@ -35,7 +35,7 @@ export TMPDIR=/tmp OOM_E2E_BINARY=/bin/oom_exporter OOM_E2E_EVIDENCE=/out
 %s
 set -o pipefail
 export %s
-while sleep 20; do cut -d' ' -f1 /proc/uptime; done 3>&- &
+(echo -1000 >/proc/self/oom_score_adj; while :; do sleep 20 || :; cut -d' ' -f1 /proc/uptime || :; done) 3>&- &
 guest.test -test.v -test.timeout %v -test.run '%s' 2>&1 3>&- | tee /out/test.log | grep -E '^ *(=== RUN|--- )'
 `
 
@@ -64,9 +64,16 @@ func RunTests(t *testing.T, o Options, tests Tests) *VM {
 		o.Files = map[string]string{}
 	}
 	o.Files["/bin/guest.test"] = binary
+	deadline, bound := t.Deadline()
+	if left := time.Until(deadline) - 2*time.Minute; bound { // else the guest's log is lost.
+		tests.Timeout = max(time.Minute, min(tests.Timeout, left-boot))
+	}
 	o.Script, o.Timeout = tests.script(), tests.Timeout+boot
 	vm := Run(t, o)
 	if vm.hangs(t) {
+		if strings.Contains(vm.Console(), "--- FAIL") || bound && time.Until(deadline) < o.Timeout {
+			t.Fatalf("the emulated machine hung after %v", time.Since(vm.started).Round(time.Second))
+		}
 		t.Logf("the emulated machine hung after %v and is booted once more; it had printed:\n%s", time.Since(vm.started).Round(time.Second), vm.Console())
 		vm = Run(t, o)
 	}
