@@ -21,7 +21,7 @@ const (
 	// openFiles is how many descriptors a group takes.
 	openFiles = 3
 	// openPasses is in how many passes each is looked up once on v1.
-	openPasses = 8
+	openPasses = 64
 	// openText is room for a number and its newline.
 	openText = 32
 )

@@ -15,9 +15,17 @@ import (
 
 // exactReader holds what Exact uses again.
 type exactReader struct {
-	mu  sync.Mutex
-	buf []byte
+	mu    sync.Mutex
+	buf   []byte
+	began map[int32]began // by PID.
 }
+
+// began is when the process began whose directory has the inode. The kernel
+// gives each process' directory a new one.
+type began struct{ inode, start uint64 }
+
+// maxBegan bounds what is remembered of processes that are long gone.
+const maxBegan = 4096
 
 // Exact reads what the badness is made of, for the few processes that may be
 // the next victim. The error wraps fs.ErrNotExist or unix.ESRCH where the
@@ -42,18 +50,15 @@ func (f *FS) readExact(p *oom.Process) error {
 		return err
 	}
 	defer func() { _ = unix.Close(dir) }()
-	content, err := f.exact.read(dir, "stat\x00")
+	start, err := f.start(dir, p.PID)
 	if err != nil {
 		return err
 	}
-	stat, err := parseStat(content)
-	if err != nil {
-		return err
-	}
-	if (p.Exact || p.Start != 0) && p.Start != stat.start {
+	if (p.Exact || p.Start != 0) && p.Start != start {
 		return fmt.Errorf("find the same process: %w", unix.ESRCH)
 	}
-	if content, err = f.exact.read(dir, "status\x00"); err != nil {
+	content, err := f.exact.read(dir, "status\x00")
+	if err != nil {
 		return err
 	}
 	status, err := parseStatus(content)
@@ -81,10 +86,36 @@ func (f *FS) readExact(p *oom.Process) error {
 	p.Swap = status.swap.Or(0)
 	p.PageTables = status.pte.Plus(oom.Of(status.pmd.Or(0))).Or(0)
 	p.Anon = status.anon.Or(p.Anon) // before 4.5 what statm said.
-	p.Comm, p.Start = comm, stat.start
+	p.Comm, p.Start = comm, start
 	p.Init = p.PID == 1 && f.initNS
 	p.Exact = true
 	return nil
+}
+
+// start returns when the process began, open at dir. It never changes, and stat
+// is the dearest of the files, so with Options.Refresh it is read once a process.
+func (f *FS) start(dir int, pid int32) (uint64, error) {
+	e := &f.exact
+	var st unix.Stat_t
+	remember := f.scan.raw && f.scan.refresh > 1 && unix.Fstat(dir, &st) == nil
+	if b, ok := e.began[pid]; ok && remember && b.inode == st.Ino {
+		return b.start, nil
+	}
+	content, err := e.read(dir, "stat\x00")
+	if err != nil {
+		return 0, err
+	}
+	stat, err := parseStat(content)
+	if err != nil {
+		return 0, err
+	}
+	if remember {
+		if e.began == nil || len(e.began) >= maxBegan {
+			e.began = map[int32]began{}
+		}
+		e.began[pid] = began{st.Ino, stat.start}
+	}
+	return stat.start, nil
 }
 
 // read reads a file of the process; name ends with a NUL.
