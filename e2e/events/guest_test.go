@@ -76,13 +76,14 @@ func bootGuest(t *testing.T, name string, kernel guest.Kernel, cgroup int) {
 const spared = "echo -1000 >/proc/self/oom_score_adj"
 
 // tables are what a guest leaves.
-var tables = []string{"storms", "short-lived", "records", "ooms", "overrun", "thrashing"}
+var tables = []string{"storms", "short-lived", "records", "ooms", "starved", "overrun", "thrashing"}
 
 func (b *bench) inGuest(t *testing.T) {
 	t.Run("storms", b.storms)
 	t.Run("short", b.shortLived)
 	t.Run("records", b.records)
 	t.Run("ooms", b.ooms)
+	t.Run("starved", b.starved)
 	t.Run("overrun", b.overrun)
 	t.Run("thrashing", b.thrashing)
 }

@@ -124,6 +124,29 @@ func (p *prometheus) history(t *testing.T, family string) map[int64]float64 {
 	return sums
 }
 
+// since returns how often oom_kills_total was reset since a time, by how much it
+// increased from the last scrape before that time to the last one of all, and
+// by how much the kernel's own count says that it should have.
+func (p *prometheus) since(t *testing.T, begin time.Time) (resets, increase, truth float64) {
+	t.Helper()
+	vmstat := p.history(t, "oom_node_kills_total")
+	for _, family := range []string{"oom_pending_kills", "oom_kill_duplicates_total"} {
+		for at, n := range p.history(t, family) {
+			vmstat[at] -= n
+		}
+	}
+	var first, last int64
+	for at := range vmstat {
+		if at <= begin.UnixMilli() {
+			first = max(first, at)
+		}
+		last = max(last, at)
+	}
+	over := fmt.Sprintf("[%dms]", last-first+1) // nothing is extrapolated then.
+	return p.value(t, "sum(resets(oom_kills_total"+over+"))", last),
+		math.Round(p.value(t, "sum(increase(oom_kills_total"+over+"))", last)), vmstat[last] - vmstat[first]
+}
+
 // awaitScrape waits until a scrape after the time has succeeded.
 func (p *prometheus) awaitScrape(t *testing.T, after time.Time) {
 	t.Helper()

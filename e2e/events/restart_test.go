@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
+
 	"github.com/oom-exporter/oom_exporter/e2e/lab"
 )
 
@@ -38,24 +40,68 @@ func (b *bench) draw(from, to time.Duration) time.Duration {
 	return b.slow(from + time.Duration(b.rng.Int64N(int64(to-from))))
 }
 
-// TestRestartsWithState kills the exporter 20 times while a storm goes on; the
-// state file carries the books over.
+// counters are the counters of kills that a scrape shows, by series.
+func counters(m lab.Metrics) map[string]float64 {
+	all := map[string]float64{}
+	for name, family := range m {
+		if !strings.HasPrefix(name, "oom_") || strings.HasPrefix(name, "oom_exporter_") || family.GetType() != dto.MetricType_COUNTER {
+			continue
+		}
+		if !strings.Contains(name, "kill") && !strings.Contains(name, "ooms") {
+			continue
+		}
+		for _, s := range family.GetMetric() {
+			all[fmt.Sprint(name, s.GetLabel())] = lab.Number(s)
+		}
+	}
+	return all
+}
+
+// fallen lists the counters that are lower than they were, or gone.
+func fallen(before, after map[string]float64) (list []string) {
+	for series, was := range before {
+		if now := after[series]; now < was {
+			list = append(list, fmt.Sprintf("%s: %v -> %v", series, was, now))
+		}
+	}
+	return list
+}
+
+// TestRestartsWithState kills the exporter 20 times while a storm goes on, each
+// time right after a scrape, before a Prometheus that scrapes it besides. The
+// state file carries the counters over: none may fall, and increase() is what
+// really happened.
 func TestRestartsWithState(t *testing.T) {
 	b := newBench(t)
 	port, state := lab.FreePort(t), "--state.file="+filepath.Join(t.TempDir(), "state")
 	e := exporterAt(t, port, state)
+	every := long(time.Second, 500*time.Millisecond)
+	p := startPrometheus(t, port, every)
 	all := b.containers(t, 64, groupLimit)
 	before := b.baseline(t, e)
 	vmstat := lab.NodeKills(t)
+	p.awaitScrape(t, time.Now())
+	begin := time.Now()
 	over, pause := long(30*time.Second, 18*time.Second), long(2500*time.Millisecond, time.Second)
 	storm := lab.StartStorm(t, b.Hierarchy, groupLimit, b.plan(all, 30*int(over/time.Second), over))
 	var down time.Duration
+	fell := 0
+	shown := counters(e.Scrape(t))
 	for range restarts {
 		<-time.After(b.draw(100*time.Millisecond, pause))
+		last := counters(e.Scrape(t))
 		kill9(t, e)
 		began := time.Now()
 		e = exporterAt(t, port, state)
 		down += time.Since(began)
+		next := counters(e.Scrape(t))
+		for _, list := range [][]string{fallen(shown, last), fallen(last, next)} {
+			fell += len(list)
+			for _, text := range list {
+				t.Error("a counter fell: ", text)
+			}
+		}
+		shown = next
 	}
 	deaths, took := storm.Deaths(t)
 	now := b.settled(t, e, before)
@@ -74,11 +120,18 @@ func TestRestartsWithState(t *testing.T) {
 	if aside, _ := filepath.Glob(strings.TrimPrefix(state, "--state.file=") + "?*"); len(aside) > 0 {
 		t.Errorf("a state file was set aside, or left unfinished: %q", aside)
 	}
+	p.awaitScrape(t, time.Now())
+	resets, increase, real := p.since(t, begin)
+	if resets != 0 || increase != real || real < float64(len(deaths)) {
+		t.Errorf("Prometheus saw %v resets of %d kills, and increase() is %v, want none and %v", resets, len(deaths), increase, real)
+	}
 	b.evidence(t, "restarts-with-state", "# kill -9 in a storm, with a state file\n\n"+
-		"The exporter is killed by SIGKILL at random moments of a storm in 64 containers and started again at once. Its books are carried over by --state.file.\n\n"+
-		b.by("TestRestartsWithState")+"| restarts | not running, together | kills | took | vmstat | counted / true | attributed / kills | to a wrong group |\n|---|---|---|---|---|---|---|---|\n"+
-		fmt.Sprintf("| %d | %.1f s | %d | %.1f s | %.0f | %.3f | %.3f | %.0f |\n", restarts, down.Seconds(), len(deaths), took.Seconds(), truth,
-			d.counted()/truth, right/float64(len(deaths)), wrong))
+		fmt.Sprintf("The exporter is killed by SIGKILL right after a scrape, at random moments of a storm in 64 containers, and started again at once, with --state.file. "+
+			"A Prometheus scrapes it each %v. Fallen are the series of kill counters that were lower in the first scrape after a restart than in the last one before; "+
+			"resets and increase() of oom_kills_total are Prometheus' own.\n\n", every)+
+		b.by("TestRestartsWithState")+"| restarts | not running, together | kills | took | vmstat | counted / true | attributed / kills | to a wrong group | fallen | resets | increase() / true |\n|---|---|---|---|---|---|---|---|---|---|---|\n"+
+		fmt.Sprintf("| %d | %.1f s | %d | %.1f s | %.0f | %.3f | %.3f | %.0f | %d | %.0f | %.3f |\n", restarts, down.Seconds(), len(deaths), took.Seconds(), truth,
+			d.counted()/truth, right/float64(len(deaths)), wrong, fell, resets, increase/real))
 }
 
 // life is one run of the exporter, from its start to its violent end in the

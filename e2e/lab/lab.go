@@ -9,6 +9,7 @@ package lab
 
 import (
 	"fmt"
+	"hash/crc32"
 	"net"
 	"os"
 	"os/exec"
@@ -172,11 +173,16 @@ func goProgram(t testing.TB, b *built, name, pkg string) string {
 }
 
 // get builds once a test process. The result is renamed into place: another
-// test process may run the previous one.
+// test process may run the previous one. Each checkout has its own: another
+// one's tests may run at the same time.
 func (b *built) get(t testing.TB, name string, build func(out string) *exec.Cmd) string {
 	t.Helper()
-	bin := filepath.Join(CacheDir(t), "bin")
+	checkout := crc32.ChecksumIEEE([]byte(Repository(t)))
+	bin := filepath.Join(CacheDir(t), "bin", fmt.Sprintf("%08x", checkout))
 	b.once.Do(func() {
+		if b.err = os.MkdirAll(bin, 0o755); b.err != nil {
+			return
+		}
 		b.path = filepath.Join(bin, name)
 		tmp := fmt.Sprintf("%s.%d", b.path, os.Getpid())
 		if out, err := build(tmp).CombinedOutput(); err != nil {
