@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/oom-exporter/oom_exporter/e2e/lab"
 )
@@ -28,24 +29,30 @@ func (b *bench) starved(t *testing.T) {
 	quota := b.throttle(t, e)
 	var rows strings.Builder
 	for _, ms := range quotas {
-		quota(ms)
 		for _, n := range []int{2, 5, 20} {
-			rows.WriteString(b.starvedStep(t, e, ms, n))
+			rows.WriteString(b.starvedStep(t, e, quota, ms, n))
 		}
 	}
 	b.evidence(t, "starved", "# A slow exporter\n\n"+
-		"cpu.max lets the exporter run for a few milliseconds of each 100. Each row is one step: all processes of a container die together by memory.oom.group, "+
+		"cpu.max lets the exporter run for a few milliseconds of each 100, from before the kills until some seconds after them; a scrape then has all the time. Each row is one step: all processes of a container die together by memory.oom.group, "+
 		"while one process dies in each of two containers of other pods. The numbers are what /metrics moved by; the kernel counts the first victim of a group kill twice.\n\n"+
 		b.by("TestGuest")+"| runs, of 100 ms | processes in the group kill | died | vmstat | killed | in the right containers | duplicates | unattributed | of the node |\n|---|---|---|---|---|---|---|---|---|\n"+rows.String())
 }
 
+// starvedFor is how long the exporter is slow after the kills: longer than a
+// step of a counter waits for its line.
+const starvedFor = 4 * time.Second
+
 // starvedStep makes the kills of one step and returns its row.
-func (b *bench) starvedStep(t *testing.T, e *lab.Exporter, ms, n int) string {
+func (b *bench) starvedStep(t *testing.T, e *lab.Exporter, quota func(ms int), ms, n int) string {
 	t.Helper()
 	before := b.settled(t, e, readBooks(t, e))
+	quota(ms)
 	others := []container{b.container(t, b.pod(t, lab.Unlimited), groupLimit), b.container(t, b.pod(t, lab.Unlimited), groupLimit)}
 	together := b.groupKill(t, n)
 	deaths, _ := b.storm(t, b.plan(others, len(others), 0))
+	<-time.After(starvedFor)
+	quota(100)
 	now := b.settled(t, e, before)
 	d := now.since(before)
 	died := float64(n + len(deaths))
@@ -75,5 +82,11 @@ func (b *bench) throttle(t *testing.T, e *lab.Exporter) func(ms int) {
 	g := lab.NewGroup(t, fmt.Sprintf("/oom-e2e-slow-%d", os.Getpid()), lab.Unlimited)
 	g.Write(t, "cgroup.procs", strconv.Itoa(e.PID))
 	t.Cleanup(func() { _ = os.WriteFile(g.File("cpu.max"), []byte("max"), 0) }) // it has to end, too.
-	return func(ms int) { g.Write(t, "cpu.max", fmt.Sprintf("%d 100000", ms*1000)) }
+	return func(ms int) {
+		limit := "max"
+		if ms < 100 {
+			limit = strconv.Itoa(ms * 1000)
+		}
+		g.Write(t, "cpu.max", limit+" 100000")
+	}
 }
