@@ -51,6 +51,7 @@ type pass struct {
 	nodeKubelet bool  // kubelet's root is where only root makes groups.
 	loosePods   bool
 
+	index         map[string]int // by path; made when a tree is in no order.
 	refused       map[int]bool
 	noUnitKubelet bool
 }
@@ -91,7 +92,7 @@ func (p *pass) parse() {
 		switch {
 		case i == 0:
 		case len(stack) == 0:
-			parsed = ParsePath(g.Path) // not in pre-order after all.
+			parsed = p.parseAlone(g.Path) // not in pre-order after all.
 		default:
 			parsed = stack[len(stack)-1].path.child(g.Path, g.Path[strings.LastIndexByte(g.Path, '/')+1:], p.facts(i))
 		}
@@ -99,6 +100,22 @@ func (p *pass) parse() {
 		g.Kind, g.Owner, g.Identity = parsed.Kind, i, parsed.Identity()
 		p.note(i, &parsed)
 	}
+}
+
+// parseAlone reads a path without the group's parent at hand.
+func (p *pass) parseAlone(path string) Path {
+	if p.index == nil {
+		p.index = make(map[string]int, len(p.groups))
+		for i := range p.groups {
+			p.index[p.groups[i].Path] = i
+		}
+	}
+	return parsePath(path, func(_ *Path, at string) facts {
+		if i, ok := p.index[at]; ok {
+			return p.facts(i)
+		}
+		return facts{noUnitKubelet: p.noUnitKubelet}
+	})
 }
 
 // facts are what the tree says of a group.

@@ -76,7 +76,8 @@ type Path struct {
 	loosePod bool   // the pod is in the group's own name, not above it.
 	kubelet  string // path of the kubelet's root that the group is below.
 	row      string // path of the container, unit or job that the group belongs to.
-	realm    string // the user@UID.service in whose territory the path is.
+	realm    string // the user@UID.service in whose territory the path is,
+	managed  bool   // and it is below that.
 	segment  string
 }
 
@@ -136,7 +137,7 @@ func (p Path) Identity() oom.Identity {
 func (p *Path) child(path, segment string, f facts) Path {
 	c := Path{
 		PodUID: p.PodUID, QoS: p.QoS, kube: p.kube, kubelet: p.kubelet, row: path,
-		standing: p.below(), realm: p.realm, segment: segment,
+		standing: p.below(), realm: p.realm, managed: p.managed, segment: segment,
 	}
 	if f.refused {
 		c.PodUID, c.QoS, c.kube, c.standing = "", "", kubeNone, standingNone

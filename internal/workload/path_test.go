@@ -369,6 +369,15 @@ func FuzzParsePath(f *testing.F) {
 		if p.anchored() && below.Kind != oom.KindPart && below.Runtime != runtimeLXC {
 			t.Errorf("ParsePath(%q) is %v below %v", path+"/x.service", below.Kind, p.Kind)
 		}
+		// What is below a container is a part of it, and a user claims no pod.
+		if inner := ParsePath("/docker/" + idA + "/x/" + path); inner.Kind != oom.KindPart || inner.ContainerID != idA || inner.PodUID != "" {
+			t.Errorf("%q below a container is %+v", path, inner)
+		}
+		const manager = "user@1000.service"
+		user := ParsePath("/user.slice/user-1000.slice/" + manager + "/" + path)
+		if own := strings.HasPrefix(user.Name, manager) || strings.HasPrefix(user.Name, "/user.slice/"); user.PodUID != "" || !own {
+			t.Errorf("%q of a user is %+v", path, user)
+		}
 		if p.class == classHelper && !p.Helper {
 			t.Errorf("ParsePath(%q) is a helper that does not say so", path)
 		}

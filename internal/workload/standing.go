@@ -63,7 +63,7 @@ func (p *Path) delegate() {
 // user's service manager, also where the session has none.
 func (p *Path) asUser(parent *Path, path string) bool {
 	uid, ok := cutAround(p.segment, "user-", ".slice")
-	if !ok || !isNumber(uid) || parent.segment != "user.slice" {
+	if !ok || !isNumber(uid) || parent.segment != "user.slice" || p.realm != "" {
 		return false
 	}
 	p.realm, p.standing = "user@"+uid+".service", standingUser

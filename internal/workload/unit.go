@@ -27,13 +27,13 @@ func (p *Path) asUnit(path string) bool {
 	p.Unit, p.Runtime = p.segment, runtimeSystemd
 	uid, ok := strings.CutPrefix(p.segment[:dot], "user@")
 	switch {
-	case ok && isNumber(uid) && p.segment[dot:] == ".service":
-		p.realm, p.standing = p.segment, standingUser
+	case ok && isNumber(uid) && p.segment[dot:] == ".service" && !p.managed && (p.realm == "" || p.realm == p.segment):
+		p.realm, p.managed, p.standing = p.segment, true, standingUser
 		p.become(classManager, p.segment)
 	case strings.HasSuffix(p.segment, "slurmstepd.scope"):
 		p.Runtime = runtimeSlurm // it only holds the jobs.
 		p.become(classSlice, text.Label(path))
-	case p.realm != "" && !isSession(p.segment):
+	case p.realm != "" && (p.managed || !isSession(p.segment)):
 		p.become(classUnit, text.Label(p.realm+"/"+foldUnit(p.segment)))
 	default:
 		p.become(classUnit, text.Label(foldUnit(p.segment)))
