@@ -248,8 +248,8 @@ func (c *cache) makeRoom(now time.Time) bool {
 // container with that entry.
 func (c *cache) name(id *oom.Identity, e *entry) (sandbox bool) {
 	if e != nil && e.named() && e.mayName(id) {
-		sandbox = e.Sandbox
 		e.nameContainer(id)
+		sandbox = e.Sandbox && id.Workload.Namespace != ""
 	} else {
 		e = nil
 	}

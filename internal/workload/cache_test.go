@@ -85,7 +85,7 @@ func TestNamesLikeKubelets(t *testing.T) {
 	const evil = "k8s_app_web-0_default_" + podUID + "_0"
 	claims := func(id string) found {
 		f, _ := parseKubernetesName(evil)
-		f.ID, f.Runtime = id, runtimeDocker
+		f.ID, f.Runtime, f.Sandbox = id, runtimeDocker, id == idB
 		return f
 	}
 	for _, first := range []string{pathA, "/docker/" + idB} {
@@ -102,6 +102,7 @@ func TestNamesLikeKubelets(t *testing.T) {
 			if got := row(find(t, tree, other)); got != "|"+podUID2+"|"+evil {
 				t.Errorf("a container of another pod is %q", got)
 			}
+			expectKind(t, tree, "/docker/"+idB, oom.KindContainer)
 			// Nor does it name a pod that has no name yet.
 			tree, _ = scan(n, "/docker/"+idB, "/kubepods/pod"+podUID2)
 			if got := row(find(t, tree, "/kubepods/pod"+podUID2)); got != "|"+podUID2+"|" {
@@ -166,7 +167,7 @@ func TestKubeletInAUnit(t *testing.T) {
 		// One that no scan saw is known by where the others were.
 		n.Lookup("/system.slice/k3s.service" + pathB)
 		n.Settle()
-		if id, _ := n.Lookup("/system.slice/k3s.service" + pathB); id.Workload.Container != "short" {
+		if id, _ := n.Lookup("/system.slice/k3s.service" + pathB); id.Workload.Container != "short" || id.QoS != oom.QoSBurstable {
 			t.Errorf("Lookup says %+v", id)
 		}
 		if id, _ := n.Lookup("/system.slice/evil.service" + pathB); id.Workload.Pod != "" {

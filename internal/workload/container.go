@@ -147,11 +147,14 @@ func (p *Path) asPod(parent *Path) bool {
 // asKubepods notes how far into kubelet's hierarchy the path goes. What kind
 // of group it is depends on what is around it.
 func (p *Path) asKubepods(parent *Path, path string, f facts) bool {
-	if !p.mayHoldPods() || f.noUnitKubelet && p.standing == standingUnit {
+	if !p.mayHoldPods() {
 		return false
 	}
 	name, isSlice := strings.CutSuffix(p.segment, ".slice")
 	if name == "kubepods" || isSlice && strings.HasSuffix(name, "-kubepods") {
+		if f.noUnitKubelet && p.standing == standingUnit {
+			return false
+		}
 		p.kube, p.QoS, p.kubelet = kubeRoot, "", path
 		return true
 	}
