@@ -94,12 +94,25 @@ func (p *pass) parse() {
 		case len(stack) == 0:
 			parsed = p.parseAlone(g.Path) // not in pre-order after all.
 		default:
-			parsed = stack[len(stack)-1].path.child(g.Path, g.Path[strings.LastIndexByte(g.Path, '/')+1:], p.facts(i))
+			parent := &stack[len(stack)-1]
+			parsed = parent.path.child(g.Path, segmentBelow(p.groups[parent.index].Path, g.Path), p.facts(i))
 		}
 		stack = append(stack, step{i, parsed})
 		g.Kind, g.Owner, g.Identity = parsed.Kind, i, parsed.Identity()
 		p.note(i, &parsed)
 	}
+}
+
+// segmentBelow returns the last segment of a path, that of the parent's child.
+func segmentBelow(parent, path string) string {
+	start := len(parent)
+	if start < len(path) && path[start] == '/' {
+		start++
+	}
+	if start > len(path) || strings.IndexByte(path[start:], '/') >= 0 { // no child's after all.
+		start = strings.LastIndexByte(path, '/') + 1
+	}
+	return path[start:]
 }
 
 // parseAlone reads a path without the group's parent at hand.

@@ -84,7 +84,10 @@ func (p *Path) asContainer(parent *Path, path string) bool {
 // takeID makes the group the container with that id, or its helper.
 func (p *Path) takeID(runtime, id string, helper bool) {
 	p.ContainerID, p.Runtime, p.Helper, p.StandIn = id, runtime, helper, true
-	name := claimed(p.realm, runtime, id[:shortDigits])
+	name := id[:shortDigits]
+	if p.realm != "" {
+		name = claimed(p.realm, runtime, name)
+	}
 	if helper {
 		p.become(classHelper, name)
 		return
