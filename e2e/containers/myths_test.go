@@ -29,8 +29,15 @@ func TestMyths(t *testing.T) {
 		name string
 		run  func(t *testing.T) myth
 	}{
-		{"asks", asksNobody}, {"nice", looksAtSizeOnly}, {"adj", adjCountsInALimit}, {"999", spares999},
-		{"working set", ignoresWorkingSet}, {"above", neverAboveTheLimit}, {"range", hasItsRange}, {"lower", mayNotBeLowered}, {"panic", killsWithoutPanic},
+		{"asks", asksNobody},
+		{"nice", looksAtSizeOnly},
+		{"adj", adjCountsInALimit},
+		{"999", spares999},
+		{"working set", ignoresWorkingSet},
+		{"above", neverAboveTheLimit},
+		{"range", hasItsRange},
+		{"lower", mayNotBeLowered},
+		{"panic", killsWithoutPanic},
 	} {
 		t.Run(try.name, func(t *testing.T) { myths = append(myths, try.run(t)) })
 	}
@@ -242,7 +249,6 @@ func compareFormulas(t *testing.T) (version string, rows []string) {
 		lab.Eventually(t, late, "the container has its name", func() bool {
 			return e.Scrape(t).Has("oom_container_memory_usage_bytes", plainName(name)...)
 		})
-		time.Sleep(time.Second) // what was written is clean.
 		rows = append(rows, formulaRow(t, d, e, g, m.name, name))
 		engine.remove(t, name)
 	}
