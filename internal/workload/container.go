@@ -205,19 +205,30 @@ func parsePodSlice(segment string) (uid string, qos oom.QoS, ok bool) {
 	return strings.ReplaceAll(unescapeUnit(uid), "_", "-"), qos, true
 }
 
-// asBuild recognises the step of an image's build, for which BuildKit makes a
-// group that lives for seconds: all steps in one place are one.
+// asBuild recognises the step of an image's build, for which BuildKit and
+// Buildah make a group that lives for seconds: all steps in one place are one.
 func (p *Path) asBuild(parent *Path, path string) bool {
-	id := p.segment[strings.LastIndexByte(p.segment, ':')+1:]
-	if !isBuildID(id) || id == p.segment && parent.segment != "buildkit" || parent.anchored() {
+	if parent.anchored() {
 		return false
 	}
-	p.Runtime, p.sealed = runtimeBuildKit, true
-	name := path[:len(path)-len(id)] + "*"
-	if p.realm != "" {
-		name = p.realm + "/" + runtimeBuildKit
+	name := strings.TrimSuffix(p.segment, ".scope")
+	start := strings.LastIndexAny(name, ":-") + 1
+	id := name[start:]
+	number, ok := strings.CutPrefix(id, "buildah")
+	switch {
+	case ok && len(number) >= 6 && isNumber(number):
+		p.Runtime = runtimeBuildah
+	case isBuildID(id) && (parent.segment == "buildkit" || start > 0 && name[start-1] == ':'):
+		p.Runtime = runtimeBuildKit
+	default:
+		return false
 	}
-	p.become(classUnit, text.Label(name))
+	p.sealed = true
+	folded := path[:len(path)-len(p.segment)+start] + "*"
+	if p.realm != "" {
+		folded = p.realm + "/" + p.Runtime
+	}
+	p.become(classUnit, text.Label(folded))
 	return true
 }
 

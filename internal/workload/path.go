@@ -17,6 +17,7 @@ import (
 
 // The runtimes as they stand in Identity.Runtime.
 const (
+	runtimeBuildah    = "buildah"
 	runtimeBuildKit   = "buildkit"
 	runtimeContainerd = "containerd"
 	runtimeCRIO       = "cri-o"

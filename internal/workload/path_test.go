@@ -308,6 +308,7 @@ func unitCases() []pathCase {
 
 func otherCases() []pathCase {
 	job := func(path string) Path { return Path{Runtime: "slurm", Name: path, Kind: oom.KindContainer} }
+	buildah := func(name string) Path { return Path{Runtime: "buildah", Name: name, Kind: oom.KindContainer} }
 	build := func(name string) Path { return Path{Runtime: "buildkit", Name: name, Kind: oom.KindContainer} }
 	const nomad = "/nomad.slice/share.slice/8d3c0a2e-1f4b-4c5d-9e6f-7a8b9c0d1e2f.web.scope"
 	return []pathCase{
@@ -337,6 +338,9 @@ func otherCases() []pathCase {
 		{"/docker/buildkit/k3p0xu0jx4m7dk2y0d3bq5u8w", build("/docker/buildkit/*")},
 		{"/system.slice/docker.service/system.slice:docker:k3p0xu0jx4m7dk2y0d3bq5u8w", part(unit("docker.service", "docker.service"))},
 		{"/user.slice/user-1000.slice/user@1000.service/user.slice/user.slice:docker:k3p0xu0jx4m7dk2y0d3bq5u8w", build("user@1000.service/buildkit")},
+		{"/buildah-buildah2184739104", buildah("/buildah-*")},
+		{"/machine.slice/buildah-buildah2184739104.scope/x", part(buildah("/machine.slice/buildah-*"))},
+		{"/system.slice/buildah-buildah.scope", unit("buildah-buildah.scope", "buildah-buildah.scope")},
 		{"/batch/k3p0xu0jx4m7dk2y0d3bq5u8w", other("/batch/k3p0xu0jx4m7dk2y0d3bq5u8w")},
 		{"/system.slice:docker:web", other("/system.slice:docker:web")},
 		{nomad, unit("8d3c0a2e-1f4b-4c5d-9e6f-7a8b9c0d1e2f.web.scope", "*.web.scope")},
