@@ -5,15 +5,11 @@ package collector
 import (
 	"cmp"
 	"slices"
-	"strings"
-	"unicode/utf8"
 
 	dto "github.com/prometheus/client_model/go"
-)
 
-// maxLabel bounds a label's value: comm, cgroup and unit names are text that
-// anybody on the node may choose.
-const maxLabel = 256
+	"github.com/oom-exporter/oom_exporter/internal/text"
+)
 
 // maxValues is how many labels the longest shape has.
 const maxValues = 7
@@ -76,7 +72,7 @@ func (c *labelCache) pairs(s shape, values ...string) *labels {
 	var valid [maxValues]string
 	c.key = append(c.key[:0], byte(s))
 	for i, v := range values {
-		valid[i] = clean(v)
+		valid[i] = text.Label(v)                         // anybody on the node may choose names of processes and cgroups.
 		c.key = append(append(c.key, valid[i]...), 0xff) // which no valid text has.
 	}
 	l := c.entries[string(c.key)]
@@ -127,18 +123,4 @@ func (c *labelCache) next() uint64 {
 	}
 	c.scrape++
 	return c.scrape
-}
-
-// clean makes a label's value valid UTF-8 of bounded length; a cut is marked
-// by an ellipsis.
-func clean(s string) string {
-	s = strings.ToValidUTF8(s, "\uFFFD")
-	if len(s) <= maxLabel {
-		return s
-	}
-	cut := maxLabel - len("…")
-	for cut > 0 && !utf8.RuneStart(s[cut]) {
-		cut--
-	}
-	return s[:cut] + "…"
 }

@@ -352,10 +352,27 @@ func TestOddNamesAreServed(t *testing.T) {
 		t.Fatal(err)
 	}
 	deep(t, filepath.Join(root, "sys/fs/cgroup/deep"), 20)
+	// A slice of such a name is spelt as its children's paths are.
+	for _, dir := range []string{"sys/fs/cgroup/odd\xfe\u202e", "sys/fs/cgroup/odd\xfe\u202e/leaf"} {
+		put(dir+"/memory.current", "1048576\n")
+		put(dir+"/memory.max", "1048576\n")
+		put(dir+"/memory.stat", "anon 1048576\nfile 0\ninactive_file 0\nactive_file 0\n")
+	}
 	e := start(t, onTree(root, "--metrics.enable=.*")...)
 	metrics := e.get(t, "/metrics")
 	wellFormed(t, metrics)
-	for _, want := range []string{`comm="new\nline"`, `comm="quo\"tes"`, `comm="ünï"`, `comm=") R 1 2"`} {
+	if strings.Contains(metrics, "\ufffd") {
+		t.Error("a byte that is no UTF-8 is spelt in two ways")
+	}
+	for _, want := range []string{
+		`oom_container_memory_limit_bytes{container="/odd\\xfe\\u202e/leaf",`, `oom_slice_memory_limit_bytes{cgroup="/odd\\xfe\\u202e"}`,
+		`oom_container_memory_limit_bytes{container="/bad\\xff",`,
+	} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("no %s", want)
+		}
+	}
+	for _, want := range []string{`comm="new\\x0aline"`, `comm="quo\"tes"`, `comm="ünï"`, `comm=") R 1 2"`, `comm="bad\\xff\\xfe"`} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("no %s", want)
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/guard"
 	"github.com/oom-exporter/oom_exporter/internal/logging"
 	"github.com/oom-exporter/oom_exporter/internal/oom"
-	"github.com/oom-exporter/oom_exporter/internal/workload"
+	"github.com/oom-exporter/oom_exporter/internal/text"
 )
 
 // check prints what is watched and what would be done about it now.
@@ -41,7 +41,7 @@ func table(w io.Writer, c *config, rows []guard.Row, off bool) error {
 	for i := range rows {
 		r := &rows[i]
 		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", name(&r.Target), levelOf(r.Target.Kind), guard.Size(r.Target.Limit),
-			guard.Size(r.Target.Threshold), guard.Size(r.Usage), guard.Size(r.Reclaimable), r.Would, workload.Clean(r.Target.Path, 300))
+			guard.Size(r.Target.Threshold), guard.Size(r.Usage), guard.Size(r.Reclaimable), r.Would, text.Clean(r.Target.Path, 300))
 	}
 	if err := t.Flush(); err != nil {
 		return fmt.Errorf("print: %w", err)
@@ -65,9 +65,9 @@ func levelOf(k oom.Kind) string {
 func name(t *guard.Target) string {
 	w := t.Workload
 	parts := []string{w.Namespace, w.Pod, w.Container}
-	text := strings.Trim(strings.Join(parts, "/"), "/")
-	if text == "" {
-		text = t.Path
+	full := strings.Trim(strings.Join(parts, "/"), "/")
+	if full == "" {
+		full = t.Path
 	}
-	return workload.Clean(text, 200)
+	return text.Clean(full, 200)
 }

@@ -9,11 +9,8 @@ import (
 
 	"github.com/oom-exporter/oom_exporter/internal/guard"
 	"github.com/oom-exporter/oom_exporter/internal/oom"
-	"github.com/oom-exporter/oom_exporter/internal/workload"
+	"github.com/oom-exporter/oom_exporter/internal/text"
 )
-
-// maxLabel bounds a label: the names are other people's text.
-const maxLabel = 256
 
 // metrics turns the guard's statistics into metrics, at the time of a scrape.
 type metrics struct {
@@ -101,7 +98,7 @@ func (m *metrics) thresholds(targets []guard.Target, gauge func(*prometheus.Desc
 	seen := make(map[oom.Workload]bool, len(targets))
 	for i := range targets {
 		w := targets[i].Workload
-		w = oom.Workload{Namespace: clean(w.Namespace), Pod: clean(w.Pod), Container: clean(w.Container)}
+		w = oom.Workload{Namespace: text.Label(w.Namespace), Pod: text.Label(w.Pod), Container: text.Label(w.Container)}
 		if seen[w] {
 			continue
 		}
@@ -109,8 +106,6 @@ func (m *metrics) thresholds(targets []guard.Target, gauge func(*prometheus.Desc
 		gauge(descThreshold, float64(targets[i].Threshold), w.Namespace, w.Pod, w.Container)
 	}
 }
-
-func clean(s string) string { return workload.Clean(s, maxLabel) }
 
 func (m *metrics) reactions(s *guard.Stats, ch chan<- prometheus.Metric) {
 	var count uint64

@@ -27,7 +27,7 @@ static const char usage[] =
 	"  rate:SIZE         bytes a second from here on; 0: at once\n"
 	"  anon:SIZE  mlock:SIZE  shmem:SIZE\n"
 	"  file:SIZE:PATH    write a file and sync it; dirty:SIZE:PATH: without the sync\n"
-	"  map:SIZE:PATH     map a file shared and read it\n"
+	"  map:SIZE:PATH     map a file shared and read it; read:PATH: read it as it is read most often\n"
 	"  threads:N         threads that sleep\n"
 	"  pipes:SIZE        bytes in pipes that nobody reads: kernel memory that can't be freed\n"
 	"  dentries:N        look for N files that are not there\n"
@@ -102,6 +102,17 @@ static void fill(const char *arg, int sync) {
 		if (rate) nap((double)got / rate);
 	}
 	if (sync && fsync(fd) != 0) die(path + 1);
+	close(fd);
+}
+
+static void read_file(const char *path) {
+	static char block[64 << 10];
+	int fd = open(path, O_RDONLY);
+	ssize_t got = 1;
+	if (fd < 0) die(path);
+	while ((got = read(fd, block, sizeof block)) > 0) {
+	}
+	if (got < 0) die(path);
 	close(fd);
 }
 
@@ -205,6 +216,7 @@ static void step(char **argv) {
 	} else if (IS("file")) fill(arg, 1);
 	else if (IS("dirty")) fill(arg, 0);
 	else if (IS("map")) map_file(arg);
+	else if (IS("read")) read_file(arg);
 	else if (IS("threads")) start_threads(atoi(arg));
 	else if (IS("pipes")) pipes(size_of(arg));
 	else if (IS("dentries")) dentries(atol(arg));

@@ -101,13 +101,19 @@ func (p *Process) WaitStopped(t testing.TB) {
 	}
 }
 
+// WaitStoppedOrEnded waits until the process has stopped itself or ended.
+func (p *Process) WaitStoppedOrEnded(t testing.TB) {
+	t.Helper()
+	if !poll(time.Minute, p.stoppedOrEnded) {
+		t.Fatalf("%s neither stopped itself nor ended; it printed:\n%s", p.cmd.Path, p.Output())
+	}
+}
+
 // Step lets the process go on until it stops itself again or ends.
 func (p *Process) Step(t testing.TB) {
 	t.Helper()
 	p.Signal(t, syscall.SIGCONT)
-	if !poll(time.Minute, p.stoppedOrEnded) {
-		t.Fatalf("%s neither stopped itself nor ended; it printed:\n%s", p.cmd.Path, p.Output())
-	}
+	p.WaitStoppedOrEnded(t)
 }
 
 func (p *Process) stoppedOrEnded() bool {

@@ -96,6 +96,7 @@ func (p *pass) repeat(n *node, parent int) {
 		GroupID:      oom.GroupID{Path: n.path, Inode: n.inode},
 		Parent:       parent,
 		Owner:        index,
+		UID:          n.uid,
 		Events:       n.events,
 		Hierarchical: true,
 	})

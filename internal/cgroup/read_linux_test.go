@@ -5,6 +5,8 @@ package cgroup
 import (
 	"errors"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -19,7 +21,7 @@ const containerID = "00000000000000000000000000000000000000000000000000000000000
 
 // diff compares a group with what its fixture says, but for inode and place.
 func diff(want, got oom.Group) string {
-	return cmp.Diff(want, got, amounts(), cmpopts.IgnoreFields(oom.Group{}, "GroupID.Inode", "Parent", "Owner"))
+	return cmp.Diff(want, got, amounts(), cmpopts.IgnoreFields(oom.Group{}, "GroupID.Inode", "Parent", "Owner", "UID"))
 }
 
 func TestReadV1(t *testing.T) {
@@ -53,6 +55,29 @@ func TestReadV1(t *testing.T) {
 	}
 	if ws := tree.Groups[2].WorkingSet(); ws != oom.Of(170*mi) {
 		t.Errorf("working set of the pod is %v", ws)
+	}
+}
+
+// Both passes say whose a directory is: who may make groups in it.
+func TestOwners(t *testing.T) {
+	for fixture, path := range map[string]string{"v1": "/kubepods/pod1", "v2": "/kubepods.slice/pod1.slice"} {
+		dir := unpack(t, fixture)
+		h := mustFind(t, options(dir, 0))
+		want := uint32(os.Getuid())
+		if want == 0 {
+			want = 1000
+			if err := os.Chown(filepath.Join(h.place.dir, path), int(want), -1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 3 {
+			read, _ := mustRead(t, h)
+			for _, tree := range []oom.Tree{read, mustReadKills(t, h)} {
+				if g := group(t, tree, path); g.UID != want {
+					t.Errorf("%s: %s is of user %d, want %d", fixture, path, g.UID, want)
+				}
+			}
+		}
 	}
 }
 

@@ -36,6 +36,7 @@ func (p *pass) group(n *node, up level) (gone bool, err error) {
 	}
 	known := n.inode == st.Ino
 	n.met(p.h.pass, st.Ino)
+	n.uid = st.Uid
 	p.enter(n, fd)
 	if p.kills && p.unchanged() {
 		p.repeat(n, up.index)
@@ -84,6 +85,7 @@ func (p *pass) row(up level, st *unix.Stat_t) (int, level, bool) {
 		GroupID: oom.GroupID{Path: p.node.path, Inode: st.Ino},
 		Parent:  up.index,
 		Owner:   index,
+		UID:     st.Uid,
 	})
 	g := &p.tree.Groups[index]
 	if !p.kills {

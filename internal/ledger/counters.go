@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
+	"github.com/oom-exporter/oom_exporter/internal/text"
 )
 
 // treeStep is by how much a cgroup's counters have moved, and those of its
@@ -63,7 +64,7 @@ func (l *Ledger) seeCounters(t oom.Tree, read uint64, now time.Time) {
 // 0, unless it is of the epoch's first read.
 func (l *Ledger) seen(tg *oom.Group, read uint64, now time.Time) *cgroup {
 	id := tg.GroupID
-	id.Path = clean(id.Path)
+	id.Path = text.Escape(id.Path)
 	g := l.cgroups.byID[id]
 	if g == nil {
 		g = &cgroup{id: id, born: l.counts.Baselined, young: l.counts.Baselined && l.reads.last != 0}
@@ -82,7 +83,7 @@ func (g *cgroup) identify(t oom.Tree, i int) {
 	g.kind, g.who, g.row = tg.Kind, tg.Identity, g.id
 	if o := tg.Owner; o >= 0 && o < len(t.Groups) && o != i {
 		g.who = t.Groups[o].Identity
-		g.row = oom.GroupID{Path: clean(t.Groups[o].Path), Inode: t.Groups[o].Inode}
+		g.row = oom.GroupID{Path: text.Escape(t.Groups[o].Path), Inode: t.Groups[o].Inode}
 	}
 }
 

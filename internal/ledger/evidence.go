@@ -4,11 +4,10 @@ package ledger
 
 import (
 	"slices"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
+	"github.com/oom-exporter/oom_exporter/internal/text"
 )
 
 // What names a victim's cgroup, from the best on.
@@ -82,7 +81,7 @@ type witness struct {
 // where the source has no numbers of the kernel; a number that is not above
 // the last one is ignored.
 func (l *Ledger) Log(k oom.Kill) {
-	k.VictimPath, k.LimitPath = clean(k.VictimPath), clean(k.LimitPath)
+	k.VictimPath, k.LimitPath = text.Escape(k.VictimPath), text.Escape(k.LimitPath)
 	k.Evidence = ""
 	l.mu.Lock()
 	defer l.Wake()
@@ -152,10 +151,10 @@ func (l *Ledger) Group(path string) {
 		return // it is of before, and so is the group kill.
 	}
 	l.endGroupKill()
-	l.evidence.group = announced{path: clean(path)}
+	l.evidence.group = announced{path: text.Escape(path)}
 	ln.announces = true
 	if ln.Path == "" && !ln.Kill.GroupKill {
-		ln.Path, ln.By = clean(path), byReport
+		ln.Path, ln.By = text.Escape(path), byReport
 		ln.Kill.GroupKill = true
 		l.changed()
 	}
@@ -191,7 +190,7 @@ func (l *Ledger) recall() {
 // Witness says that a process that is being killed was seen in a cgroup. The
 // root and no cgroup at all are not believed: that is where the dying are seen.
 func (l *Ledger) Witness(pid int, path string, at time.Time, comm string) {
-	path = clean(path)
+	path = text.Escape(path)
 	if path == "" || path == "/" {
 		return
 	}
@@ -298,29 +297,7 @@ func (s scan) find(pid int, comm string) string {
 		if seen := s.comms[p.pid]; seen != "" && comm != "" && seen != comm {
 			return ""
 		}
-		return clean(s.paths[p.cgroup])
+		return text.Escape(s.paths[p.cgroup])
 	}
 	return ""
-}
-
-// clean makes a path valid UTF-8, byte by byte, so that it survives the state
-// file.
-func clean(path string) string {
-	if utf8.ValidString(path) {
-		return path
-	}
-	const digits = "0123456789abcdef"
-	var b strings.Builder
-	for i := 0; i < len(path); {
-		r, size := utf8.DecodeRuneInString(path[i:])
-		if r == utf8.RuneError && size == 1 {
-			b.WriteString(`\x`)
-			b.WriteByte(digits[path[i]>>4])
-			b.WriteByte(digits[path[i]&15])
-		} else {
-			b.WriteString(path[i : i+size])
-		}
-		i += size
-	}
-	return b.String()
 }

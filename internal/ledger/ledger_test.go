@@ -247,15 +247,3 @@ func TestOptions(t *testing.T) {
 		t.Error("no error for a state file without a boot id")
 	}
 }
-
-func TestClean(t *testing.T) {
-	for in, want := range map[string]string{
-		"/a/b":          "/a/b",
-		"/ä\xff":        `/ä\xff`,
-		"\xc3/\xe2\x82": `\xc3/\xe2\x82`,
-	} {
-		if got := clean(in); got != want {
-			t.Errorf("clean(%q) = %q, want %q", in, got, want)
-		}
-	}
-}

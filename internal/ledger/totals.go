@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
+	"github.com/oom-exporter/oom_exporter/internal/text"
 )
 
 // totals are what has been published.
@@ -185,7 +186,7 @@ func (l *Ledger) markLiving(t oom.Tree, now time.Time) {
 		if g.Owner != i {
 			continue
 		}
-		w, _ := workloadOf(g.Identity, clean(g.Path))
+		w, _ := workloadOf(g.Identity, text.Escape(g.Path))
 		if e := workloads[w]; e != nil {
 			e.Seen = now
 		}

@@ -117,6 +117,7 @@ type Group struct {
 	Parent int // index of the parent in Tree.Groups, -1 for the root.
 	Owner  int // index of the group whose row this one counts for; its own when it has a row.
 	Kind   Kind
+	UID    uint32 // of the directory's owner, who may make groups in it.
 	Identity
 
 	Usage, Peak            Amount

@@ -4,11 +4,10 @@ package top
 
 import (
 	"fmt"
-	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
+	"github.com/oom-exporter/oom_exporter/internal/text"
 )
 
 // human prints a size in at most nine columns.
@@ -46,17 +45,9 @@ func percent(ratio float64) string {
 	return fmt.Sprintf("%.0f%%", 100*min(ratio, 9.99))
 }
 
-// printable makes hostile names safe for a terminal: no control characters,
-// valid UTF-8. Wide characters count as one column and may shift a line.
-func printable(s string) string {
-	clean := func(r rune) rune {
-		if r == utf8.RuneError || !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}
-	return strings.Map(clean, s)
-}
+// printable makes hostile names safe for a terminal. Wide characters count as
+// one column and may shift a line.
+func printable(s string) string { return text.Escape(s) }
 
 // fit cuts or pads a text to a width; what is cut is at the end.
 func fit(s string, width int) string {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
+	"github.com/oom-exporter/oom_exporter/internal/text"
 )
 
 const noRank = 1 << 30
@@ -16,11 +17,13 @@ const noRank = 1 << 30
 // entry is what is known of one container, living or dead.
 type entry struct {
 	found
-	rank      int    // of the source that gave the workload, noRank if none did.
-	imageRank int    // the same of the image, worse where it is only a digest.
-	asked     uint64 // one bit for each source that was asked about it.
-	path      string // of the group that has the name.
-	tree      uint64 // number of the last tree that had the group, 0 if none had.
+	groupPod  string   // UID of the pod in whose group it is; found's is what a source says.
+	rank      int      // of the source that gave the workload, noRank if none did.
+	imageRank int      // the same of the image, worse where it is only a digest.
+	asked     uint64   // one bit for each source that was asked about it.
+	path      string   // of the group that has the name,
+	standing  standing // and what it is worth.
+	tree      uint64   // number of the last tree that had the group, 0 if none had.
 	born      time.Time
 	seen      time.Time
 }
@@ -84,15 +87,28 @@ func (c *cache) pod(uid string, now time.Time) *podEntry {
 	return p
 }
 
-// claim gives the name to the group at path, which is in the tree now, unless
-// another living group has it.
-func (c *cache) claim(e *entry, path string) {
-	if e.path == "" || !c.alive(e) {
-		e.path = path
-	}
+// claim gives the name to the container's group at path, if no other has it.
+// A name goes over to a group of higher standing, and to another one of the
+// runtimes' when the first is gone, as after a restart with another driver. In
+// places where others than root make groups it never changes hands: they could
+// take the names of the dead.
+func (c *cache) claim(e *entry, path string, p func() Path) (granted bool) {
 	if e.path == path {
-		e.tree = c.tree
+		return true
 	}
+	parsed := p()
+	rank := parsed.standing
+	if parsed.Helper {
+		rank = standingNone // it may be there before its container.
+	}
+	switch {
+	case e.path == "", rank > e.standing:
+	case rank == e.standing && rank >= standingNode && !c.alive(e):
+	default:
+		return false
+	}
+	e.path, e.standing, e.tree, e.groupPod = path, rank, 0, parsed.PodUID
+	return true
 }
 
 // alive tells whether the group was in one of the last two trees: when a new
@@ -102,12 +118,14 @@ func (c *cache) alive(e *entry) bool { return e.tree > 0 && e.tree+1 >= c.tree }
 // learn takes in what the source of that rank found; lower ranks are believed
 // more, and what they leave open the others may fill in.
 func (c *cache) learn(rank int, f found, now time.Time) {
-	workload := oom.Workload{
-		Namespace: Clean(f.Workload.Namespace, maxLabel),
-		Pod:       Clean(f.Workload.Pod, maxLabel),
-		Container: Clean(f.Workload.Container, maxLabel),
+	f.Workload = oom.Workload{
+		Namespace: text.Label(f.Workload.Namespace),
+		Pod:       text.Label(f.Workload.Pod),
+		Container: text.Label(f.Workload.Container),
 	}
-	c.learnPod(rank, f.PodUID, workload, now)
+	if !f.Claimed {
+		c.learnPod(rank, f.PodUID, f.Workload, now)
+	}
 	if p := c.pods[f.PodUID]; p != nil && f.Vague {
 		p.vague = true
 	}
@@ -118,17 +136,37 @@ func (c *cache) learn(rank int, f found, now time.Time) {
 	if e == nil {
 		return
 	}
-	if rank <= e.rank && workload.Container != "" {
-		e.rank, e.Sandbox, e.Rootless, e.Workload = rank, f.Sandbox, f.Rootless, workload
+	if rank <= e.rank && f.Workload.Container != "" {
+		e.rank, e.Sandbox, e.Rootless, e.Workload = rank, f.Sandbox, f.Rootless, f.Workload
+		e.Claimed, e.Own, e.PodUID = f.Claimed, text.Label(f.Own), cmp.Or(f.PodUID, e.PodUID)
 	}
 	e.PodUID = cmp.Or(e.PodUID, f.PodUID)
-	c.learnPod(e.rank, e.PodUID, e.Workload, now)
-	e.Runtime = cmp.Or(e.Runtime, Clean(f.Runtime, maxLabel))
+	c.learnPodOf(e, now)
+	e.Runtime = cmp.Or(e.Runtime, text.Label(f.Runtime))
 	if strings.HasPrefix(f.Image, "sha256:") {
 		rank += noRank / 2
 	}
 	if f.Image != "" && rank <= e.imageRank {
-		e.Image, e.imageRank = Clean(f.Image, maxImage), rank
+		e.Image, e.imageRank = text.Clean(f.Image, maxImage), rank
+	}
+}
+
+// learnPodOf takes in the name of the container's pod.
+func (c *cache) learnPodOf(e *entry, now time.Time) {
+	if uid := cmp.Or(e.groupPod, e.PodUID); e.inPod(uid) {
+		c.learnPod(e.rank, uid, e.Workload, now)
+	}
+}
+
+// inPod tells whether what the sources say of the container fits the pod in
+// whose group it is. What only stands in a container's own name, which anybody
+// who starts containers may choose, is good for nothing else.
+func (e *entry) inPod(uid string) bool {
+	switch {
+	case e.Claimed:
+		return uid != "" && uid == e.PodUID && uid == e.groupPod
+	default:
+		return uid == "" || e.PodUID == "" || uid == e.PodUID
 	}
 }
 
@@ -206,24 +244,14 @@ func (c *cache) makeRoom(now time.Time) bool {
 	return false
 }
 
-// name puts the names that are known into the identity of a container or a
-// pod. A group that is called as another living one keeps its stand-in: who may
-// make groups may give one the name of somebody else's container.
-func (c *cache) name(id *oom.Identity, path string) (sandbox bool) {
-	e := c.containers[id.ContainerID]
-	if e != nil && (!e.named() || !c.mayUse(e, path)) {
+// name puts the names that are known into the identity of a pod, or of a
+// container with that entry.
+func (c *cache) name(id *oom.Identity, e *entry) (sandbox bool) {
+	if e != nil && e.named() && e.mayName(id) {
+		e.nameContainer(id)
+		sandbox = e.Sandbox && id.Workload.Namespace != ""
+	} else {
 		e = nil
-	}
-	if e != nil {
-		sandbox = e.Sandbox
-		id.Image = e.Image
-		id.Runtime = cmp.Or(id.Runtime, e.Runtime)
-		id.PodUID = cmp.Or(id.PodUID, e.PodUID)
-		id.Workload.Container = e.Workload.Container
-		if e.Workload.Pod != "" {
-			id.Workload = e.Workload
-		}
-		id.StandIn = id.PodUID != "" && id.Workload.Namespace == ""
 	}
 	if p := c.pods[id.PodUID]; p != nil && p.name != "" && id.Workload.Namespace == "" {
 		id.Workload.Namespace, id.Workload.Pod = p.namespace, p.name
@@ -234,14 +262,51 @@ func (c *cache) name(id *oom.Identity, path string) (sandbox bool) {
 	return sandbox
 }
 
-// mayUse tells whether the group at path may have the name.
-func (c *cache) mayUse(e *entry, path string) bool {
-	if users := strings.HasPrefix(path, "/user.slice/"); e.Rootless != users && (e.Rootless || e.Workload.Namespace != "") {
-		return false // kubelet puts nothing below user.slice, nor a user anything elsewhere.
-	}
-	if e.path == "" || e.path == path || !c.alive(e) {
+// mayName tells whether the entry's names are for such a group: kubelet puts
+// nothing in a user's territory, nor a user anything elsewhere, and a pod's
+// container is in the pod's group, or in one that only root can have made.
+func (e *entry) mayName(id *oom.Identity) bool {
+	users := realmOf(id) != ""
+	switch {
+	case e.Rootless:
+		return users
+	case e.Workload.Namespace == "":
 		return true
+	case users:
+		return false
+	case id.PodUID == "":
+		return e.Own != "" || e.standing >= standingNode
+	default:
+		return e.inPod(id.PodUID) || e.Own != ""
 	}
-	rest, ok := strings.CutPrefix(path, e.path)
-	return ok && rest[0] == '/'
+}
+
+// nameContainer puts the entry's names into the identity.
+func (e *entry) nameContainer(id *oom.Identity) {
+	realm := realmOf(id)
+	id.Image = e.Image
+	id.Runtime = cmp.Or(id.Runtime, e.Runtime)
+	switch {
+	case e.Workload.Namespace == "":
+		id.Workload.Container = claimed(realm, id.Runtime, e.Workload.Container)
+	case !e.inPod(id.PodUID) || e.Claimed && id.PodUID == "":
+		id.Workload.Container = claimed(realm, id.Runtime, e.Own)
+	default:
+		id.PodUID = cmp.Or(id.PodUID, e.PodUID)
+		id.Workload = e.Workload
+	}
+	id.StandIn = id.PodUID != "" && id.Workload.Namespace == ""
+}
+
+// realmOf returns the user's manager that stands before a stand-in for the
+// name of a container in a user's territory.
+func realmOf(id *oom.Identity) string {
+	if len(id.ContainerID) < shortDigits {
+		return ""
+	}
+	realm, _ := strings.CutSuffix(id.Workload.Container, "/"+id.ContainerID[:shortDigits])
+	if realm == id.Workload.Container {
+		return ""
+	}
+	return realm
 }

@@ -59,19 +59,118 @@ func TestImpostors(t *testing.T) {
 		tree, _ := scan(n,
 			pathA, mine+"libpod-"+idA+".scope",
 			"/system.slice/docker-"+idB+".scope/system.slice/docker-"+idB+".scope", "/evil/docker-"+idB+".scope",
-			mine+"libpod-"+idC+".scope", "/docker/"+idC)
+			mine+"libpod-"+idC+".scope")
 		expectRow(t, tree, pathA, "default|web-0|app")
-		expectRow(t, tree, mine+"libpod-"+idA+".scope", "||"+shortA)
+		expectRow(t, tree, mine+"libpod-"+idA+".scope", "||"+mine+"libpod-*.scope")
 		expectRow(t, tree, "/system.slice/docker-"+idB+".scope", "||db")
-		expectRow(t, tree, "/evil/docker-"+idB+".scope", "||"+shortB)
-		expectRow(t, tree, mine+"libpod-"+idC+".scope", "||theirs")
+		expectRow(t, tree, "/evil/docker-"+idB+".scope", "||/evil/docker-*.scope")
+		expectRow(t, tree, mine+"libpod-"+idC+".scope", "||user@1000.service/theirs")
+		tree, _ = scan(n, "/docker/"+idC)
 		if g := find(t, tree, "/docker/"+idC); !g.StandIn {
 			t.Errorf("a user's name stands at %s: %q", g.Path, row(g))
 		}
-		if id, known := n.Lookup("/evil/docker-" + idB + ".scope"); known {
+		if id, _ := n.Lookup("/evil/docker-" + idB + ".scope"); id.Workload.Container != "/evil/docker-*.scope" {
 			t.Errorf("Lookup says %+v", id)
 		}
 		if id, known := n.Lookup("/system.slice/docker-" + idB + ".scope"); !known {
+			t.Errorf("Lookup says %+v", id)
+		}
+	})
+}
+
+// A container of Docker's or Podman's may be called like one of kubelet's. It
+// is one in the pod's own group only.
+func TestNamesLikeKubelets(t *testing.T) {
+	t.Parallel()
+	const evil = "k8s_app_web-0_default_" + podUID + "_0"
+	claims := func(id string) found {
+		f, _ := parseKubernetesName(evil)
+		f.ID, f.Runtime, f.Sandbox = id, runtimeDocker, id == idB
+		return f
+	}
+	for _, first := range []string{pathA, "/docker/" + idB} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNamer(Options{}, []source{&fakeSource{names: []found{claims(idA), claims(idB), claims(idC)}}})
+			scan(n, first)
+			other := "/kubepods/pod" + podUID2 + "/" + idC
+			tree, _ := scan(n, pathA, "/docker/"+idB, other)
+			expectRow(t, tree, pathA, "default|web-0|app")
+			expectRow(t, tree, podPath, "default|web-0|")
+			if got := row(find(t, tree, "/docker/"+idB)); got != "||"+evil {
+				t.Errorf("a container of Docker's is %q", got)
+			}
+			if got := row(find(t, tree, other)); got != "|"+podUID2+"|"+evil {
+				t.Errorf("a container of another pod is %q", got)
+			}
+			expectKind(t, tree, "/docker/"+idB, oom.KindContainer)
+			// Nor does it name a pod that has no name yet.
+			tree, _ = scan(n, "/docker/"+idB, "/kubepods/pod"+podUID2)
+			if got := row(find(t, tree, "/kubepods/pod"+podUID2)); got != "|"+podUID2+"|" {
+				t.Errorf("another pod is %q", got)
+			}
+		})
+	}
+}
+
+// Containers of one name in several places are several workloads.
+func TestNamesByTerritory(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		user := "/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-" + idC + ".scope"
+		named := func(id, name string) found { return found{ID: id, Workload: oom.Workload{Container: name}} }
+		rootless := named(idC, "web")
+		rootless.Rootless = true
+		n := newNamer(Options{}, []source{&fakeSource{names: []found{named(idA, "web"), named(idB, "kubelet.service"), rootless}}})
+		tree, _ := scan(n, "/docker/"+idA, "/docker/"+idB, user, "/system.slice/kubelet.service", "/lxc.payload.kubelet.service")
+		expectRow(t, tree, "/docker/"+idA, "||web")
+		expectRow(t, tree, "/docker/"+idB, "||docker/kubelet.service")
+		expectRow(t, tree, user, "||user@1000.service/web")
+		expectRow(t, tree, "/system.slice/kubelet.service", "||kubelet.service")
+		expectRow(t, tree, "/lxc.payload.kubelet.service", "||lxc/kubelet.service")
+	})
+}
+
+// A runtime with the cgroupfs driver below kubelet with systemd's puts the pods'
+// containers beside their groups, which stay empty.
+func TestPodInTheNameOnly(t *testing.T) {
+	t.Parallel()
+	loose := "/system.slice/containerd.service/kubepods-burstable-pod" + podUnder + ".slice:cri-containerd:" + idB
+	pod := "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" + podUnder + ".slice"
+	for _, tc := range []struct {
+		name  string
+		paths []string
+		want  string
+	}{
+		{"alone", nil, "|" + podUID + "|" + shortB},
+		{"with the pod's empty group", []string{pod}, "|" + podUID + "|" + shortB},
+		{"with a pod that has its own", []string{pod + "/cri-containerd-" + idA + ".scope"}, ""},
+		{"with other pods", []string{"/kubepods.slice/kubepods-pod" + strings.ReplaceAll(podUID2, "-", "_") + ".slice"}, ""},
+	} {
+		tree := treeOf(append(tc.paths, loose)...)
+		Classify(tree)
+		g := find(t, tree, loose)
+		if tc.want != "" && row(g) != tc.want || tc.want == "" && g.PodUID != "" {
+			t.Errorf("%s: %q, want %q", tc.name, row(g), tc.want)
+		}
+	}
+}
+
+// kubelet below a systemd unit is one where there is no other.
+func TestKubeletInAUnit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		path := "/system.slice/k3s.service" + pathA
+		n := newNamer(Options{}, []source{&fakeSource{names: []found{isApp(idA, "app"), isPod(podUID), isApp(idB, "short")}}})
+		tree, _ := scan(n, path, "/system.slice/k3s.service/k3s")
+		expectRow(t, tree, path, "default|web-0|app")
+		expectKind(t, tree, "/system.slice/k3s.service", oom.KindSlice)
+		// One that no scan saw is known by where the others were.
+		n.Lookup("/system.slice/k3s.service" + pathB)
+		n.Settle()
+		if id, _ := n.Lookup("/system.slice/k3s.service" + pathB); id.Workload.Container != "short" || id.QoS != oom.QoSBurstable {
+			t.Errorf("Lookup says %+v", id)
+		}
+		if id, _ := n.Lookup("/system.slice/evil.service" + pathB); id.Workload.Pod != "" {
 			t.Errorf("Lookup says %+v", id)
 		}
 	})

@@ -11,14 +11,20 @@ import (
 // Classify fills Kind, Owner and Identity of every group, with stand-ins for
 // names. What a path can't tell, the tree decides:
 //
-//   - A container or unit that holds containers or pods is a slice, and so are
-//     the groups between. Its other groups are parts of it all the same.
+//   - A unit that holds containers or pods is a slice, and so are the groups
+//     between. Its other groups are parts of it all the same. A container
+//     holds nothing but parts of it.
 //   - user@UID.service is a slice where it holds units, else a unit.
 //   - A helper belongs to its container, else to its pod; alone it has a row.
 //   - An unknown group is a workload where it has no children, else a slice.
+//   - Of two groups that claim one container or pod, the one of higher standing
+//     has it, or else the older; the other goes by its path.
 func Classify(tree *oom.Tree) {
 	p := newPass(tree.Groups)
 	p.parse()
+	if p.mixed() && p.refuse() {
+		p.parse()
+	}
 	p.gather()
 	p.decide()
 	for i := range tree.Groups {
@@ -39,17 +45,31 @@ type pass struct {
 	notes  []note
 	// containers finds a helper's container; made when the first is met.
 	containers map[containerKey]int
+
+	// What the first parse met, see mixed.
+	standings   uint8 // set of standings of containers and pods.
+	nodeKubelet bool  // kubelet's root is where only root makes groups.
+	loosePods   bool
+
+	index         map[string]int // by path; made when a tree is in no order.
+	refused       map[int]bool
+	noUnitKubelet bool
 }
 
 type note struct {
 	class      class
+	standing   standing
+	loosePod   bool
 	hasChild   bool
 	holds      bool // a container or a pod, at whatever depth.
 	holdsUnits bool
 	anchor     int32 // what a part is a part of.
 }
 
-type containerKey struct{ runtime, id string }
+type containerKey struct {
+	runtime, id, standIn string // the last begins with whose territory it is.
+	inUnit               bool
+}
 
 func newPass(groups []oom.Group) *pass {
 	return &pass{groups: groups, notes: make([]note, len(groups))}
@@ -72,22 +92,77 @@ func (p *pass) parse() {
 		switch {
 		case i == 0:
 		case len(stack) == 0:
-			parsed = ParsePath(g.Path) // not in pre-order after all.
+			parsed = p.parseAlone(g.Path) // not in pre-order after all.
 		default:
-			parsed = stack[len(stack)-1].path.child(g.Path, g.Path[strings.LastIndexByte(g.Path, '/')+1:])
+			parent := &stack[len(stack)-1]
+			parsed = parent.path.child(g.Path, segmentBelow(p.groups[parent.index].Path, g.Path), p.facts(i))
 		}
 		stack = append(stack, step{i, parsed})
 		g.Kind, g.Owner, g.Identity = parsed.Kind, i, parsed.Identity()
-		p.notes[i].class = parsed.class
-		if i == 0 || g.Parent < 0 || g.Parent >= i {
-			continue
+		p.note(i, &parsed)
+	}
+}
+
+// segmentBelow returns the last segment of a path, that of the parent's child.
+func segmentBelow(parent, path string) string {
+	start := len(parent)
+	if start < len(path) && path[start] == '/' {
+		start++
+	}
+	if start > len(path) || strings.IndexByte(path[start:], '/') >= 0 { // no child's after all.
+		start = strings.LastIndexByte(path, '/') + 1
+	}
+	return path[start:]
+}
+
+// parseAlone reads a path without the group's parent at hand.
+func (p *pass) parseAlone(path string) Path {
+	if p.index == nil {
+		p.index = make(map[string]int, len(p.groups))
+		for i := range p.groups {
+			p.index[p.groups[i].Path] = i
 		}
-		above := &p.notes[g.Parent]
-		above.hasChild = true
-		p.notes[i].anchor = int32(g.Parent)
-		if above.class == classPart {
-			p.notes[i].anchor = above.anchor
+	}
+	return parsePath(path, func(_ *Path, at string) facts {
+		if i, ok := p.index[at]; ok {
+			return p.facts(i)
 		}
+		return facts{noUnitKubelet: p.noUnitKubelet}
+	})
+}
+
+// facts are what the tree says of a group.
+func (p *pass) facts(i int) facts {
+	return facts{
+		refused:       p.refused[i],
+		delegated:     delegated(&p.groups[i], &p.groups[0]),
+		noUnitKubelet: p.noUnitKubelet,
+	}
+}
+
+// delegated tells whether the group was given to another user than root, or
+// than who has the whole hierarchy, which in a user namespace may look like
+// somebody else.
+func delegated(g, root *oom.Group) bool { return g.UID != 0 && g.UID != root.UID }
+
+// note keeps of a path what is needed later.
+func (p *pass) note(i int, parsed *Path) {
+	n := note{class: parsed.class, standing: parsed.standing, loosePod: parsed.loosePod}
+	if n.class == classContainer || n.class == classPod {
+		p.standings |= 1 << parsed.standing
+		p.loosePods = p.loosePods || parsed.loosePod
+	}
+	p.nodeKubelet = p.nodeKubelet || parsed.kube == kubeRoot && parsed.standing == standingNode
+	p.notes[i] = n
+	parent := p.groups[i].Parent
+	if i == 0 || parent < 0 || parent >= i {
+		return
+	}
+	above := &p.notes[parent]
+	above.hasChild = true
+	p.notes[i].anchor = int32(parent)
+	if above.class == classPart {
+		p.notes[i].anchor = above.anchor
 	}
 }
 
@@ -109,7 +184,7 @@ func (p *pass) decide() {
 	for i := range p.groups {
 		g, n := &p.groups[i], p.notes[i]
 		switch n.class {
-		case classContainer, classUnit:
+		case classUnit:
 			if n.holds {
 				g.Kind = oom.KindSlice
 			}
@@ -139,13 +214,12 @@ func (p *pass) findOwner(i int) {
 		p.containers = make(map[containerKey]int)
 		for j := range p.groups {
 			if p.notes[j].class == classContainer {
-				g := &p.groups[j]
-				p.containers[containerKey{g.Runtime, g.ContainerID}] = j
+				p.containers[p.key(j)] = j
 			}
 		}
 	}
 	g := &p.groups[i]
-	if owner, ok := p.containers[containerKey{g.Runtime, g.ContainerID}]; ok {
+	if owner, ok := p.containers[p.key(i)]; ok {
 		g.Owner = owner
 		return
 	}
@@ -156,4 +230,11 @@ func (p *pass) findOwner(i int) {
 		}
 	}
 	g.Kind = oom.KindContainer
+}
+
+// key is by what a helper and its container find each other: they are in the
+// same territory.
+func (p *pass) key(i int) containerKey {
+	g, n := &p.groups[i], &p.notes[i]
+	return containerKey{g.Runtime, g.ContainerID, g.Workload.Container, n.standing == standingUnit}
 }

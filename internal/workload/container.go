@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
+	"github.com/oom-exporter/oom_exporter/internal/text"
 )
 
 const (
@@ -40,8 +41,9 @@ func findPrefix(text string) (runtime string, helper, ok bool) {
 func (p *Path) asContainer(parent *Path, path string) bool {
 	segment := p.segment
 	if slice, prefix, id, ok := splitColons(segment); ok {
-		if uid, qos, ok := parsePodSlice(slice); ok {
+		if uid, qos, ok := parsePodSlice(slice); ok && p.mayHoldPods() {
 			p.takePod(uid, qos)
+			p.loosePod = true
 		}
 		runtime, _, _ := findPrefix(prefix + "-")
 		p.takeID(runtime, id, false)
@@ -67,12 +69,12 @@ func (p *Path) asContainer(parent *Path, path string) bool {
 	switch {
 	case parent.class == classPod:
 		p.StandIn = true
-		p.become(classContainer, Clean(segment, maxLabel))
+		p.become(classContainer, text.Label(segment))
 		return true
 	case parent.segment == "default" && len(path) == len("/default/")+len(segment):
 		// ctr's and nerdctl's default namespace: the id is the name.
 		p.Runtime, p.ContainerID = runtimeContainerd, segment
-		p.become(classContainer, Clean(segment, maxLabel))
+		p.become(classContainer, claimed("", p.Runtime, segment))
 		return true
 	default:
 		return false
@@ -82,11 +84,15 @@ func (p *Path) asContainer(parent *Path, path string) bool {
 // takeID makes the group the container with that id, or its helper.
 func (p *Path) takeID(runtime, id string, helper bool) {
 	p.ContainerID, p.Runtime, p.Helper, p.StandIn = id, runtime, helper, true
+	name := id[:shortDigits]
+	if p.realm != "" {
+		name = claimed(p.realm, runtime, name)
+	}
 	if helper {
-		p.become(classHelper, id[:shortDigits])
+		p.become(classHelper, name)
 		return
 	}
-	p.become(classContainer, id[:shortDigits])
+	p.become(classContainer, name)
 }
 
 // bareRuntime guesses whose container a group is that is named by the id
@@ -115,21 +121,24 @@ func splitColons(segment string) (slice, prefix, id string, ok bool) {
 
 // takePod notes the pod of the group. Kubelet's hierarchy ends there.
 func (p *Path) takePod(uid string, qos oom.QoS) {
-	p.PodUID, p.QoS, p.kube = Clean(uid, maxLabel), qos, kubeNone
+	p.PodUID, p.QoS, p.kube = text.Label(uid), qos, kubeNone
 }
 
-// asPod recognises the group of a pod.
+// asPod recognises the group of a pod, which is nowhere but in kubelet's
+// hierarchy.
 func (p *Path) asPod(parent *Path) bool {
+	if parent.kube == kubeNone {
+		return false
+	}
 	uid, qos, ok := parsePodSlice(p.segment)
-	if !ok && parent.kube != kubeNone {
+	if !ok {
 		uid, ok = strings.CutPrefix(p.segment, "pod")
-		ok = ok && uid != ""
 		qos = parent.QoS
 		if parent.kube == kubeRoot {
 			qos = oom.QoSGuaranteed
 		}
 	}
-	if !ok {
+	if !ok || uid == "" {
 		return false
 	}
 	p.takePod(uid, qos)
@@ -140,10 +149,16 @@ func (p *Path) asPod(parent *Path) bool {
 
 // asKubepods notes how far into kubelet's hierarchy the path goes. What kind
 // of group it is depends on what is around it.
-func (p *Path) asKubepods(parent *Path) bool {
+func (p *Path) asKubepods(parent *Path, path string, f facts) bool {
+	if !p.mayHoldPods() {
+		return false
+	}
 	name, isSlice := strings.CutSuffix(p.segment, ".slice")
 	if name == "kubepods" || isSlice && strings.HasSuffix(name, "-kubepods") {
-		p.kube, p.QoS = kubeRoot, ""
+		if f.noUnitKubelet && p.standing == standingUnit {
+			return false
+		}
+		p.kube, p.QoS, p.kubelet = kubeRoot, "", path
 		return true
 	}
 	if parent.kube != kubeRoot {
@@ -188,6 +203,47 @@ func parsePodSlice(segment string) (uid string, qos oom.QoS, ok bool) {
 		return "", "", false
 	}
 	return strings.ReplaceAll(unescapeUnit(uid), "_", "-"), qos, true
+}
+
+// asBuild recognises the step of an image's build, for which BuildKit and
+// Buildah make a group that lives for seconds: all steps in one place are one.
+func (p *Path) asBuild(parent *Path, path string) bool {
+	if parent.anchored() {
+		return false
+	}
+	name := strings.TrimSuffix(p.segment, ".scope")
+	start := strings.LastIndexAny(name, ":-") + 1
+	id := name[start:]
+	number, ok := strings.CutPrefix(id, "buildah")
+	switch {
+	case ok && len(number) >= 6 && isNumber(number):
+		p.Runtime = runtimeBuildah
+	case isBuildID(id) && (parent.segment == "buildkit" || start > 0 && name[start-1] == ':'):
+		p.Runtime = runtimeBuildKit
+	default:
+		return false
+	}
+	p.sealed = true
+	folded := path[:len(path)-len(p.segment)+start] + "*"
+	if p.realm != "" {
+		folded = p.realm + "/" + p.Runtime
+	}
+	p.become(classUnit, text.Label(folded))
+	return true
+}
+
+// isBuildID tells whether s is one of BuildKit's ids: 25 digits to the base
+// of 36 (github.com/moby/buildkit/identity).
+func isBuildID(s string) bool {
+	if len(s) != 25 {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'z') {
+			return false
+		}
+	}
+	return true
 }
 
 // isID tells whether s is a full container id.

@@ -24,7 +24,7 @@ func foldUnit(unit string) string {
 		return unit
 	}
 	base, suffix := unit[:dot], unit[dot:]
-	if number, ok := strings.CutPrefix(base, "session-"); ok && suffix == ".scope" && isNumber(strings.TrimPrefix(number, "c")) {
+	if isSession(unit) {
 		return "session.scope"
 	}
 	if run, ok := strings.CutPrefix(base, "run-"); ok && isRunID(run) {
@@ -43,6 +43,12 @@ func foldUnit(unit string) string {
 		return unit
 	}
 	return folded + suffix
+}
+
+// isSession tells whether logind made the unit for a session.
+func isSession(unit string) bool {
+	number, ok := cutAround(unit, "session-", ".scope")
+	return ok && isNumber(strings.TrimPrefix(number, "c"))
 }
 
 // isRunID tells whether systemd-run made up the name: u12, r<hex>, p12-i34

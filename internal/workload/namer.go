@@ -86,6 +86,7 @@ type Namer struct {
 
 	mu      sync.Mutex
 	cache   *cache
+	ground  ground
 	runners []*runner
 	attempt int             // lookups since something new appeared.
 	due     time.Time       // of the next lookup; zero when nothing lacks a name.
@@ -149,7 +150,12 @@ func (n *Namer) fill(tree *oom.Tree) {
 		if g.Kind == oom.KindPart || g.ContainerID == "" && g.PodUID == "" {
 			continue
 		}
-		if n.cache.name(&g.Identity, g.Path) && g.Kind == oom.KindContainer {
+		e := n.cache.containers[g.ContainerID]
+		if e != nil && e.path != "" && e.path != g.Path { // it goes by another one's id.
+			g.Kind, g.Identity = oom.KindContainer, refusedIdentity(g.Path)
+			continue
+		}
+		if n.cache.name(&g.Identity, e) && g.Kind == oom.KindContainer {
 			g.Kind = oom.KindSandbox
 		}
 	}
@@ -170,6 +176,7 @@ func (n *Namer) admit(tree *oom.Tree, fresh bool) ([]<-chan struct{}, []string) 
 	if fresh {
 		n.cache.tree++
 	}
+	n.ground.see(tree)
 	var unseen, pending []string
 	more := false
 	for i := range tree.Groups {
@@ -181,7 +188,7 @@ func (n *Namer) admit(tree *oom.Tree, fresh bool) ([]<-chan struct{}, []string) 
 			continue
 		}
 		e, isNew := n.cache.container(g.ContainerID, now)
-		if e == nil {
+		if e == nil || !n.cache.claim(e, g.Path, func() Path { return n.ground.parse(g.Path) }) {
 			continue
 		}
 		switch {
@@ -193,11 +200,11 @@ func (n *Namer) admit(tree *oom.Tree, fresh bool) ([]<-chan struct{}, []string) 
 			pending = append(pending, e.ID) // another scan waits for it right now.
 		}
 		if isNew || e.tree == 0 {
-			e.PodUID = cmp.Or(g.PodUID, e.PodUID)
-			n.cache.learnPod(e.rank, e.PodUID, e.Workload, now)
+			e.groupPod = g.PodUID
+			n.cache.learnPodOf(e, now)
 		}
 		if fresh {
-			n.cache.claim(e, g.Path)
+			e.tree = n.cache.tree
 		}
 	}
 	n.cache.sweep(now)
@@ -226,18 +233,26 @@ func (n *Namer) Settle() {
 // short-lived that no tree ever had it. It never waits; known is false where
 // the names are stand-ins, and may be true the next time.
 func (n *Namer) Lookup(path string) (id oom.Identity, known bool) {
-	id = ParsePath(path).Identity()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.cache.name(&id, path)
-	if id.StandIn && isID(id.ContainerID) {
-		now := n.options.Now()
-		e, fresh := n.cache.container(id.ContainerID, now)
-		if fresh {
-			e.PodUID = id.PodUID
-			n.attempt = 0
-			n.lookup(now)
-		}
+	parsed := n.ground.parse(path)
+	id = parsed.Identity()
+	if !isID(id.ContainerID) {
+		n.cache.name(&id, nil)
+		return id, !id.StandIn
+	}
+	now := n.options.Now()
+	e, isNew := n.cache.container(id.ContainerID, now)
+	if e == nil {
+		return id, false
+	}
+	if e.path != parsed.row && n.cache.alive(e) || !n.cache.claim(e, parsed.row, func() Path { return parsed }) {
+		return refusedIdentity(parsed.row), true
+	}
+	n.cache.name(&id, e)
+	if id.StandIn && isNew {
+		n.attempt = 0
+		n.lookup(now)
 	}
 	return id, !id.StandIn
 }

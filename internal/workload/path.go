@@ -4,17 +4,21 @@
 // says (runtime, container id, pod UID, QoS class, systemd unit), then the
 // names that people know it by, from the node's own files or its container
 // runtime. Paths and names are written by others, also by people without
-// rights, so all of it is text to be judged.
+// rights, so a name must be earned by the place where the cgroup stands: see
+// Standing.
 package workload
 
 import (
 	"strings"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
+	"github.com/oom-exporter/oom_exporter/internal/text"
 )
 
 // The runtimes as they stand in Identity.Runtime.
 const (
+	runtimeBuildah    = "buildah"
+	runtimeBuildKit   = "buildkit"
 	runtimeContainerd = "containerd"
 	runtimeCRIO       = "cri-o"
 	runtimeDocker     = "docker"
@@ -36,7 +40,7 @@ const (
 	classManager         // user@UID.service: a slice as soon as it holds units.
 	classPod             // a Kubernetes pod.
 	classContainer       // a container of some runtime.
-	classUnit            // a systemd unit that is no slice.
+	classUnit            // a systemd unit that is no slice, or a batch system's job.
 	classHelper          // a runtime's helper beside its container.
 	classPart            // below a container, a unit or a helper.
 	classOther           // nothing we know.
@@ -61,21 +65,41 @@ type Path struct {
 	Name        string // what stands in the container label until a better name is found.
 	QoS         oom.QoS
 	// Kind is what the group is unless the tree says otherwise: whether a
-	// container holds others, or an unknown group is a leaf, is not in a path.
+	// unit holds containers, or an unknown group is a leaf, is not in a path.
 	Kind    oom.Kind
 	Helper  bool // conmon, lxc.monitor.
-	Nested  bool // inside a container.
 	StandIn bool // Name, or the pod's name, is an id.
 
-	class   class
-	kube    kubeState
-	manager string // the user@UID.service that the path is below.
-	segment string
+	class    class
+	kube     kubeState
+	standing standing
+	sealed   bool   // what is below belongs to it, whatever it is called.
+	loosePod bool   // the pod is in the group's own name, not above it.
+	kubelet  string // path of the kubelet's root that the group is below.
+	row      string // path of the container, unit or job that the group belongs to.
+	realm    string // the user@UID.service in whose territory the path is,
+	managed  bool   // and it is below that.
+	segment  string
+}
+
+// facts are what is known of a group beyond its path.
+type facts struct {
+	refused   bool // another group has earned the name that this one claims.
+	delegated bool // its directory is not root's: its owner makes the groups below.
+	// noUnitKubelet says that kubelet's root is elsewhere, so that none is
+	// below a systemd unit.
+	noUnitKubelet bool
 }
 
 // ParsePath reads a cgroup path. It never fails: a path that says nothing is
 // its own name.
 func ParsePath(path string) Path {
+	return parsePath(path, func(*Path, string) facts { return facts{} })
+}
+
+// parsePath reads a path of which more is known; know is asked of each group
+// on the way, with its parent.
+func parsePath(path string, know func(parent *Path, path string) facts) Path {
 	p := rootPath()
 	for start := 0; start < len(path); {
 		if path[start] == '/' {
@@ -86,14 +110,14 @@ func ParsePath(path string) Path {
 		if i := strings.IndexByte(path[start:], '/'); i >= 0 {
 			end = start + i
 		}
-		p = p.child(path[:end], path[start:end])
+		p = p.child(path[:end], path[start:end], know(&p, path[:end]))
 		start = end
 	}
 	return p
 }
 
 func rootPath() Path {
-	return Path{Kind: oom.KindRoot, Name: "/"}
+	return Path{Kind: oom.KindRoot, Name: "/", standing: standingNode}
 }
 
 // Identity returns what the path says in the words of the model; its names
@@ -111,22 +135,35 @@ func (p Path) Identity() oom.Identity {
 }
 
 // child returns what the group named segment below p is; path is its path.
-func (p *Path) child(path, segment string) Path {
+func (p *Path) child(path, segment string, f facts) Path {
 	c := Path{
-		PodUID: p.PodUID, QoS: p.QoS, kube: p.kube, manager: p.manager, segment: segment,
-		Nested: p.Nested || p.class == classContainer,
+		PodUID: p.PodUID, QoS: p.QoS, kube: p.kube, kubelet: p.kubelet, row: path,
+		standing: p.below(), realm: p.realm, managed: p.managed, segment: segment,
+	}
+	if f.refused {
+		c.PodUID, c.QoS, c.kube, c.standing = "", "", kubeNone, standingNone
 	}
 	switch {
-	case c.asContainer(p, path), c.asPod(p), c.asMachine(p), c.asLXC(p):
-	case c.asKubepods(p):
+	case p.sealed, c.standing == standingNone && p.anchored():
+		c.hold(p, path)
+	case f.refused:
+		c.sealed = true
+		c.become(classUnit, refusedName(path))
+	case c.standing == standingNone:
+		c.become(classOther, text.Label(path))
+	case c.asContainer(p, path), c.asPod(p), c.asMachine(p), c.asLXC(p), c.asBuild(p, path):
+	case c.asKubepods(p, path, f):
 		c.hold(p, path)
 	case p.anchored():
 		c.hold(p, path)
-	case c.asUnit(path), c.asJob(path):
+	case c.asUser(p, path), c.asUnit(path), c.asJob(p, path):
 	case holdsOthers(path, segment):
 		c.hold(p, path)
 	default:
-		c.become(classOther, Clean(path, maxLabel))
+		c.become(classOther, text.Label(path))
+	}
+	if f.delegated {
+		c.delegate()
 	}
 	return c
 }
@@ -144,17 +181,18 @@ func (p *Path) become(class class, name string) {
 	default:
 		p.Kind = oom.KindContainer
 	}
+	p.sealed = p.sealed || class == classContainer || class == classHelper
 }
 
 // hold makes the group a part of the container or unit around it, else a
 // slice that goes by its path.
 func (p *Path) hold(parent *Path, path string) {
 	if !parent.anchored() {
-		p.become(classSlice, Clean(path, maxLabel))
+		p.become(classSlice, text.Label(path))
 		return
 	}
 	p.Runtime, p.ContainerID, p.Unit = parent.Runtime, parent.ContainerID, parent.Unit
-	p.Helper, p.StandIn = parent.Helper, parent.StandIn
+	p.Helper, p.StandIn, p.sealed, p.row = parent.Helper, parent.StandIn, parent.sealed, parent.row
 	p.become(classPart, parent.Name)
 }
 
@@ -174,7 +212,7 @@ func holdsOthers(path, segment string) bool {
 	switch segment {
 	case "default":
 		return path == "/default" // ctr's.
-	case "docker", "ecs", "k8s.io", "libpod_parent", "lxc", "lxc.payload", "lxc.monitor":
+	case "buildkit", "docker", "ecs", "k8s.io", "libpod_parent", "lxc", "lxc.payload", "lxc.monitor":
 		return true
 	default:
 		return false

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
+	"github.com/oom-exporter/oom_exporter/internal/text"
 )
 
 // Shorthands for what most cases expect.
@@ -37,8 +38,9 @@ func helper(p Path) Path {
 	return p
 }
 
-func nested(p Path) Path {
-	p.Nested = true
+// ofUser is a user's, whose manager stands before the name.
+func ofUser(p Path) Path {
+	p.Name = "user@1000.service/" + p.Name
 	return p
 }
 
@@ -99,8 +101,8 @@ func kubeletCases() []pathCase {
 		{"/kubepods/burstable/pod" + staticUID + "/" + idA, inPod(container("", idA), staticUID, b)},
 		{"/kubepods/burstable/pod" + podUID + "/crio-" + idA, inPod(container("cri-o", idA), podUID, b)},
 		{"/kubepods/burstable/pod" + podUID + "/crio-conmon-" + idA, inPod(helper(container("cri-o", idA)), podUID, b)},
-		{"/kubepods/burstable/pod" + podUID + "/crio-" + idA + "/container", inPod(nested(part(container("cri-o", idA))), podUID, b)},
-		{"/kubepods/burstable/pod" + podUID + "/" + idA + "/init/x", inPod(nested(part(container("", idA))), podUID, b)},
+		{"/kubepods/burstable/pod" + podUID + "/crio-" + idA + "/container", inPod(part(container("cri-o", idA)), podUID, b)},
+		{"/kubepods/burstable/pod" + podUID + "/" + idA + "/init/x", inPod(part(container("", idA)), podUID, b)},
 		{"/kubepods/besteffort/pod" + podUID + "/kata_" + idA, inPod(container("kata", idA), podUID, e)},
 		{"/kubepods/besteffort/pod" + podUID + "/sandbox", inPod(Path{Name: "sandbox", Kind: oom.KindContainer}, podUID, e)},
 		{"/custom/root/kubepods/burstable/pod" + podUID + "/" + idA, inPod(container("", idA), podUID, b)},
@@ -117,7 +119,7 @@ func kubeletCases() []pathCase {
 		},
 		{slices + "/cri-containerd-" + idA + ".scope", inPod(container("containerd", idA), podUID, b)},
 		{slices + "/crio-" + idA + ".scope", inPod(container("cri-o", idA), podUID, b)},
-		{slices + "/crio-" + idA + ".scope/container", inPod(nested(part(container("cri-o", idA))), podUID, b)},
+		{slices + "/crio-" + idA + ".scope/container", inPod(part(container("cri-o", idA)), podUID, b)},
 		{slices + "/crio-conmon-" + idA + ".scope", inPod(helper(container("cri-o", idA)), podUID, b)},
 		{slices + "/docker-" + idA + ".scope", inPod(container("docker", idA), podUID, b)},
 		{
@@ -143,66 +145,62 @@ func kubeletCases() []pathCase {
 	}
 }
 
+// What a kubelet or a runtime inside a container makes is a part of that
+// container; from inside the container it is what it is.
 func nestedKubeletCases() []pathCase {
 	const b = oom.QoSBurstable
-	kind := container("docker", idB)
-	inKind := func(p Path) Path { return nested(inPod(p, podUID, b)) }
-	inKube := func(p Path) Path { p.Nested = true; return p }
+	docker := part(container("docker", idB))
+	podman := part(container("podman", idB))
+	inPodB := inPod(part(container("", idB)), podUID, b)
 	system := "/system.slice/docker-" + idB + ".scope"
+	user := "/user.slice/user-1000.slice/user@1000.service"
 	burst := "/kubelet-kubepods-burstable.slice/kubelet-kubepods-burstable-pod"
 	return []pathCase{
 		// kind on v1: cgroupfs driver, or without a cgroup namespace.
-		{"/docker/" + idB + "/kubelet", inKube(part(kind))},
-		{"/docker/" + idB + "/kubelet/kubepods", inKube(part(kind))},
-		{"/docker/" + idB + "/kubelet/kubepods/burstable/pod" + podUID, inKind(pod(podUID, b))},
-		{"/docker/" + idB + "/kubelet/kubepods/burstable/pod" + podUID + "/" + idA, inKind(container("", idA))},
-		{"/docker/" + idB + "/kubepods/burstable/pod" + podUID + "/" + idA, inKind(container("", idA))},
+		{"/docker/" + idB + "/kubelet", docker},
+		{"/docker/" + idB + "/kubelet/kubepods", docker},
+		{"/docker/" + idB + "/kubelet/kubepods/burstable/pod" + podUID, docker},
+		{"/docker/" + idB + "/kubelet/kubepods/burstable/pod" + podUID + "/" + idA, docker},
+		{"/docker/" + idB + "/kubepods/burstable/pod" + podUID + "/" + idA, docker},
 		// kind with systemd inside.
-		{system, kind},
-		{system + "/init.scope", inKube(part(kind))},
-		{system + "/system.slice/kubelet.service", inKube(part(kind))},
-		{system + "/kubelet.slice", inKube(part(kind))},
-		{
-			system + "/kubelet.slice/kubelet-kubepods.slice" + burst + podUnder + ".slice",
-			inKind(pod(podUID, b)),
-		},
-		{
-			system + "/kubelet.slice/kubelet-kubepods.slice" + burst + podUnder + ".slice/cri-containerd-" + idA + ".scope",
-			inKind(container("containerd", idA)),
-		},
+		{system, container("docker", idB)},
+		{system + "/init.scope", docker},
+		{system + "/system.slice/kubelet.service", docker},
+		{system + "/kubelet.slice/kubelet-kubepods.slice" + burst + podUnder + ".slice", docker},
+		{system + "/kubelet.slice/kubelet-kubepods.slice" + burst + podUnder + ".slice/cri-containerd-" + idA + ".scope", docker},
 		// The same as seen from inside the node's cgroup namespace.
 		{
 			"/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod" + podUnder + ".slice/cri-containerd-" + idA + ".scope",
 			inPod(container("containerd", idA), podUID, oom.QoSGuaranteed),
 		},
 		{"/kubelet/kubepods/burstable/pod" + podUID + "/" + idA, inPod(container("", idA), podUID, b)},
-		// k3s in a container, k3s rootless, Docker in a pod.
-		{"/docker/" + idB + "/k3s/kubepods/burstable/pod" + podUID + "/" + idA, inKind(container("", idA))},
+		// k3s in a container, k3s rootless, Docker in a pod and in Docker.
+		{"/docker/" + idB + "/k3s/kubepods/burstable/pod" + podUID + "/" + idA, docker},
 		{
-			"/user.slice/user-1000.slice/user@1000.service/app.slice/k3s-rootless.service/k3s_evac/kubepods/burstable/pod" + podUID + "/" + idA,
-			inPod(container("", idA), podUID, b),
+			user + "/app.slice/k3s-rootless.service/k3s_evac/kubepods/burstable/pod" + podUID + "/" + idA,
+			ofUser(container("", idA)),
 		},
-		{"/kubepods/burstable/pod" + podUID + "/" + idB + "/docker/" + idA, inKind(container("docker", idA))},
-		{"/docker/" + idB + "/docker/" + idA, nested(container("docker", idA))},
-		{"/docker/" + idB + "/docker", inKube(part(kind))},
+		{"/kubepods/burstable/pod" + podUID + "/" + idB + "/docker/" + idA, inPodB},
+		{"/docker/" + idB + "/docker/" + idA, docker},
+		{"/docker/" + idB + "/docker", docker},
 		// kind on v1 without a cgroup namespace of its own: the node's group twice.
-		{"/docker/" + idB + "/docker/" + idB + "/kubelet/kubepods/burstable/pod" + podUID + "/" + idA, inKind(container("", idA))},
+		{"/docker/" + idB + "/docker/" + idB + "/kubelet/kubepods/burstable/pod" + podUID + "/" + idA, docker},
 		// kind in Podman, with root and without.
 		{
 			"/machine.slice/libpod-" + idB + ".scope/container/kubelet.slice/kubelet-kubepods.slice" + burst + podUnder + ".slice/cri-containerd-" + idA + ".scope",
-			inKind(container("containerd", idA)),
+			podman,
 		},
 		{
-			"/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-" + idB + ".scope/container/kubelet.slice/kubelet-kubepods.slice" +
+			user + "/user.slice/libpod-" + idB + ".scope/container/kubelet.slice/kubelet-kubepods.slice" +
 				burst + podUnder + ".slice/cri-containerd-" + idA + ".scope",
-			inKind(container("containerd", idA)),
+			ofUser(podman),
 		},
 		// A node in LXC or Incus, in nspawn; k3s as a service, with the cgroupfs driver.
-		{"/lxc.payload.k8s/kubepods/burstable/pod" + podUID + "/" + idA, inKind(container("", idA))},
-		{"/lxc/k8s/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" + podUnder + ".slice/crio-" + idA + ".scope", inKind(container("cri-o", idA))},
+		{"/lxc.payload.k8s/kubepods/burstable/pod" + podUID + "/" + idA, part(lxc("k8s"))},
+		{"/lxc/k8s/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" + podUnder + ".slice/crio-" + idA + ".scope", part(lxc("k8s"))},
 		{
 			"/machine.slice/machine-k8s.scope/payload/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" + podUnder + ".slice/crio-" + idA + ".scope/container",
-			inKind(part(container("cri-o", idA))),
+			part(Path{Runtime: "nspawn", Unit: "machine-k8s.scope", Name: "k8s"}),
 		},
 		{"/system.slice/k3s.service/kubepods/burstable/pod" + podUID + "/" + idA, inPod(container("", idA), podUID, b)},
 	}
@@ -213,12 +211,12 @@ func runtimeCases() []pathCase {
 	return []pathCase{
 		{"/docker", slice("/docker", "")},
 		{"/docker/" + idA, container("docker", idA)},
-		{"/docker/" + idA + "/init", nested(part(container("docker", idA)))},
+		{"/docker/" + idA + "/init", part(container("docker", idA))},
 		{"/system.slice/docker-" + idA + ".scope", container("docker", idA)},
 		{"/machine.slice/docker-" + idA + ".scope", container("docker", idA)},
 		{"/system.slice:docker:" + idA, container("docker", idA)},
 		{"/actions_job/" + idA, container("", idA)},
-		{user + "/user.slice/docker-" + idA + ".scope", container("docker", idA)},
+		{user + "/user.slice/docker-" + idA + ".scope", ofUser(container("docker", idA))},
 		{user + "/app.slice/docker.service", unit("docker.service", "user@1000.service/docker.service")},
 		{"/ecs", slice("/ecs", "")},
 		{"/ecs/1f0c5b7a9d3e4f60/" + idA, container("docker", idA)},
@@ -226,17 +224,17 @@ func runtimeCases() []pathCase {
 		{"/ecstasks.slice/ecstasks-1f0c5b7a9d3e4f60.slice/docker-" + idA + ".scope", container("docker", idA)},
 
 		{"/machine.slice/libpod-" + idA + ".scope", container("podman", idA)},
-		{"/machine.slice/libpod-" + idA + ".scope/container", nested(part(container("podman", idA)))},
-		{"/machine.slice/libpod-" + idA + ".scope/container/init.scope", nested(part(container("podman", idA)))},
+		{"/machine.slice/libpod-" + idA + ".scope/container", part(container("podman", idA))},
+		{"/machine.slice/libpod-" + idA + ".scope/container/init.scope", part(container("podman", idA))},
 		{"/machine.slice/libpod-conmon-" + idA + ".scope", helper(container("podman", idA))},
 		{"/machine.slice/machine-libpod_pod_" + idB + ".slice/libpod-" + idA + ".scope", container("podman", idA)},
 		{"/libpod_parent", slice("/libpod_parent", "")},
 		{"/libpod_parent/libpod-" + idA, container("podman", idA)},
 		{"/libpod_parent/" + idB + "/libpod-" + idA, container("podman", idA)},
 		{"/libpod_parent/conmon", other("/libpod_parent/conmon")},
-		{user + "/user.slice/libpod-" + idA + ".scope", container("podman", idA)},
-		{user + "/user.slice/libpod-" + idA + ".scope/container", nested(part(container("podman", idA)))},
-		{user + "/user.slice/user-libpod_pod_" + idB + ".slice/libpod-" + idA + ".scope", container("podman", idA)},
+		{user + "/user.slice/libpod-" + idA + ".scope", ofUser(container("podman", idA))},
+		{user + "/user.slice/libpod-" + idA + ".scope/container", ofUser(part(container("podman", idA)))},
+		{user + "/user.slice/user-libpod_pod_" + idB + ".slice/libpod-" + idA + ".scope", ofUser(container("podman", idA))},
 		{"/system.slice/web.service/libpod-payload-" + idA, container("podman", idA)},
 		{"/system.slice/web.service/runtime", part(unit("web.service", "web.service"))},
 
@@ -261,23 +259,25 @@ func machineCases() []pathCase {
 	}
 	return []pathCase{
 		{"/machine.slice/machine-deb12.scope", nspawn("machine-deb12.scope", "deb12")},
-		{`/machine.slice/machine-my\x2dbox.scope/payload/system.slice/ssh.service`, nested(part(nspawn(`machine-my\x2dbox.scope`, "my-box")))},
-		{"/machine.slice/systemd-nspawn@deb12.service/payload", nested(part(nspawn("systemd-nspawn@deb12.service", "deb12")))},
+		{`/machine.slice/machine-my\x2dbox.scope/payload/system.slice/ssh.service`, part(nspawn(`machine-my\x2dbox.scope`, "my-box"))},
+		{"/machine.slice/systemd-nspawn@deb12.service/payload", part(nspawn("systemd-nspawn@deb12.service", "deb12"))},
 		{
 			`/machine.slice/machine-qemu\x2d3\x2dweb\x2d01.scope/libvirt/vcpu0`,
-			nested(part(Path{Runtime: "libvirt", Unit: `machine-qemu\x2d3\x2dweb\x2d01.scope`, Name: "web-01"})),
+			part(Path{Runtime: "libvirt", Unit: `machine-qemu\x2d3\x2dweb\x2d01.scope`, Name: "web-01"}),
 		},
 		{"/lxc/web", lxc("web")},
-		{"/lxc/101/ns", nested(part(lxc("101")))},
+		{"/lxc/101/ns", part(lxc("101"))},
 		{"/lxc.payload.web", lxc("web")},
-		{"/lxc.payload.web/system.slice/nginx.service", nested(part(lxc("web")))},
+		{"/lxc.payload.web/system.slice/nginx.service", part(lxc("web"))},
 		{"/lxc.payload/web", lxc("web")},
 		{"/lxc.monitor.web", helper(lxc("web"))},
 		{"/lxc.monitor/web", helper(lxc("web"))},
-		{"/lxc.payload.project_web/lxc.payload.inner", nested(lxc("inner"))},
-		{"/user.slice/user-1000.slice/session-4.scope/lxc.payload.web", lxc("web")},
+		{"/lxc.payload.project_web/lxc.payload.inner", part(lxc("project_web"))},
+		{"/lxc.payload.kubelet.service", Path{Runtime: "lxc", ContainerID: "kubelet.service", Name: "lxc/kubelet.service", Kind: oom.KindContainer}},
+		{"/system.slice/web.service/lxc.payload.db", part(unit("web.service", "web.service"))},
+		{"/user.slice/user-1000.slice/session-4.scope/lxc.payload.web", ofUser(lxc("web"))},
 		{"/lxc.payload.", other("/lxc.payload.")},
-		{"/lxc.payload.web/docker/" + idA, nested(container("docker", idA))},
+		{"/lxc.payload.web/docker/" + idA, part(lxc("web"))},
 	}
 }
 
@@ -308,6 +308,8 @@ func unitCases() []pathCase {
 
 func otherCases() []pathCase {
 	job := func(path string) Path { return Path{Runtime: "slurm", Name: path, Kind: oom.KindContainer} }
+	buildah := func(name string) Path { return Path{Runtime: "buildah", Name: name, Kind: oom.KindContainer} }
+	build := func(name string) Path { return Path{Runtime: "buildkit", Name: name, Kind: oom.KindContainer} }
 	const nomad = "/nomad.slice/share.slice/8d3c0a2e-1f4b-4c5d-9e6f-7a8b9c0d1e2f.web.scope"
 	return []pathCase{
 		{"/", Path{Name: "/", Kind: oom.KindRoot}},
@@ -318,6 +320,29 @@ func otherCases() []pathCase {
 		{"/slurm/uid_1000/job_12/step_0/task_0", part(job("/slurm/uid_1000/job_12"))},
 		{"/system.slice/slurmstepd.scope/job_12/step_0/user", part(job("/system.slice/slurmstepd.scope/job_12"))},
 		{"/elsewhere/job_12", other("/elsewhere/job_12")},
+		// Slurm 26 names jobs by their SLUID; slurmstepd's own group is none.
+		{"/system.slice/slurmstepd.scope/s5K1KKYAYG5D00", job("/system.slice/slurmstepd.scope/s5K1KKYAYG5D00")},
+		{"/system.slice/slurmstepd.scope/s5K1KKYAYG5D00/step_0/user/task_0", part(job("/system.slice/slurmstepd.scope/s5K1KKYAYG5D00"))},
+		{"/system.slice/node7_slurmstepd.scope/s5K1KKYAYG5D00/step_extern", part(job("/system.slice/node7_slurmstepd.scope/s5K1KKYAYG5D00"))},
+		{"/system.slice/slurmstepd.scope/system", other("/system.slice/slurmstepd.scope/system")},
+		{"/slurm/uid_1000/s5K1KKYAYG5D00/step_0/task_0", part(job("/slurm/uid_1000/s5K1KKYAYG5D00"))},
+		{"/slurm_node7/uid_1000/job_12/step_batch", part(job("/slurm_node7/uid_1000/job_12"))},
+		// Jobs of HTCondor and OpenPBS below their unit, and beside it.
+		{"/system.slice/condor.service/htcondor/condor_var_lib_condor_execute_slot1_1@node7", part(unit("condor.service", "condor.service"))},
+		{"/htcondor/condor_var_lib_condor_execute_slot1_1@node7", other("/htcondor/condor_var_lib_condor_execute_slot1_1@node7")},
+		{"/pbs_jobs.service/jobid/4711.pbs", part(unit("pbs_jobs.service", "pbs_jobs.service"))},
+		// The steps of an image's build, by BuildKit on its own and in dockerd.
+		{"/system.slice/system.slice:docker:k3p0xu0jx4m7dk2y0d3bq5u8w", build("/system.slice/system.slice:docker:*")},
+		{"/system.slice/system.slice:docker:abcdefghijklmnopqrstuvwxy/init", part(build("/system.slice/system.slice:docker:*"))},
+		{"/system.slice:docker:k3p0xu0jx4m7dk2y0d3bq5u8w", build("/system.slice:docker:*")},
+		{"/docker/buildkit/k3p0xu0jx4m7dk2y0d3bq5u8w", build("/docker/buildkit/*")},
+		{"/system.slice/docker.service/system.slice:docker:k3p0xu0jx4m7dk2y0d3bq5u8w", part(unit("docker.service", "docker.service"))},
+		{"/user.slice/user-1000.slice/user@1000.service/user.slice/user.slice:docker:k3p0xu0jx4m7dk2y0d3bq5u8w", build("user@1000.service/buildkit")},
+		{"/buildah-buildah2184739104", buildah("/buildah-*")},
+		{"/machine.slice/buildah-buildah2184739104.scope/x", part(buildah("/machine.slice/buildah-*"))},
+		{"/system.slice/buildah-buildah.scope", unit("buildah-buildah.scope", "buildah-buildah.scope")},
+		{"/batch/k3p0xu0jx4m7dk2y0d3bq5u8w", other("/batch/k3p0xu0jx4m7dk2y0d3bq5u8w")},
+		{"/system.slice:docker:web", other("/system.slice:docker:web")},
 		{nomad, unit("8d3c0a2e-1f4b-4c5d-9e6f-7a8b9c0d1e2f.web.scope", "*.web.scope")},
 		{"/pod" + podUID, other("/pod" + podUID)},
 		{"/podruntime/kubelet", other("/podruntime/kubelet")},
@@ -335,7 +360,7 @@ func FuzzParsePath(f *testing.F) {
 		p := ParsePath(path)
 		id := p.Identity()
 		for _, label := range []string{id.Workload.Pod, id.Workload.Container} {
-			if !utf8.ValidString(label) || len(label) > maxLabel {
+			if !utf8.ValidString(label) || len(label) > text.MaxLabel {
 				t.Errorf("ParsePath(%q) has the label %q", path, label)
 			}
 		}
@@ -347,6 +372,15 @@ func FuzzParsePath(f *testing.F) {
 		below := ParsePath(path + "/x.service")
 		if p.anchored() && below.Kind != oom.KindPart && below.Runtime != runtimeLXC {
 			t.Errorf("ParsePath(%q) is %v below %v", path+"/x.service", below.Kind, p.Kind)
+		}
+		// What is below a container is a part of it, and a user claims no pod.
+		if inner := ParsePath("/docker/" + idA + "/x/" + path); inner.Kind != oom.KindPart || inner.ContainerID != idA || inner.PodUID != "" {
+			t.Errorf("%q below a container is %+v", path, inner)
+		}
+		const manager = "user@1000.service"
+		user := ParsePath("/user.slice/user-1000.slice/" + manager + "/" + path)
+		if own := strings.HasPrefix(user.Name, manager) || strings.HasPrefix(user.Name, "/user.slice/"); user.PodUID != "" || !own {
+			t.Errorf("%q of a user is %+v", path, user)
 		}
 		if p.class == classHelper && !p.Helper {
 			t.Errorf("ParsePath(%q) is a helper that does not say so", path)

@@ -3,6 +3,7 @@
 package workload
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -128,7 +129,7 @@ func (n *Namer) wanted(r *runner) []wanted {
 			continue
 		}
 		e.asked |= bit
-		list = append(list, wanted{ID: e.ID, PodUID: e.PodUID, Live: e.tree > 0 && e.tree == n.cache.tree})
+		list = append(list, wanted{ID: e.ID, PodUID: cmp.Or(e.groupPod, e.PodUID), Live: e.tree > 0 && e.tree == n.cache.tree})
 	}
 	return list
 }

@@ -29,8 +29,8 @@ func TestParseKubernetesName(t *testing.T) {
 		want found
 		ok   bool
 	}{
-		{"k8s_app_web-0_default_" + podUID + "_3", found{PodUID: podUID, Workload: oom.Workload{Namespace: "default", Pod: "web-0", Container: "app"}}, true},
-		{"k8s_POD_web-0_default_" + podUID + "_0", found{PodUID: podUID, Sandbox: true, Workload: oom.Workload{Namespace: "default", Pod: "web-0", Container: "POD"}}, true},
+		{"k8s_app_web-0_default_" + podUID + "_3", found{Claimed: true, Own: "k8s_app_web-0_default_" + podUID + "_3", PodUID: podUID, Workload: oom.Workload{Namespace: "default", Pod: "web-0", Container: "app"}}, true},
+		{"k8s_POD_web-0_default_" + podUID + "_0", found{Claimed: true, Own: "k8s_POD_web-0_default_" + podUID + "_0", PodUID: podUID, Sandbox: true, Workload: oom.Workload{Namespace: "default", Pod: "web-0", Container: "POD"}}, true},
 		{"k8s_app_web-0_default_" + podUID, found{}, false},
 		{"k8s_app__default_" + podUID + "_0", found{}, false},
 		{"web", found{}, false},
@@ -94,7 +94,7 @@ func TestDockerSocket(t *testing.T) {
 	}
 	expected := []found{
 		{ID: idA, Runtime: "docker", Image: "redis:7", Workload: oom.Workload{Container: "cache"}},
-		{ID: idB, Runtime: "docker", Image: "sha256:77", PodUID: podUID, Workload: oom.Workload{Namespace: "default", Pod: "web-0", Container: "app"}},
+		{ID: idB, Runtime: "docker", Image: "sha256:77", PodUID: podUID, Claimed: true, Own: "k8s_app_web-0_default_" + podUID + "_0", Workload: oom.Workload{Namespace: "default", Pod: "web-0", Container: "app"}},
 	}
 	if diff := cmp.Diff(expected, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -120,7 +120,7 @@ func TestPodmanStorage(t *testing.T) {
 		"unwritten/overlay-containers/containers.lock": "",
 	})
 	db := found{ID: idA, Runtime: "podman", Image: "docker.io/library/postgres:16", Workload: oom.Workload{Container: "db"}}
-	web := found{ID: idB, Runtime: "cri-o", Image: "quay.io/web:1", PodUID: podUID, Workload: oom.Workload{Namespace: "default", Pod: "web-0", Container: "app"}}
+	web := found{ID: idB, Runtime: "cri-o", Image: "quay.io/web:1", PodUID: podUID, Claimed: true, Own: "k8s_app_web-0_default_" + podUID + "_0", Workload: oom.Workload{Namespace: "default", Pod: "web-0", Container: "app"}}
 	temp := found{ID: idC, Runtime: "podman", Workload: oom.Workload{Container: "temp"}}
 	asUser := func(f found) found { f.Rootless = true; return f }
 	at := func(names ...string) []string {

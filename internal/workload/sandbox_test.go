@@ -81,7 +81,7 @@ func TestSandboxByAge(t *testing.T) {
 			[]found{isApp(idB, "dind"), isPod(podUID)},
 			[]string{pathB + "/docker/" + idA},
 			true,
-			map[string]string{pathB: "default|web-0|dind", pathB + "/docker/" + idA: "default|web-0|" + shortA},
+			map[string]string{pathB: "default|web-0|dind", pathB + "/docker/" + idA: "default|web-0|dind"},
 		},
 	} {
 		n := newNamer(Options{Wait: 10 * time.Second}, []source{&fakeSource{names: tc.names}})

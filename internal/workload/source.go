@@ -28,7 +28,9 @@ type found struct {
 	Workload       oom.Workload
 	Image, Runtime string
 	Sandbox        bool
-	Rootless       bool // a user's, good only for groups below a user's manager.
+	Rootless       bool   // a user's, good only for groups below a user's manager.
+	Claimed        bool   // namespace and pod were read out of the name that the container was given,
+	Own            string // which is this.
 	// Vague says of a pod that the source can't tell all of its containers, so
 	// that none is a sandbox for not being among those it tells.
 	Vague bool
@@ -113,6 +115,8 @@ func parseKubernetesName(name string) (found, bool) {
 		return found{}, false
 	}
 	return found{
+		Claimed:  true,
+		Own:      name,
 		PodUID:   fields[4],
 		Workload: oom.Workload{Namespace: fields[3], Pod: fields[2], Container: fields[1]},
 		Sandbox:  fields[1] == sandboxName,

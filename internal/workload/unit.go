@@ -5,6 +5,8 @@ package workload
 import (
 	"strconv"
 	"strings"
+
+	"github.com/oom-exporter/oom_exporter/internal/text"
 )
 
 // asUnit recognises a systemd unit by its suffix.
@@ -16,7 +18,7 @@ func (p *Path) asUnit(path string) bool {
 	switch p.segment[dot:] {
 	case ".slice":
 		p.Unit = p.segment
-		p.become(classSlice, Clean(path, maxLabel))
+		p.become(classSlice, text.Label(path))
 		return true
 	case ".service", ".scope", ".mount", ".socket", ".swap":
 	default:
@@ -25,16 +27,16 @@ func (p *Path) asUnit(path string) bool {
 	p.Unit, p.Runtime = p.segment, runtimeSystemd
 	uid, ok := strings.CutPrefix(p.segment[:dot], "user@")
 	switch {
-	case ok && isNumber(uid) && p.segment[dot:] == ".service":
-		p.manager = p.segment
+	case ok && isNumber(uid) && p.segment[dot:] == ".service" && !p.managed && (p.realm == "" || p.realm == p.segment):
+		p.realm, p.managed, p.standing = p.segment, true, standingUser
 		p.become(classManager, p.segment)
 	case strings.HasSuffix(p.segment, "slurmstepd.scope"):
 		p.Runtime = runtimeSlurm // it only holds the jobs.
-		p.become(classSlice, Clean(path, maxLabel))
-	case p.manager != "":
-		p.become(classUnit, Clean(p.manager+"/"+foldUnit(p.segment), maxLabel))
+		p.become(classSlice, text.Label(path))
+	case p.realm != "" && (p.managed || !isSession(p.segment)):
+		p.become(classUnit, text.Label(p.realm+"/"+foldUnit(p.segment)))
 	default:
-		p.become(classUnit, Clean(foldUnit(p.segment), maxLabel))
+		p.become(classUnit, text.Label(foldUnit(p.segment)))
 	}
 	return true
 }
@@ -42,8 +44,8 @@ func (p *Path) asUnit(path string) bool {
 // asMachine recognises what systemd-machined has registered: nspawn's
 // containers and libvirt's guests. They go by the machine's name.
 func (p *Path) asMachine(parent *Path) bool {
-	if parent.anchored() {
-		return false
+	if parent.anchored() || p.standing == standingUser {
+		return false // a user's is a unit like any other.
 	}
 	name, ok := cutAround(p.segment, "machine-", ".scope")
 	if !ok {
@@ -61,12 +63,16 @@ func (p *Path) asMachine(parent *Path) bool {
 			name, p.Runtime = guest, runtimeLibvirt
 		}
 	}
-	p.become(classContainer, Clean(name, maxLabel))
+	p.become(classContainer, claimed("", p.Runtime, name))
 	return true
 }
 
-// asLXC recognises the groups of LXC, LXD and Incus.
+// asLXC recognises the groups of LXC, LXD and Incus. A user may have some, also
+// in a session's scope; what is below any other unit is a part of that.
 func (p *Path) asLXC(parent *Path) bool {
+	if parent.anchored() && p.standing != standingUser {
+		return false
+	}
 	name, ok := strings.CutPrefix(p.segment, "lxc.payload.")
 	if !ok {
 		if name, p.Helper = strings.CutPrefix(p.segment, "lxc.monitor."); !p.Helper {
@@ -84,24 +90,38 @@ func (p *Path) asLXC(parent *Path) bool {
 		return false
 	}
 	p.Runtime, p.ContainerID = runtimeLXC, name
-	if p.Helper {
-		p.become(classHelper, Clean(name, maxLabel))
+	if name = claimed(p.realm, runtimeLXC, name); p.Helper {
+		p.become(classHelper, name)
 	} else {
-		p.become(classContainer, Clean(name, maxLabel))
+		p.become(classContainer, name)
 	}
 	return true
 }
 
 // asJob recognises a Slurm job, on v1 /slurm/uid_1000/job_7, on v2 below
-// slurmstepd.scope. Its name is its path; its steps are parts of it.
-func (p *Path) asJob(path string) bool {
-	number, ok := strings.CutPrefix(p.segment, "job_")
-	if !ok || !isNumber(number) || !strings.Contains(path, "/slurm") && !strings.Contains(path, "slurmstepd.scope/") {
+// slurmstepd.scope; since Slurm 26 it goes by its SLUID, s5K1KKYAYG5D00. Its
+// name is its path, and its steps and tasks are parts of it.
+func (p *Path) asJob(parent *Path, path string) bool {
+	if p.standing != standingNode {
 		return false
 	}
-	p.Runtime = runtimeSlurm
-	p.become(classUnit, Clean(path, maxLabel))
+	switch _, underUID := cutNumber(parent.segment, "uid_"); {
+	case parent.Runtime == runtimeSlurm && p.segment != "system":
+	case underUID && strings.HasPrefix(path, "/slurm"):
+	default:
+		if _, ok := cutNumber(p.segment, "job_"); !ok || !strings.Contains(path, "/slurm") {
+			return false
+		}
+	}
+	p.Runtime, p.sealed = runtimeSlurm, true
+	p.become(classUnit, text.Label(path))
 	return true
+}
+
+// cutNumber returns the number behind prefix.
+func cutNumber(s, prefix string) (string, bool) {
+	number, ok := strings.CutPrefix(s, prefix)
+	return number, ok && isNumber(number)
 }
 
 func cutAround(s, prefix, suffix string) (string, bool) {

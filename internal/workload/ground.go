@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package workload
+
+import (
+	"strings"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+)
+
+// Bounds on what is remembered.
+const (
+	maxKubelets  = 64
+	maxDelegated = 4096
+)
+
+// ground is what trees have taught about the places where groups stand. The
+// path of a group that is gone is read with it, so that its name is worth as
+// much as it was when it was there.
+type ground struct {
+	delegated map[string]bool // directories of other users than root, also of those that are gone.
+	kubelets  map[string]bool // kubelet's roots that have had pods.
+	// nodeKubelet says that they are where only root makes groups.
+	nodeKubelet bool
+}
+
+// see takes in a classified tree.
+func (g *ground) see(tree *oom.Tree) {
+	for i := range tree.Groups {
+		group := &tree.Groups[i]
+		switch {
+		case delegated(group, &tree.Groups[0]):
+			g.delegate(tree, group)
+		case len(g.delegated) > 0:
+			delete(g.delegated, group.Path)
+		}
+		if group.Kind == oom.KindPod && len(g.kubelets) < maxKubelets && group.Parent >= 0 && tree.Groups[group.Parent].Kind != oom.KindPod {
+			g.learnKubelet(group.Path)
+		}
+	}
+}
+
+// delegate notes a directory unless the one above it is noted too.
+func (g *ground) delegate(tree *oom.Tree, group *oom.Group) {
+	if group.Parent >= 0 && g.delegated[tree.Groups[group.Parent].Path] || len(g.delegated) >= maxDelegated {
+		return
+	}
+	if g.delegated == nil {
+		g.delegated = map[string]bool{}
+	}
+	g.delegated[group.Path] = true
+}
+
+// learnKubelet notes the root of the kubelet that made the pod's group. One
+// below a systemd unit counts as long as there is no other.
+func (g *ground) learnKubelet(pod string) {
+	for root := range g.kubelets {
+		if rest, ok := strings.CutPrefix(pod, root); ok && rest[0] == '/' {
+			return
+		}
+	}
+	parsed := ParsePath(pod)
+	inUnit := parsed.standing < standingNode
+	if parsed.kubelet == "" || inUnit && g.nodeKubelet {
+		return
+	}
+	if g.kubelets == nil || !inUnit && !g.nodeKubelet {
+		g.kubelets = map[string]bool{}
+	}
+	g.kubelets[parsed.kubelet] = true
+	g.nodeKubelet = g.nodeKubelet || !inUnit
+}
+
+// parse reads the path of a group that may be gone. kubelet is believed below a
+// systemd unit if it had pods there, or none were seen at all.
+func (g *ground) parse(path string) Path {
+	parsed := parsePath(path, func(_ *Path, at string) facts {
+		return facts{
+			delegated:     g.delegated[at],
+			noUnitKubelet: len(g.kubelets) > 0 && !g.kubelets[at],
+		}
+	})
+	if parsed.loosePod && parsed.standing < standingNode && len(g.kubelets) > 0 {
+		parsed.PodUID, parsed.QoS, parsed.loosePod = "", "", false // Classify looks at the pod itself.
+	}
+	return parsed
+}
