@@ -29,7 +29,7 @@ const thisHost = "(this host's kernel log)"
 func explain(ctx context.Context, c *config, std streams) error {
 	o := report.Options{
 		Format: c.format, Color: c.color(std.out), Top: c.explainTop, PageSize: pageSize(),
-		Name: func(path string) string { return people(workload.ParsePath(path).Identity()) },
+		Name: ownerOf,
 	}
 	switch c.logFile {
 	case thisHost:

@@ -158,7 +158,8 @@ func (p *Parser) groupKill(kill *oom.Kill) {
 		kill.Trigger = &t
 	}
 	if !r.Global {
-		kill.Usage, kill.Limit = r.Memory.Usage, r.Memory.Limit
+		_, u := r.Binding()
+		kill.Usage, kill.Limit = u.Usage, u.Limit
 	}
 	if row := r.Task(kill.Victim); row != nil {
 		kill.Victim.Swap = row.Swap

@@ -117,4 +117,8 @@ func (p *Parser) understand() {
 	if r.Trigger != nil && c.cpuset != "" {
 		r.Trigger.CPUSetPath = c.cpuset
 	}
+	r.CPUSet = c.cpuset
+	if c.memsAllowed != "" {
+		r.NodeMask, r.MemsAllowed = c.nodeMask, c.memsAllowed
+	}
 }

@@ -95,7 +95,7 @@ func TestExplainSays(t *testing.T) {
 		{"testdata/centos7-memcg.log", []string{
 			// (261108 + 0 + 560) less 3 %, and 936 x (1 GiB in pages / 1000).
 			"261108 rss + 0 swap + 560 page tables - 7850 (root's 3 %) + 936 oom_score_adj x 262 = 499050",
-			"2026-11-21 10:00:00 UTC", "kernel 3.10.0-1160.el7",
+			"Nov 21 10:00:00", "neither year nor time zone", "kernel 3.10.0-1160.el7",
 		}},
 	} {
 		text := strings.Join(strings.Fields(explain(t, tc.file, testOptions())), " ")

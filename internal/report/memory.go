@@ -18,7 +18,7 @@ func (p *printer) memory(r *oomlog.Report) {
 			parts = append(parts, name+" "+size(a))
 		}
 	}
-	if r.Global {
+	if r.Global || r.Node.RAM.IsSet() && !r.Memory.Usage.IsSet() {
 		n := r.Node
 		if ram, ok := n.RAM.Get(); ok {
 			add("usable RAM", oom.Of(ram-min(ram, n.Reserved.Or(0))))
@@ -26,7 +26,12 @@ func (p *printer) memory(r *oomlog.Report) {
 		add("anonymous", n.Anon)
 		add("page cache", n.File)
 		add("tmpfs and shared", n.Shmem)
-		add("kernel slabs", n.Unreclaimable)
+		if name := n.LargestSlab.Name; name != "" && n.Unreclaimable.Or(0) >= max(n.Anon.Or(0), n.File.Or(0)) {
+			parts = append(parts, fmt.Sprintf("kernel slabs %s (the largest is %s with %s)", size(n.Unreclaimable),
+				Clean(name, maxComm), size(n.LargestSlab.Size)))
+		} else {
+			add("kernel slabs", n.Unreclaimable)
+		}
 		add("free", n.Free)
 		if n.SwapTotal.Or(0) > 0 {
 			parts = append(parts, fmt.Sprintf("swap %s free of %s", size(n.SwapFree), size(n.SwapTotal)))
@@ -57,6 +62,9 @@ func (p *printer) memory(r *oomlog.Report) {
 	}
 	add("kernel", kernel)
 	add("sockets", stat("sock"))
+	if swap := stat("total_swap", "swap"); !r.Swap.Usage.IsSet() {
+		add("swap", swap)
+	}
 	if r.Swap.Usage.Or(0) > 0 {
 		parts = append(parts, fmt.Sprintf("swap %s of %s", size(r.Swap.Usage), size(r.Swap.Limit)))
 	}
@@ -69,7 +77,7 @@ func (p *printer) memory(r *oomlog.Report) {
 // processes were.
 func (p *printer) ranking(r *oomlog.Report) {
 	if len(r.Tasks) == 0 {
-		p.item("Why", "unknown: the log has no task table (vm.oom_dump_tasks=0, or it is cut)")
+		p.item("Why", "unknown: the log has no task table")
 		return
 	}
 	k := rank(r)
