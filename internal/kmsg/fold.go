@@ -52,6 +52,7 @@ func (f *folder) add(l logLine, text string, located bool, stats *LogStats) {
 	}
 	f.flush()
 	f.rec, f.form, f.width, f.held = l.rec, l.form, l.width, true
+	f.rec.Saved = true
 	if l.form == formDevice {
 		f.seq.mark(&f.rec)
 		return
@@ -71,6 +72,11 @@ func (f *folder) wraps(column int, text string) bool {
 	}
 	at, _ := f.locate(f.rec.Text)
 	return at == 0
+}
+
+// full tells whether the last line was as long as the paste is wide.
+func (f *folder) full() bool {
+	return f.held && f.wrap.width > 0 && !f.wrap.words && f.column == f.wrap.width
 }
 
 // inherit takes over what the prefix before said: syslog daemons put none
@@ -132,20 +138,26 @@ const (
 // longer.
 func wrapWidth(br *bufio.Reader) wrapping {
 	head, _ := br.Peek(64 << 10)
-	longest, full := 0, 0
-	for line := range bytes.SplitSeq(head, []byte{'\n'}) {
-		n := len(bytes.TrimRight(line, "\r"))
-		switch {
-		case n > longest:
-			longest, full = n, 1
-		case n == longest:
-			full++
-		}
+	all := bytes.Split(head, []byte{'\n'})
+	longest := 0
+	for i := range all {
+		all[i] = bytes.TrimRight(all[i], "\r")
+		longest = max(longest, len(all[i]))
 	}
 	if longest < minWrap || longest > maxWrap {
 		return wrapping{}
 	}
-	return wrapping{width: longest, words: full < 3}
+	full, breaks := 0, 0
+	for i, line := range all[:len(all)-1] {
+		word, _, _ := bytes.Cut(all[i+1], []byte{' '})
+		switch {
+		case len(line) == longest:
+			full++
+		case len(word) > 0 && len(line)+1+len(word) > longest:
+			breaks++
+		}
+	}
+	return wrapping{width: longest, words: breaks > 0 && breaks >= full}
 }
 
 // continues tells whether text is what did not fit on the line before it.

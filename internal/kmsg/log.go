@@ -206,7 +206,8 @@ func (l *logReader) parse(s string) (parsed logLine, located bool) {
 		return parsed, false
 	}
 	at, sure := l.opts.Locate(s)
-	if at == 0 || at > 0 && strings.TrimLeft(s[:at], " ") == "" && at < minIndent {
+	if at >= 0 && strings.TrimLeft(s[:at], " ") == "" {
+		parsed.rec.Text = s[at:]
 		return parsed, true
 	}
 	if at < 0 || sure {
@@ -217,8 +218,8 @@ func (l *logReader) parse(s string) (parsed logLine, located bool) {
 			return parsed, false
 		}
 	}
-	if at < 0 {
-		return parsed, false
+	if at < 0 || l.folder.full() {
+		return parsed, false // or the rest of a wrapped line.
 	}
 	if parsed = l.shapes.learnLine(s, at, sure, l.opts); parsed.form == formOther {
 		l.refuse(s)

@@ -32,6 +32,9 @@ type Record struct {
 	Approximate bool      // Time was computed from the kernel's clock or a poll.
 	ReadAt      time.Time // when it was read; zero for saved logs.
 
+	// Saved says that it is of a saved log, of which any part may be missing,
+	// doubled or in disorder.
+	Saved bool
 	// Of saved logs: who printed it, as far as the log tells.
 	Host string // the machine; empty if unknown.
 	Boot string // which boot of it; empty if unknown.

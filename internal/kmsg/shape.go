@@ -47,8 +47,8 @@ func newShape(prefix string, outer bool) shape {
 		last = mark
 	}
 	s := shape{pattern: b.String(), outer: outer}
-	if n := len(prefix); n > 0 && strings.IndexByte("\"'`", prefix[n-1]) >= 0 {
-		s.quote = prefix[n-1]
+	if text := strings.TrimRight(prefix, " "); text != "" && strings.IndexByte("\"'`", text[len(text)-1]) >= 0 {
+		s.quote = text[len(text)-1]
 	}
 	return s
 }
@@ -94,7 +94,10 @@ func (h *shape) match(s string) (int, bool) {
 func (h *shape) unquote(s string) string {
 	switch h.quote {
 	case 0:
-		return strings.TrimSuffix(strings.TrimRight(s, " \t"), " |")
+		if text, ok := strings.CutSuffix(strings.TrimRight(s, " \t"), " |"); ok {
+			return text
+		}
+		return s
 	case '"':
 		return unquoteDouble(s)
 	default:

@@ -13,7 +13,7 @@ import (
 // other parts of the kernel talking in between, or of no use here.
 func (p *Parser) detail(rec kmsg.Record, s string) bool {
 	if p.cur == nil || p.section == sectionDone {
-		if !rec.Split || !beginsMiddle(s) {
+		if !rec.Saved || !beginsMiddle(s) {
 			return false
 		}
 		p.open(rec)

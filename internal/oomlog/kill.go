@@ -18,7 +18,7 @@ func (p *Parser) kill(rec kmsg.Record, s string) bool {
 		p.killed(rec, k)
 		return true
 	}
-	if k, ok := parseKilledCut(s); ok && rec.Split {
+	if k, ok := parseKilledCut(s); ok && rec.Saved {
 		p.killed(rec, k)
 		return true
 	}
@@ -30,11 +30,11 @@ func (p *Parser) kill(rec kmsg.Record, s string) bool {
 		p.groupBegins(rec, path)
 		return true
 	}
-	if c, ok := parseChosen(s); ok && (c.message != "" || rec.Split) {
-		if p.section == sectionDone || rec.Split && p.chosen.pid != 0 && p.chosen.pid != c.pid {
+	if c, ok := parseChosen(s); ok && (c.message != "" || rec.Saved) {
+		if p.section == sectionDone || rec.Saved && p.chosen.pid != 0 && p.chosen.pid != c.pid {
 			p.close()
 		}
-		if rec.Split {
+		if rec.Saved {
 			p.open(rec)
 		}
 		p.chosen = c
@@ -134,7 +134,7 @@ func (p *Parser) awaits(rec kmsg.Record, k killedLine) bool {
 		return false
 	}
 	if !p.lossy {
-		return !rec.Split || p.fits(rec, k)
+		return !rec.Saved || p.fits(rec, k)
 	}
 	// With records missing in between it must be the one that was chosen.
 	return p.picked.pid == k.victim.PID && p.picked.pid != 0 || p.picked.pid == 0 && r.Task(k.victim) != nil

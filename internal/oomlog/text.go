@@ -10,7 +10,7 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// What follows is about saved logs (Record.Split), of which any part may be
+// What follows is about saved logs (Record.Saved), of which any part may be
 // missing, doubled or of another boot. A live log says so when it loses
 // records, and its readers count what it holds.
 
@@ -20,10 +20,12 @@ const (
 )
 
 // Between two lines of one report of a saved log. Clocks of CPUs differ by
-// less than the step back that tells of another boot.
+// less than the step back that tells that a line is of an earlier report, and
+// that by much less than the one that tells of another boot.
 const (
-	gapReport = time.Minute
-	stepBack  = time.Second
+	gapReport   = time.Minute
+	stepBack    = time.Second
+	stepEarlier = 10 * time.Millisecond
 )
 
 // place tells by the clock whether a record can't be of the open report: it is
@@ -51,7 +53,8 @@ func (p *Parser) place(rec kmsg.Record) {
 func (r *Report) ended(last, rec kmsg.Record) bool {
 	switch {
 	case last.HasStamp && rec.HasStamp:
-		return rec.Stamp-last.Stamp > gapReport
+		between := rec.Stamp - last.Stamp
+		return between > gapReport || between < -stepEarlier
 	case !last.Time.IsZero() && !rec.Time.IsZero():
 		between := rec.Time.Sub(last.Time)
 		return between > gapReport || between < -stepBack
@@ -110,7 +113,7 @@ func (p *Parser) remember(rec kmsg.Record, kill oom.Kill) {
 // victim of a group kill, whose announcement is missing.
 func (p *Parser) repeats(rec kmsg.Record, kill *oom.Kill) bool {
 	b := &p.before
-	return rec.Split && !b.used && !p.group.active && b.kill.Victim.PID == kill.Victim.PID && b.kill.Victim.Comm == kill.Victim.Comm &&
+	return rec.Saved && !b.used && !p.group.active && b.kill.Victim.PID == kill.Victim.PID && b.kill.Victim.Comm == kill.Victim.Comm &&
 		b.kill.Victim.TotalVM == kill.Victim.TotalVM && b.kill.Victim.AnonRSS == kill.Victim.AnonRSS && gap(b.at, rec) <= gapListed
 }
 
@@ -152,7 +155,7 @@ func (p *Parser) panics(rec kmsg.Record, reason string) {
 // printed before it is of another.
 func (p *Parser) conflicts(rec kmsg.Record, c choice) bool {
 	r := p.cur
-	if r == nil || p.section == sectionDone || !rec.Split || !c.whole {
+	if r == nil || p.section == sectionDone || !rec.Saved || !c.whole {
 		return false
 	}
 	switch {

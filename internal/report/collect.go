@@ -160,7 +160,7 @@ func (c *collector) host(name string) *hostLog {
 // sameLine tells whether a line only says again what the one before it has
 // said.
 func sameLine(a, b kmsg.Record) bool {
-	if !a.Split || !b.Split || a.Text != b.Text || strings.TrimSpace(b.Text) == "" || !strings.Contains(b.Text, " ") {
+	if !a.Saved || !b.Saved || a.Text != b.Text || strings.TrimSpace(b.Text) == "" || !strings.Contains(b.Text, " ") {
 		return false
 	}
 	if a.HasStamp && b.HasStamp && a.Stamp != b.Stamp {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,6 +25,11 @@ const corpus = "../oomlog/testdata/"
 
 func testOptions() Options {
 	return Options{Location: time.UTC, Now: time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)}
+}
+
+// opener opens a log that is a text.
+func opener(text string) func() (io.ReadCloser, error) {
+	return func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }
 }
 
 func explain(t *testing.T, file string, opts Options) string {
