@@ -29,8 +29,10 @@ func cleanLine(b []byte) string {
 	if strings.Contains(s, "&") && strings.Contains(s, ";") {
 		s = html.UnescapeString(s)
 	}
+	for _, invisible := range []string{"\u200b", "\ufeff"} {
+		s = strings.ReplaceAll(s, invisible, "")
+	}
 	s = strings.ReplaceAll(s, "\u00a0", " ")
-	s = strings.NewReplacer("\u200b", "", "\ufeff", "").Replace(s)
 	return stripTags(s)
 }
 

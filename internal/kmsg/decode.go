@@ -42,7 +42,7 @@ func packings() []packing {
 	return []packing{
 		{name: "gzip", magic: "\x1f\x8b", open: func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }},
 		{name: "bzip2", magic: "BZh", open: func(r io.Reader) (io.Reader, error) { return bzip2.NewReader(r), nil }},
-		{name: "xz", magic: "\xfd7zXZ\x00", open: openXZ},
+		{name: "xz", magic: "\xfd7zXZ\x00", open: func(r io.Reader) (io.Reader, error) { return xz.NewReader(r) }},
 		{name: "zstd", magic: "\x28\xb5\x2f\xfd", open: openZstd},
 		{name: "lz4", magic: "\x04\x22\x4d\x18", remedy: "lz4cat FILE | oom_exporter explain"},
 		{name: "lzop", magic: "\x89LZO\x00", remedy: "lzop -dc FILE | oom_exporter explain"},
@@ -51,10 +51,6 @@ func packings() []packing {
 		{name: "a tar archive", offset: 257, magic: "ustar", remedy: "tar -xOf FILE | oom_exporter explain"},
 		{name: "a systemd journal", magic: "LPKSHHRH", remedy: "journalctl --file=FILE -k | oom_exporter explain"},
 	}
-}
-
-func openXZ(r io.Reader) (io.Reader, error) {
-	return xz.ReaderConfig{DictCap: maxWindow}.NewReader(r)
 }
 
 func openZstd(r io.Reader) (io.Reader, error) {

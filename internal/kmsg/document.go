@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"strings"
 )
 
 // maxObject bounds one object of a JSON log.
@@ -127,11 +128,11 @@ func (d *document) close() {
 // objectInside decodes a JSON object that stands within a line, behind what a
 // collector or grep has put there.
 func objectInside(s string) (fields, bool) {
-	i := bytes.Index([]byte(s), []byte(`{"`))
-	if i < 0 || s[len(s)-1] != '}' && !bytes.Contains([]byte(s[i:]), []byte(`"}`)) {
+	i := strings.Index(s, `{"`)
+	if i < 0 || !strings.Contains(s[i:], `}`) {
 		return nil, false
 	}
-	decoder := json.NewDecoder(bytes.NewReader([]byte(s[i:])))
+	decoder := json.NewDecoder(strings.NewReader(s[i:]))
 	decoder.UseNumber()
 	var object map[string]any
 	if decoder.Decode(&object) != nil {

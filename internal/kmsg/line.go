@@ -91,11 +91,12 @@ func (p *prefix) priority() {
 	}
 	facility, rest, ok := strings.Cut(p.rest, ":")
 	level, rest, ok2 := strings.Cut(rest, ":")
-	if !ok || !ok2 || len(facility) > 12 || len(level) > 12 {
+	facility, level = strings.TrimRight(facility, " "), strings.TrimRight(level, " ")
+	if !ok || !ok2 || len(facility) > 8 || len(level) > 8 || !isLetters(level) {
 		return
 	}
-	f, ok := index(facilities, strings.TrimRight(facility, " "))
-	l, ok2 := index(levels, strings.TrimRight(level, " "))
+	f, ok := index(facilities, facility)
+	l, ok2 := index(levels, level)
 	if ok && ok2 {
 		p.rec.Priority, p.rest, p.any = f<<3|l, strings.TrimPrefix(rest, " "), true
 	}

@@ -31,9 +31,10 @@ type LogOptions struct {
 	// sure says that they begin exactly there. Without it only the known
 	// forms are read.
 	Locate func(line string) (at int, sure bool)
-	// Hint tells quickly whether a line can have words that matter. Far from
-	// such lines, others are not looked at. Without it all lines are.
-	Hint func(line []byte) bool
+	// Hint tells quickly whether a line can have words that matter, by how many
+	// of the lines after it can be of the same report; 0 if it has none. Other
+	// lines are not looked at. Without it all are.
+	Hint func(line []byte) int
 
 	memory *dateMemory
 }
@@ -100,9 +101,9 @@ func ReadLog(r io.Reader, opts LogOptions, emit func(Record)) (LogStats, error) 
 	return l.stats, nil
 }
 
-// quietAfter is after how many lines without the kernel's words those of a
-// report are over: more than the rows of the largest task table.
-const quietAfter = 40000
+// firstLines are looked at in any case: the head of the first report may be
+// missing.
+const firstLines = 40000
 
 // logReader reads one log.
 type logReader struct {
@@ -112,7 +113,7 @@ type logReader struct {
 	shapes shapes
 	entry  entry
 	boot   string // the id in journalctl's last mark.
-	quiet  int    // lines since the kernel's words.
+	near   int    // so many of the next lines are looked at.
 }
 
 func (l *logReader) run(br *bufio.Reader) error {
@@ -147,11 +148,12 @@ func (l *logReader) matters(line []byte) bool {
 	if l.opts.Hint == nil {
 		return true
 	}
-	l.quiet++
-	if l.opts.Hint(line) {
-		l.quiet = 0
+	if n := l.opts.Hint(line); n > 0 {
+		l.near = n
+		return true
 	}
-	return l.quiet < quietAfter
+	l.near--
+	return l.near > 0 || l.stats.Lines < firstLines
 }
 
 // line reads one line of text.
@@ -229,7 +231,7 @@ func (l *logReader) parse(s string) (parsed logLine, located bool) {
 
 // refuse counts a program's line that has the kernel's words.
 func (l *logReader) refuse(s string) {
-	if l.opts.Hint == nil || !l.opts.Hint([]byte(s)) || l.opts.locate(s) < 0 {
+	if l.opts.Hint == nil || l.opts.Hint([]byte(s)) == 0 || l.opts.locate(s) < 0 {
 		return
 	}
 	if l.stats.Refused++; l.stats.Refused == 1 {
@@ -267,7 +269,6 @@ func (l *logReader) fields(f fields) {
 	if message == "" {
 		return
 	}
-	l.quiet = 0
 	if other {
 		l.stats.Other++
 		l.refuse(message)

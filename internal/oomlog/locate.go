@@ -192,15 +192,30 @@ func findStat(s string) int {
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
+// How many lines after one with the kernel's words can be of its report: the
+// rows of the largest task table and what comes around it, or what follows a
+// kill.
+const (
+	linesOfReport = 40000
+	linesAfter    = 1000
+)
+
 // Hint tells quickly whether a line can be one of those that Locate finds and
-// that say something on their own, or the beginning of a boot.
-func Hint(line []byte) bool {
-	for _, word := range []string{"oom", "ut of memory", "ill process", "illed process", " limit of ", "Linux version", "total_vm", "OOM", "Mem-Info:", "pages RAM"} {
-		if bytes.Contains(line, []byte(word)) {
-			return true
-		}
+// that say something on their own, or the beginning of a boot, by how many of
+// the lines after it can be of the same report; 0 if it can't.
+func Hint(line []byte) int {
+	switch {
+	case bytes.Contains(line, []byte("ill")) && (bytes.Contains(line, []byte("illed process")) || bytes.Contains(line, []byte("ill process"))):
+		return linesAfter
+	case bytes.Contains(line, []byte("oom-kill")), bytes.Contains(line, []byte(" limit of ")), bytes.Contains(line, []byte("total_vm")),
+		bytes.Contains(line, []byte("Mem-Info:")), bytes.Contains(line, []byte("pages RAM")):
+		return linesOfReport
+	case bytes.Contains(line, []byte("ut of memory")), bytes.Contains(line, []byte("Linux version ")), bytes.Contains(line, []byte("oom_")),
+		bytes.Contains(line, []byte(" OOM ")), bytes.HasPrefix(line, []byte("-- ")):
+		return linesAfter
+	default:
+		return 0
 	}
-	return bytes.HasPrefix(line, []byte("-- "))
 }
 
 // Place tells where in a report a line stands, from its first line to its

@@ -3,6 +3,7 @@
 package report
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,7 +17,7 @@ import (
 // of one that begins with its end are kept.
 const (
 	orderSample = 2000
-	maxReversed = 1 << 20
+	maxReversed = 200000
 	maxHosts    = 4096
 )
 
@@ -110,24 +111,13 @@ func newestFirst(records []kmsg.Record) bool {
 }
 
 func compareClocks(a, b kmsg.Record) int {
+	if !a.Time.IsZero() && !b.Time.IsZero() && !a.Time.Equal(b.Time) {
+		return b.Time.Compare(a.Time)
+	}
 	if a.HasStamp && b.HasStamp {
-		return compare(int64(a.Stamp), int64(b.Stamp))
+		return cmp.Compare(b.Stamp, a.Stamp)
 	}
-	if a.Time.IsZero() || b.Time.IsZero() {
-		return 0
-	}
-	return a.Time.Compare(b.Time) * -1
-}
-
-func compare(a, b int64) int {
-	switch {
-	case a < b:
-		return 1
-	case a > b:
-		return -1
-	default:
-		return 0
-	}
+	return 0
 }
 
 // feed hands a record to its machine's parser.
