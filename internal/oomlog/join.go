@@ -104,6 +104,9 @@ func (p *Parser) drop() {
 // understand stores in the report what is known of the choice by now.
 func (p *Parser) understand() {
 	c := parseChoice(p.choice)
+	if p.choiceAt.Saved && !c.whole {
+		c.forgetCut() // the line may end anywhere, and so may a path in it.
+	}
 	p.picked = c
 	r := p.cur
 	r.Constraint, r.Global = c.constraint, c.global

@@ -78,8 +78,19 @@ func (p *Parser) fits(rec kmsg.Record, k killedLine) bool {
 	if pid == 0 {
 		pid = p.chosen.pid
 	}
-	if pid == 0 || pid == k.victim.PID {
+	if pid == k.victim.PID {
 		return true
+	}
+	if pid == 0 {
+		row := r.Task(k.victim)
+		switch {
+		case row != nil:
+			return row.Comm == k.victim.Comm
+		case len(r.Tasks) > 0 || r.LimitPath != "":
+			return false
+		default:
+			return gap(p.last, rec) <= gapListed
+		}
 	}
 	if p.picked.pid == 0 {
 		// Up to 5.0 a child could be killed in the place of the chosen.
