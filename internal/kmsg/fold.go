@@ -33,8 +33,12 @@ func (f *folder) add(l logLine, text string, located bool, stats *LogStats) {
 	case f.folds(l, text):
 		f.rec.Text += "\n" + text[f.width:]
 		return
-	case !located && l.form == formPlain && f.wraps(column, text):
-		f.rec.Text += f.wrap.glue(column, f.rec.Text) + text
+	case !located && l.form == formPlain && f.wraps(column, text[l.width:]):
+		f.rec.Text += f.wrap.glue(column, f.rec.Text) + text[l.width:]
+		return
+	}
+	if l.form == formPlain && f.held && f.wrap.words && f.width > 0 && strings.TrimSpace(f.rec.Text) == "" {
+		f.rec.Text = l.rec.Text // a word so long that it went to the next line.
 		return
 	}
 	switch l.form {
@@ -67,7 +71,7 @@ func (f *folder) wraps(column int, text string) bool {
 	if !f.held || f.locate == nil || !f.wrap.continues(column, f.rec.Text, text) {
 		return false
 	}
-	if !f.wrap.words {
+	if !f.wrap.words || f.width > 0 {
 		return true
 	}
 	at, _ := f.locate(f.rec.Text)
@@ -125,6 +129,9 @@ func (f *folder) flush() {
 type wrapping struct {
 	width int // 0: it was not.
 	words bool
+	// spaced says that the space at which a line was broken is still there, so
+	// that a line without one was broken within a word.
+	spaced bool
 }
 
 // Widths of terminals and mails.
@@ -147,17 +154,21 @@ func wrapWidth(br *bufio.Reader) wrapping {
 	if longest < minWrap || longest > maxWrap {
 		return wrapping{}
 	}
+	w := wrapping{width: longest}
 	full, breaks := 0, 0
 	for i, line := range all[:len(all)-1] {
-		word, _, _ := bytes.Cut(all[i+1], []byte{' '})
+		word, _, _ := bytes.Cut(bytes.TrimLeft(all[i+1], "> |"), []byte{' '})
 		switch {
 		case len(line) == longest:
 			full++
+			w.spaced = w.spaced || bytes.HasSuffix(line, []byte(" "))
 		case len(word) > 0 && len(line)+1+len(word) > longest:
 			breaks++
+			w.spaced = w.spaced || bytes.HasSuffix(line, []byte(" "))
 		}
 	}
-	return wrapping{width: longest, words: breaks > 0 && breaks >= full}
+	w.words = breaks > 0 && breaks >= full
+	return w
 }
 
 // continues tells whether text is what did not fit on the line before it.
@@ -174,7 +185,7 @@ func (w wrapping) continues(column int, before, text string) bool {
 
 // glue is what stood where the line was broken.
 func (w wrapping) glue(column int, before string) string {
-	if column == w.width && !w.words || strings.HasSuffix(before, " ") {
+	if column == w.width && !w.words || w.spaced || strings.HasSuffix(before, " ") {
 		return ""
 	}
 	return " "

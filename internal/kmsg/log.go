@@ -221,7 +221,12 @@ func (l *logReader) parse(s string) (parsed logLine, located bool) {
 		}
 	}
 	if at < 0 || l.folder.full() {
+		parsed.width = l.shapes.outerOf(s)
 		return parsed, false // or the rest of a wrapped line.
+	}
+	if n := l.shapes.outerOf(s); n == at {
+		parsed.width, parsed.rec.Text = n, s[n:]
+		return parsed, true
 	}
 	if parsed = l.shapes.learnLine(s, at, sure, l.opts); parsed.form == formOther {
 		l.refuse(s)

@@ -168,6 +168,19 @@ func (h *shapes) parse(s string, at int, opts LogOptions) (logLine, bool) {
 	return logLine{}, false
 }
 
+// outerOf returns the length of a learned prefix that stands before known ones,
+// such as a quote mark, in a line that has nothing else of them.
+func (h *shapes) outerOf(s string) int {
+	for k := range *h {
+		if sh := &(*h)[k]; sh.outer && strings.Trim(sh.pattern, "\x01\x02\x03") != "" {
+			if n, ok := sh.match(s); ok {
+				return n
+			}
+		}
+	}
+	return 0
+}
+
 // read reads a line whose first n bytes have this shape.
 func (h *shape) read(s string, n, at int, opts LogOptions) (logLine, bool) {
 	if h.outer {
@@ -222,7 +235,7 @@ func dateInside(rec *Record, s string, opts LogOptions) {
 // the words begin exactly there.
 func (h *shapes) learnLine(s string, at int, sure bool, opts LogOptions) logLine {
 	for j := 1; j < at; j++ {
-		if isWordByte(s[j-1]) && isWordByte(s[j]) {
+		if s[j] == ' ' || isWordByte(s[j-1]) && isWordByte(s[j]) {
 			continue
 		}
 		l := parseLine(s[j:], opts)

@@ -85,7 +85,7 @@ func Locate(s string) (at int, sure bool) {
 			at = i
 		}
 	}
-	if i := strings.Index(s, invokedKey); i >= 0 && (at < 0 || i < at) {
+	if i := strings.Index(s, " invoked oom-killer:"); i >= 0 && (at < 0 || i < at) {
 		return commBefore(s[:i]), false
 	}
 	return at, at >= 0

@@ -149,7 +149,7 @@ func (p *Parser) panics(rec kmsg.Record, reason string) {
 	}
 	p.open(rec)
 	r := p.cur
-	r.Panic = strings.TrimSpace(strings.TrimPrefix(after, ":"))
+	r.Panic = strings.TrimRight(strings.TrimSpace(strings.TrimPrefix(strings.TrimPrefix(after, ":"), " and")), ".")
 	if r.Panic == "" || !ok {
 		r.Panic = reason
 	}

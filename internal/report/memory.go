@@ -73,6 +73,43 @@ func (p *printer) memory(r *oomlog.Report) {
 	}
 }
 
+// largest says who used most, where that is not the victim: the sibling cgroup
+// by the statistics of old kernels, and the process by the task table.
+func (p *printer) largest(r *oomlog.Report) {
+	var top *oomlog.Group
+	below := 0
+	for i := range r.Groups {
+		g := &r.Groups[i]
+		if g.Path == r.LimitPath {
+			continue
+		}
+		if below++; top == nil || g.RSS+g.Swap+g.Cache > top.RSS+top.Swap+top.Cache {
+			top = g
+		}
+	}
+	if below > 1 && top.Path != r.VictimPath {
+		p.item("Most", fmt.Sprintf("of %d cgroups below the limit %s used most: %s anonymous, %s page cache, %s swap", below,
+			p.short(top.Path), size(oom.Of(top.RSS)), size(oom.Of(top.Cache)), size(oom.Of(top.Swap))))
+	}
+	var most *oomlog.Task
+	used := func(t *oomlog.Task) uint64 { return t.RSS.Or(0) + t.Swap.Or(0) }
+	for i := range r.Tasks {
+		if t := &r.Tasks[i]; most == nil || used(t) > used(most) {
+			most = t
+		}
+	}
+	if most == nil || len(r.Kills) == 0 {
+		return
+	}
+	for i := range r.Kills {
+		if t := r.Task(r.Kills[i].Victim); t == most || t == nil && i == 0 {
+			return
+		}
+	}
+	p.item("Most", fmt.Sprintf("%s (pid %d) used most, %s, and was not killed: oom_score_adj %d", Clean(most.Comm, maxComm),
+		most.PID, size(oom.Of(used(most))), most.Adj))
+}
+
 // ranking says why this process, who would have been next, and how large the
 // processes were.
 func (p *printer) ranking(r *oomlog.Report) {

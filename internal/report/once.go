@@ -18,6 +18,9 @@ func joinGroups(reports []oomlog.Report) []oomlog.Report {
 	var out []oomlog.Report
 	for _, r := range reports {
 		if n := len(out); n > 0 {
+			if takePanic(&out[n-1], &r) {
+				continue
+			}
 			takeMembers(&out[n-1], &r)
 		}
 		if r.Headless && len(r.Kills) == 0 {
@@ -26,6 +29,15 @@ func joinGroups(reports []oomlog.Report) []oomlog.Report {
 		out = append(out, r)
 	}
 	return out
+}
+
+// takePanic moves a panic to the report before it, which had nothing to kill.
+func takePanic(r, next *oomlog.Report) bool {
+	if !r.NoKillable || next.Panic == "" || next.Trigger != nil || next.Host != r.Host || next.Boot != r.Boot {
+		return false
+	}
+	r.Panic, r.Global = next.Panic, r.Global || next.Global
+	return true
 }
 
 // takeMembers moves the kills before and with the second line about the first

@@ -147,6 +147,7 @@ func (p *printer) report(r *oomlog.Report, n, of int) {
 	p.item("Limit", p.limit(r))
 	p.item("Trigger", p.trigger(r))
 	p.memory(r)
+	p.largest(r)
 	p.ranking(r)
 	p.notes(r)
 }
