@@ -33,7 +33,7 @@ func (f *folder) add(l logLine, text string, located bool, stats *LogStats) {
 	case f.folds(l, text):
 		f.rec.Text += "\n" + text[f.width:]
 		return
-	case !located && l.form == formPlain && f.wraps(column, text[l.width:]):
+	case l.form == formPlain && f.wraps(column, text[l.width:]) && (!located || f.completes(column, text[l.width:])):
 		f.rec.Text += f.wrap.glue(column, f.rec.Text) + text[l.width:]
 		return
 	}
@@ -78,9 +78,18 @@ func (f *folder) wraps(column int, text string) bool {
 	return at == 0
 }
 
-// full tells whether the last line was as long as the paste is wide.
-func (f *folder) full() bool {
-	return f.held && f.wrap.width > 0 && !f.wrap.words && f.column == f.wrap.width
+// completes tells whether a line that has the kernel's words of its own makes
+// words of the line before it, which has none alone. Where lines have prefixes,
+// one without after a full one is its rest in any case.
+func (f *folder) completes(column int, text string) bool {
+	if !f.wrap.words && f.width > 0 {
+		return true
+	}
+	if at, _ := f.locate(f.rec.Text); at >= 0 {
+		return false
+	}
+	at, _ := f.locate(f.rec.Text + f.wrap.glue(column, f.rec.Text) + text)
+	return at == 0
 }
 
 // inherit takes over what the prefix before said: syslog daemons put none
@@ -155,19 +164,22 @@ func wrapWidth(br *bufio.Reader) wrapping {
 		return wrapping{}
 	}
 	w := wrapping{width: longest}
-	full, breaks := 0, 0
+	full, breaks, spaced := 0, 0, 0
 	for i, line := range all[:len(all)-1] {
 		word, _, _ := bytes.Cut(bytes.TrimLeft(all[i+1], "> |"), []byte{' '})
 		switch {
 		case len(line) == longest:
 			full++
-			w.spaced = w.spaced || bytes.HasSuffix(line, []byte(" "))
 		case len(word) > 0 && len(line)+1+len(word) > longest:
 			breaks++
-			w.spaced = w.spaced || bytes.HasSuffix(line, []byte(" "))
+			if bytes.HasSuffix(line, []byte(" ")) {
+				spaced++
+			}
 		}
 	}
-	w.words = breaks > 0 && breaks >= full
+	// Words that are too long fill lines too.
+	w.spaced = spaced*4 > full
+	w.words = w.spaced || breaks > 0 && breaks >= full
 	return w
 }
 

@@ -220,13 +220,19 @@ func (l *logReader) parse(s string) (parsed logLine, located bool) {
 			return parsed, false
 		}
 	}
-	if at < 0 || l.folder.full() {
-		parsed.width = l.shapes.outerOf(s)
-		return parsed, false // or the rest of a wrapped line.
+	if at < 0 {
+		if quoted, ok := l.shapes.learnQuote(s, l.opts); ok {
+			return quoted, false
+		}
 	}
-	if n := l.shapes.outerOf(s); n == at {
+	n := l.shapes.outerOf(s)
+	if n > 0 && n == at {
 		parsed.width, parsed.rec.Text = n, s[n:]
 		return parsed, true
+	}
+	if at < 0 || l.folder.wraps(l.folder.column, s[n:]) {
+		parsed.width = n
+		return parsed, false // or the rest of a wrapped line.
 	}
 	if parsed = l.shapes.learnLine(s, at, sure, l.opts); parsed.form == formOther {
 		l.refuse(s)

@@ -168,6 +168,22 @@ func (h *shapes) parse(s string, at int, opts LogOptions) (logLine, bool) {
 	return logLine{}, false
 }
 
+// learnQuote learns the quote marks before a line that the kernel's own prefix
+// follows, though it says nothing about an OOM.
+func (h *shapes) learnQuote(s string, opts LogOptions) (logLine, bool) {
+	n := len(s) - len(strings.TrimLeft(s, "> |\t*+#"))
+	if n == 0 || strings.TrimSpace(s[:n]) == "" {
+		return logLine{}, false
+	}
+	l := parseLine(s[n:], opts)
+	if l.form != formSyslog && !(l.form == formDmesg && l.rec.HasStamp) {
+		return logLine{}, false
+	}
+	l.width += n
+	h.learn(newShape(s[:n], true))
+	return l, true
+}
+
 // outerOf returns the length of a learned prefix that stands before known ones,
 // such as a quote mark, in a line that has nothing else of them.
 func (h *shapes) outerOf(s string) int {

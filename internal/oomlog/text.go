@@ -31,6 +31,9 @@ const (
 // place tells by the clock whether a record can't be of the open report: it is
 // of another boot, or long after.
 func (p *Parser) place(rec kmsg.Record) {
+	if !rec.Saved {
+		return
+	}
 	last := p.last
 	p.last = rec
 	if text, ok := strings.CutPrefix(rec.Text, bootPrefix); ok {

@@ -49,7 +49,7 @@ func newCollector(opts Options) *collector {
 
 // add takes the next record of a log.
 func (c *collector) add(rec kmsg.Record) {
-	if c.known && !c.reversed {
+	if c.known && !c.reversed || !rec.Saved {
 		c.feed(rec)
 		return
 	}
@@ -168,6 +168,8 @@ func (h *hostLog) number(rec *kmsg.Record) {
 		if h.any {
 			h.boots++
 		}
+	case !rec.Saved:
+		return
 	case h.any && !marked && rec.HasStamp && h.last.HasStamp && rec.Stamp < h.last.Stamp-time.Second,
 		h.any && !rec.HasStamp && strings.HasPrefix(rec.Text, "Linux version "):
 		h.boots++

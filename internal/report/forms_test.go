@@ -150,7 +150,7 @@ func jsonForms() []form {
 		lossy(around("docker json-file", lines("", stamp), perLine(func(s string) string {
 			return `{"log":` + quoteJSON(s+"\n") + `,"stream":"stdout","time":"2026-11-24T10:00:00.5Z"}`
 		}))),
-		lossy(around("Elastic", lines("", func(r kmsg.Record) string { return "<4>" + at("Jan _2 15:04:05 web1 kernel: ")(r) }), perLine(func(s string) string {
+		lossy(around("Elastic", lines("", func(r kmsg.Record) string { return "<4>" + at("Jan _2 15:04:05 node kernel: ")(r) }), perLine(func(s string) string {
 			return `{"@timestamp":"2026-11-24T10:00:00.5Z","host":{"name":"web1"},"event":{"original":` + quoteJSON(s) + `}}`
 		}))),
 	}
@@ -212,26 +212,26 @@ func lineForms() []form {
 		}),
 		indented("dmesg --time-format=iso", at("2006-01-02T15:04:05,000000+00:00 ")),
 		{name: "dmesg -t", clockless: true, render: lines("", func(kmsg.Record) string { return "" }).render},
-		indented("journalctl", at("Jan 02 15:04:05 web1 kernel: ")),
-		indented("journalctl, Portuguese", func(r kmsg.Record) string { return "out " + at("02 15:04:05 web1 kernel: ")(r) }),
-		indented("journalctl -o short-precise", at("Jan 02 15:04:05.000000 web1 kernel: ")),
-		indented("journalctl -o short-iso", at("2006-01-02T15:04:05-0700 web1 kernel: ")),
-		indented("journalctl -o short-full", at("Mon 2006-01-02 15:04:05 MST web1 kernel: ")),
+		indented("journalctl", at("Jan 02 15:04:05 node kernel: ")),
+		indented("journalctl, Portuguese", func(r kmsg.Record) string { return "out " + at("02 15:04:05 node kernel: ")(r) }),
+		indented("journalctl -o short-precise", at("Jan 02 15:04:05.000000 node kernel: ")),
+		indented("journalctl -o short-iso", at("2006-01-02T15:04:05-0700 node kernel: ")),
+		indented("journalctl -o short-full", at("Mon 2006-01-02 15:04:05 MST node kernel: ")),
 		indented("journalctl -o short-unix", func(r kmsg.Record) string {
-			return fmt.Sprintf("%d.%06d web1 kernel: ", wall(r).Unix(), wall(r).Nanosecond()/1000)
+			return fmt.Sprintf("%d.%06d node kernel: ", wall(r).Unix(), wall(r).Nanosecond()/1000)
 		}),
-		indented("journalctl -o short-monotonic", func(r kmsg.Record) string { return stamp(r) + "web1 kernel: " }),
+		indented("journalctl -o short-monotonic", func(r kmsg.Record) string { return stamp(r) + "node kernel: " }),
 		indented("journalctl --no-hostname", at("Jan 02 15:04:05 kernel: ")),
-		lines("kern.log", func(r kmsg.Record) string { return at("Jan _2 15:04:05 web1 kernel: ")(r) + stamp(r) }),
-		lines("rsyslog", at("2006-01-02T15:04:05.000000-07:00 web1 kernel: ")),
+		lines("kern.log", func(r kmsg.Record) string { return at("Jan _2 15:04:05 node kernel: ")(r) + stamp(r) }),
+		lines("rsyslog", at("2006-01-02T15:04:05.000000-07:00 node kernel: ")),
 		{name: "rsyslog with #012", render: func(recs []kmsg.Record) string {
 			var b strings.Builder
 			for _, r := range recs {
-				b.WriteString(at("Jan _2 15:04:05 web1 kernel: ")(r) + strings.ReplaceAll(r.Text, "\n", "#012") + "\n")
+				b.WriteString(at("Jan _2 15:04:05 node kernel: ")(r) + strings.ReplaceAll(r.Text, "\n", "#012") + "\n")
 			}
 			return b.String()
 		}},
-		lines("RFC 5424", func(r kmsg.Record) string { return "<4>1 " + at("2006-01-02T15:04:05.000000Z web1 kernel - - - ")(r) }),
+		lines("RFC 5424", func(r kmsg.Record) string { return "<4>1 " + at("2006-01-02T15:04:05.000000Z node kernel - - - ")(r) }),
 		lines("OpenWrt logread", func(r kmsg.Record) string { return at("Mon Jan _2 15:04:05 2006 kern.warn kernel: ")(r) + stamp(r) }),
 		lines("CRI", func(r kmsg.Record) string { return at("2006-01-02T15:04:05.000000000Z stderr F ")(r) + stamp(r) }),
 		lines("klog", func(r kmsg.Record) string { return at("I0102 15:04:05.000000")(r) + "      12 kmsg.go:44] " }),
@@ -240,7 +240,7 @@ func lineForms() []form {
 
 func pastedForms() []form {
 	dmesg := lines("", stamp)
-	kernLog := lines("", func(r kmsg.Record) string { return at("Jan _2 15:04:05 web1 kernel: ")(r) + stamp(r) })
+	kernLog := lines("", func(r kmsg.Record) string { return at("Jan _2 15:04:05 node kernel: ")(r) + stamp(r) })
 	n := 0
 	return []form{
 		around("quoted in a mail", dmesg, perLine(func(s string) string { return "> " + s })),
@@ -257,6 +257,10 @@ func pastedForms() []form {
 		around("Windows line ends", kernLog, func(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }),
 		around("wrapped at 80", kernLog, wrapAt(80)),
 		around("wrapped at 132", dmesg, wrapAt(132)),
+		around("folded at words", dmesg, foldAtWords(100)),
+		around("folded at words, in a mail", kernLog, func(s string) string {
+			return perLine(func(s string) string { return "> " + s })(foldAtWords(90)(s))
+		}),
 		around("newest first", lines("", stamp), func(s string) string {
 			all := strings.Split(strings.TrimSuffix(s, "\n"), "\n")
 			slices.Reverse(all)
@@ -268,7 +272,7 @@ func pastedForms() []form {
 }
 
 func encodedForms() []form {
-	kernLog := lines("", func(r kmsg.Record) string { return at("Jan _2 15:04:05 web1 kernel: ")(r) + stamp(r) })
+	kernLog := lines("", func(r kmsg.Record) string { return at("Jan _2 15:04:05 node kernel: ")(r) + stamp(r) })
 	lossy := kernLog
 	lossy.lossy = true
 	return []form{
@@ -312,6 +316,21 @@ func wrapAt(width int) func(string) string {
 		var parts []string
 		for len(s) > width {
 			parts, s = append(parts, s[:width]), s[width:]
+		}
+		return strings.Join(append(parts, s), "\n")
+	})
+}
+
+// foldAtWords is fold -s.
+func foldAtWords(width int) func(string) string {
+	return perLine(func(s string) string {
+		var parts []string
+		for len(s) > width {
+			n := strings.LastIndexByte(s[:width], ' ') + 1
+			if n == 0 {
+				n = width
+			}
+			parts, s = append(parts, s[:n]), s[n:]
 		}
 		return strings.Join(append(parts, s), "\n")
 	})
