@@ -63,7 +63,23 @@ func (d *document) read(br *bufio.Reader) error {
 			return errNoJSON
 		}
 		if d.take(c) {
+			d.skipEnd(br)
 			return nil
+		}
+	}
+}
+
+// skipEnd reads over what ends the line of a document.
+func (d *document) skipEnd(br *bufio.Reader) {
+	for {
+		c, err := br.ReadByte()
+		if err != nil || c == '\n' {
+			d.lines++
+			return
+		}
+		if c != ' ' && c != ',' && c != '\r' {
+			_ = br.UnreadByte()
+			return
 		}
 	}
 }
@@ -123,6 +139,9 @@ func (d *document) close() {
 		d.object(f)
 	}
 	d.buf = d.buf[:start] // and the array does not grow.
+	if n > 0 && d.open[n-1] != start-1 {
+		d.buf = append(d.buf, "null"...)
+	}
 }
 
 // objectInside decodes a JSON object that stands within a line, behind what a
