@@ -58,6 +58,9 @@ func textOf(value any) string {
 	case json.Number:
 		return v.String()
 	case []any:
+		if s := linesIn(v); s != "" {
+			return s
+		}
 		b := make([]byte, 0, len(v))
 		for _, element := range v {
 			n, ok := element.(json.Number)
@@ -74,6 +77,23 @@ func textOf(value any) string {
 	default:
 		return ""
 	}
+}
+
+// linesIn reads lines in an array, or in Loki's array of pairs of a time and a
+// line.
+func linesIn(values []any) string {
+	var lines []string
+	for _, value := range values {
+		if pair, ok := value.([]any); ok && len(pair) == 2 {
+			value = pair[1]
+		}
+		line, ok := value.(string)
+		if !ok {
+			return ""
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // message returns the text that the entry carries: the one that has the

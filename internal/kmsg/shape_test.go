@@ -110,6 +110,8 @@ func TestDocuments(t *testing.T) {
 		{"cut", `[{"message":"KERNEL: a"},{"message":"KERNEL: b`, "KERNEL: a|KERNEL: b"},
 		{"no JSON", "{\"a\" is no JSON (\n[    1.000000] KERNEL: b\n", "{\"a\" is no JSON (|KERNEL: b"},
 		{"a program's", `{"_TRANSPORT":"stdout","MESSAGE":"KERNEL: a"}` + "\n" + `{"SYSLOG_IDENTIFIER":"app","MESSAGE":"KERNEL: a"}`, ""},
+		{"Loki's", `{"data":{"result":[{"stream":{"job":"k"},"values":[["1795514400000000000","[    1.000000] KERNEL: a"],["1795514400000000001","[    1.000001] b"]]}]}}`, "KERNEL: a|b"},
+		{"a console's", `{"InstanceId":"i-1","Output":"[    1.000000] KERNEL: a\r\n[    1.000001] b\r\n"}`, "KERNEL: a|b"},
 		{"two lines in one", `{"log":"[    1.000000] KERNEL: a\n[    1.000001] b\n"}`, "KERNEL: a|b"},
 	} {
 		recs, _ := located(t, tc.in)

@@ -26,6 +26,10 @@ func (p *Parser) kill(rec kmsg.Record, s string) bool {
 		p.panics(rec, reason)
 		return false
 	}
+	if v, ok := parseReaped(s); ok && rec.Saved {
+		p.reaped(rec, v)
+		return false
+	}
 	if path, ok := parseGroup(s); ok {
 		p.groupBegins(rec, path)
 		return true

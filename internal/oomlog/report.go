@@ -50,6 +50,8 @@ type Report struct {
 	Exiting      []Exiting  // victims that had gone by themselves.
 	// Chosen is who was to be killed, where the log does not tell that it was.
 	Chosen *oom.Victim
+	// Reaped says that its memory was taken away, so that it was killed.
+	Reaped bool
 	// Panic is why the kernel panicked instead of killing; empty if it did not.
 	Panic string
 

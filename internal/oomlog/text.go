@@ -165,6 +165,31 @@ func (p *Parser) panics(rec kmsg.Record, reason string) {
 	p.close()
 }
 
+// parseReaped parses "oom_reaper: reaped process 12 (x), now anon-rss:0kB, …".
+func parseReaped(s string) (v oom.Victim, ok bool) {
+	s, ok = strings.CutPrefix(s, "oom_reaper: reaped process ")
+	pid, rest, ok2 := strings.Cut(s, " (")
+	v.PID, ok = parsePID(pid, ok && ok2)
+	end := strings.LastIndex(rest, "), now anon-rss:")
+	if !ok || end < 0 || end > maxComm {
+		return v, false
+	}
+	v.Comm = rest[:end]
+	return v, true
+}
+
+// reaped handles the line that the memory of a victim was taken away: it was
+// killed, whatever else of it is in the log.
+func (p *Parser) reaped(rec kmsg.Record, v oom.Victim) {
+	r := p.report(rec)
+	r.Chosen, r.Reaped, r.Partial, r.Lines = &v, true, true, 1
+	r.Release = p.release
+	if p.cur != nil && p.section == sectionDone && !p.group.active {
+		p.close() // so that reports stay in order.
+	}
+	p.out = append(p.out, Event{Kind: KindReport, Report: r})
+}
+
 // conflicts tells whether a choice can't be of the open report: what was
 // printed before it is of another.
 func (p *Parser) conflicts(rec kmsg.Record, c choice) bool {

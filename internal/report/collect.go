@@ -191,7 +191,7 @@ func (c *collector) finish() []oomlog.Report {
 			r.Boot = "" // there is no other to tell it from.
 		}
 	}
-	reports := joinGroups(c.reports)
+	reports := joinGroups(dropReaped(c.reports))
 	slices.SortStableFunc(reports, byTime)
 	reports = dropRepeated(reports)
 	for i := range reports {

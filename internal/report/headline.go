@@ -38,6 +38,9 @@ func (p *printer) headline(r *oomlog.Report) string {
 		return fmt.Sprintf("%s%s killed together (memory.oom.group) because %s.", count(n, "process", "processes"), of+verb(n), why)
 	}
 	v := r.Kills[0].Victim
+	if r.Reaped {
+		return fmt.Sprintf("%s (pid %d) was killed by the OOM killer; the log does not say why.", Clean(v.Comm, maxComm), v.PID)
+	}
 	if r.Chosen != nil {
 		return fmt.Sprintf("%s (pid %d) was chosen to be killed because %s.", Clean(v.Comm, maxComm), v.PID, why)
 	}

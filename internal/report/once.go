@@ -3,6 +3,7 @@
 package report
 
 import (
+	"slices"
 	"time"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
@@ -63,6 +64,36 @@ func takeMembers(r, next *oomlog.Report) {
 		next.Kills = next.Kills[i+1:]
 		return
 	}
+}
+
+// dropReaped keeps of the lines about reaped processes those about kills that
+// nothing else in the log tells.
+func dropReaped(reports []oomlog.Report) []oomlog.Report {
+	type process struct {
+		host string
+		pid  int
+		comm string
+	}
+	told := map[process]bool{}
+	for i := range reports {
+		r := &reports[i]
+		for j := range r.Kills {
+			v := &r.Kills[j].Victim
+			told[process{r.Host, v.PID, v.Comm}] = true
+		}
+		if r.Chosen != nil && !r.Reaped {
+			told[process{r.Host, r.Chosen.PID, r.Chosen.Comm}] = true
+		}
+	}
+	return slices.DeleteFunc(reports, func(r oomlog.Report) bool {
+		if !r.Reaped {
+			return false
+		}
+		p := process{r.Host, r.Chosen.PID, r.Chosen.Comm}
+		again := told[p]
+		told[p] = true
+		return again
+	})
 }
 
 // addChosen makes a kill of a choice whose Killed line is not in the log.

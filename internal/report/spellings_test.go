@@ -129,6 +129,9 @@ func TestWildSpellings(t *testing.T) {
 			"[ pid ]   uid  tgid total_vm      rss cpu oom_adj oom_score_adj name\n[   12]   498    12  1955933   635000   1     -17             0 mysqld\n"+
 			"Out of memory: Kill process 12 (mysqld) score 900 or sacrifice child\nKilled process 12, UID 498, (mysqld) total-vm:7823732kB, anon-rss:2539268kB, file-rss:768kB\n"), []string{"mysqld db1"}, []string{"kernel 2.6.32-431.el6", "635000 rss", "Trigger mysqld (pid 12)"}, nil},
 
+		{"reaped, and nothing else", "[    1.0] oom_reaper: reaped process 700 (batch), now anon-rss:0kB, file-rss:0kB, shmem-rss:0kB\n", []string{"batch"}, []string{"batch (pid 700) was killed by the OOM killer; the log does not say why"}, nil},
+		{"killed and reaped", "[    1.0] " + nodeLine + "\n[    1.1] oom_reaper: reaped process 700 (batch), now anon-rss:0kB, file-rss:0kB, shmem-rss:0kB\n", []string{"batch"}, nil, []string{"Summary"}},
+
 		// A panic in the place of a kill.
 		{"compulsory", nodeHead + panicTail + "Out of memory: compulsory panic_on_oom is enabled\n", nil, []string{"The kernel panicked instead of killing because", "compulsory panic_on_oom"}, []string{"was killed"}},
 		{"nothing to kill", nodeHead + panicTail + "Out of memory and no killable processes...\n", nil, []string{"panicked", "no killable processes"}, nil},

@@ -127,7 +127,7 @@ func (p *printer) report(r *oomlog.Report, n, of int) {
 	p.wrapped("", p.headline(r))
 	p.line("")
 	label := "Killed"
-	if r.Chosen != nil {
+	if r.Chosen != nil && !r.Reaped {
 		label = "Chosen"
 	}
 	for i, k := range r.Kills {
@@ -154,7 +154,9 @@ func (p *printer) report(r *oomlog.Report, n, of int) {
 
 // notes say what there is to know about the report itself.
 func (p *printer) notes(r *oomlog.Report) {
-	if r.Chosen != nil {
+	if r.Reaped {
+		p.item("Note", "only the line that its memory was reaped is in this log")
+	} else if r.Chosen != nil {
 		p.item("Note", "the line that says that it was killed is not in this log")
 	} else if r.Partial {
 		p.item("Note", "this report is not whole: lines of it are missing in the log")
