@@ -29,6 +29,9 @@ type collector struct {
 	order    []string // the hosts as they came.
 	reports  []oomlog.Report
 
+	unread  int    // lines that look like a kill, but can't be read.
+	example string // the first of them.
+
 	waiting  []kmsg.Record // until the order of the log is known.
 	known    bool
 	reversed bool
@@ -128,7 +131,13 @@ func (c *collector) feed(rec kmsg.Record) {
 	}
 	h.number(&rec)
 	h.last, h.any = rec, true
+	before := h.parser.Stats().Unparsed
 	c.take(h.parser.Add(rec))
+	if h.parser.Stats().Unparsed > before {
+		if c.unread++; c.unread == 1 {
+			c.example = rec.Text
+		}
+	}
 }
 
 func (c *collector) host(name string) *hostLog {
@@ -192,7 +201,9 @@ func (c *collector) finish() []oomlog.Report {
 		}
 	}
 	reports := joinGroups(dropReaped(c.reports))
-	slices.SortStableFunc(reports, byTime)
+	if len(c.order) > 1 {
+		sortByTime(reports)
+	}
 	reports = dropRepeated(reports)
 	for i := range reports {
 		addChosen(&reports[i])
@@ -200,12 +211,15 @@ func (c *collector) finish() []oomlog.Report {
 	return reports
 }
 
-// byTime puts the reports of several machines in order, where all have a time.
-func byTime(a, b oomlog.Report) int {
-	if a.Host == b.Host || a.Time.IsZero() || b.Time.IsZero() {
-		return 0
+// sortByTime puts the reports of several machines in order, where all have a
+// time.
+func sortByTime(reports []oomlog.Report) {
+	for i := range reports {
+		if reports[i].Time.IsZero() {
+			return
+		}
 	}
-	return a.Time.Compare(b.Time)
+	slices.SortStableFunc(reports, func(a, b oomlog.Report) int { return a.Time.Compare(b.Time) })
 }
 
 func (c *collector) take(events []oomlog.Event) {

@@ -25,6 +25,8 @@ type Options struct {
 	// it does not know.
 	Name   func(path string) string
 	Select Selection // which reports to tell; all if empty.
+
+	unread string // what could not be read.
 }
 
 // What Explain says when there is nothing to explain.

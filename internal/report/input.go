@@ -42,6 +42,10 @@ func ExplainAll(inputs []Input, w io.Writer, opts Options) error {
 	}
 	all := c.finish()
 	reports := opts.Select.keep(all)
+	if c.unread > 0 {
+		opts.unread = fmt.Sprintf("%s a kill, but can't be read, like: %s",
+			count(c.unread, "line looks like", "lines look like"), Clean(c.example, 160))
+	}
 	if len(reports) > 0 {
 		return errors.Join(tell(w, reports, opts), failed)
 	}
@@ -51,7 +55,7 @@ func ExplainAll(inputs []Input, w io.Writer, opts Options) error {
 	case len(all) > 0:
 		return inputs[0].wrap(fmt.Errorf("%w that was asked for (%d others left out)", ErrNoOOM, len(all)), inputs)
 	default:
-		return inputs[0].wrap(nothing(total), inputs)
+		return inputs[0].wrap(nothing(total, opts.unread), inputs)
 	}
 }
 
@@ -65,10 +69,14 @@ func (in Input) read(c *collector, opts Options) (kmsg.LogStats, error) {
 	log := kmsg.LogOptions{Location: opts.Location, Now: opts.Now, Locate: oomlog.Locate, Hint: oomlog.Hint}
 	stats, err := kmsg.ReadLog(r, log, c.add)
 	c.end()
-	if err != nil {
+	switch {
+	case err != nil:
 		return stats, UnreadableError{in.wrap(err, nil)}
+	case stats.Truncated:
+		return stats, UnreadableError{in.wrap(errors.New("the compressed log breaks off: what follows is not read"), nil)}
+	default:
+		return stats, nil
 	}
-	return stats, nil
 }
 
 // wrap names the log that an error is about, unless it is of many.
@@ -91,12 +99,14 @@ func sum(a, b kmsg.LogStats) kmsg.LogStats {
 }
 
 // nothing says why a log tells of no OOM.
-func nothing(stats kmsg.LogStats) error {
+func nothing(stats kmsg.LogStats, unread string) error {
 	what := ErrNoOOM
 	if stats.Kernel == 0 {
 		what = ErrNoKernelLog
 	}
 	switch {
+	case unread != "":
+		return fmt.Errorf("%w (%d lines read); %s", what, stats.Lines, unread)
 	case stats.Refused == 0:
 		return fmt.Errorf("%w (%d lines read)", what, stats.Lines)
 	default:

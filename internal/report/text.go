@@ -39,6 +39,10 @@ func Text(w io.Writer, reports []oomlog.Report, opts Options) error {
 		}
 		i += same
 	}
+	if opts.unread != "" {
+		p.line("")
+		p.wrapped("", opts.unread)
+	}
 	if err := p.w.Flush(); err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}

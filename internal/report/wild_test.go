@@ -264,7 +264,14 @@ func TestWildNoKill(t *testing.T) {
 			t.Errorf("%s\ngives\n%s", in, out.String())
 		}
 	}
+	const unread = "[    1.0] Out of memory: Killed process x (batch)\n"
+	if text, _ := explained(t, unread+"[    2.0] "+nodeLine+"\n"); !strings.Contains(text, "1 line looks like a kill, but can't be read, like: Out of memory: Killed process x") {
+		t.Error(text)
+	}
 	var out bytes.Buffer
+	if err := Explain(strings.NewReader(unread), &out, testOptions()); err == nil || !strings.Contains(err.Error(), "1 line looks like a kill") {
+		t.Error(err)
+	}
 	err := Explain(strings.NewReader("Nov 24 10:00:00 web1 app[12]: "+batchLine+"\n"), &out, testOptions())
 	if err == nil || !strings.Contains(err.Error(), "1 line looks like the kernel's, but a program logged") {
 		t.Error(err)
