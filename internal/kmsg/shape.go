@@ -4,6 +4,7 @@ package kmsg
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 )
 
@@ -136,10 +137,8 @@ func unquoteDouble(s string) string {
 type shapes []shape
 
 func (h *shapes) learn(s shape) {
-	for _, known := range *h {
-		if known == s {
-			return
-		}
+	if slices.Contains(*h, s) {
+		return
 	}
 	if len(*h) >= maxShapes {
 		*h = (*h)[:maxShapes-1]

@@ -78,14 +78,14 @@ func cutTag(s string, opts LogOptions) (host, tag, text string, ok bool) {
 	if host, tag, text, ok := cutStructured(s); ok {
 		return host, tag, text, true
 	}
-	head, text, ok := strings.Cut(s[:min(len(s), maxTag)], ": ")
-	if !ok {
-		if head, ok = strings.CutSuffix(s, ":"); !ok || len(s) > maxTag {
-			return "", "", "", false
-		}
-		text = ""
-	} else {
-		text = s[len(head)+2:]
+	head, _, ok := strings.Cut(s[:min(len(s), maxTag)], ": ")
+	switch {
+	case ok:
+		text = s[len(head)+len(": "):]
+	case len(s) <= maxTag && strings.HasSuffix(s, ":"):
+		head = s[:len(s)-1]
+	default:
+		return "", "", "", false
 	}
 	words := strings.Fields(head)
 	n := len(words)

@@ -94,7 +94,9 @@ func parseKilledCut(s string) (k killedLine, ok bool) {
 		return k, false
 	}
 	comm, tail, ok := strings.Cut(s, ")")
-	if !ok || len(comm) > maxComm || tail != "" && !strings.HasPrefix(" total-vm:", tail) && !strings.HasPrefix(tail, " total-vm:") {
+	const sizes = " total-vm:"
+	n := min(len(tail), len(sizes))
+	if !ok || len(comm) > maxComm || tail[:n] != sizes[:n] {
 		return k, false
 	}
 	k.victim.Comm = comm

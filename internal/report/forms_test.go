@@ -252,7 +252,7 @@ func pastedForms() []form {
 		{name: "CSV", lossy: true, render: around("", lines("", func(kmsg.Record) string { return "" }), perLine(func(s string) string {
 			return `"2026-11-24T10:00:00Z","web1","kern","` + strings.ReplaceAll(s, `"`, `""`) + `"`
 		})).render, clockless: true},
-		around("HTML", dmesg, func(s string) string { return html.EscapeString(s) }),
+		around("HTML", dmesg, html.EscapeString),
 		around("a serial console", dmesg, func(s string) string { return strings.ReplaceAll(s, "\n", "\x1b[0m\r\n") }),
 		around("Windows line ends", kernLog, func(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }),
 		around("wrapped at 80", kernLog, wrapAt(80)),

@@ -54,8 +54,10 @@ func TestWildSpellings(t *testing.T) {
 	}{
 		// Kills without a report.
 		{
-			"grep -i killed, two kinds", "[    1.0] " + batchLine + "\n[    9.0] " + strings.Replace(nodeLine, "700 (batch)", "7 (cron)", 1) + "\n", []string{"batch", "cron"},
-			[]string{"batch (pid 700, uid 0, oom_score_adj 0): 390.6 MiB resident because a memory cgroup", "cron (pid 7, uid 0, oom_score_adj 0): 390.6 MiB resident because the node"}, []string{"5 s"},
+			"grep -i killed, two kinds", "[    1.0] " + batchLine + "\n[    9.0] " + strings.Replace(nodeLine, "700 (batch)", "7 (cron)", 1) + "\n",
+			[]string{"batch", "cron"},
+			[]string{"batch (pid 700, uid 0, oom_score_adj 0): 390.6 MiB resident because a memory cgroup", "cron (pid 7, uid 0, oom_score_adj 0): 390.6 MiB resident because the node"},
+			[]string{"5 s"},
 		},
 		{"the allocating task", strings.Replace(nodeLine, "memory:", "memory (oom_kill_allocating_task):", 1) + "\n", []string{"batch"}, []string{"just as it asked for some"}, []string{"5 s"}},
 		{"silenced", "[    1.0] " + batchLine + "\n[    7.0] oom_kill_process: 3 callbacks suppressed\n", []string{"batch"}, []string{"the kernel prints at most 10 reports in 5 s"}, nil},
@@ -72,19 +74,22 @@ func TestWildSpellings(t *testing.T) {
 			"each line with a prefix of docker", prefixed("2026-11-24T10:00:00.123456789Z stdout F ", "active_anon:500 inactive_anon:1000 isolated_anon:0\n active_file:100 inactive_file:200 isolated_file:0\n"+
 				" slab_reclaimable:5000 slab_unreclaimable:700000\n free:10000 free_pcp:0 free_cma:0\n1000000 pages RAM\n"+nodeLine+"\n"),
 			[]string{"batch"},
-			[]string{"page cache 1.2 MiB", "kernel slabs 2734.4 MiB", "free 39.1 MiB"}, nil,
+			[]string{"page cache 1.2 MiB", "kernel slabs 2734.4 MiB", "free 39.1 MiB"},
+			nil,
 		},
 		{
 			"of an old kernel", prefixed("Nov 24 10:00:00 web1 kernel: ", "active_anon:500 inactive_anon:1000 isolated_anon:0\n active_file:100 inactive_file:200 isolated_file:0\n"+
 				" unevictable:0 dirty:0 writeback:0 unstable:0\n free:10000 slab_reclaimable:5000 slab_unreclaimable:700000\n mapped:1 shmem:2 pagetables:3 bounce:0\n1000000 pages RAM\n"+nodeLine+"\n"),
 			[]string{"batch web1"},
-			[]string{"page cache 1.2 MiB", "kernel slabs 2734.4 MiB", "free 39.1 MiB"}, nil,
+			[]string{"page cache 1.2 MiB", "kernel slabs 2734.4 MiB", "free 39.1 MiB"},
+			nil,
 		},
 		{
 			"slabs that are the largest part", prefixed("[    1.0] ", "active_anon:500 inactive_anon:1000 isolated_anon:0#012 slab_reclaimable:5000 slab_unreclaimable:700000\n1000000 pages RAM\n"+
 				"Unreclaimable slab info:\nName                      Used          Total\nkmalloc-64           2400000KB    2500000KB\ndentry                  1000KB       2000KB\n"+nodeLine+"\n"),
 			[]string{"batch"},
-			[]string{"kernel slabs 2734.4 MiB (the largest is kmalloc-64 with 2441.4 MiB)"}, []string{"page cache"},
+			[]string{"kernel slabs 2734.4 MiB (the largest is kmalloc-64 with 2441.4 MiB)"},
+			[]string{"page cache"},
 		},
 
 		// The choice alone.
@@ -99,8 +104,10 @@ func TestWildSpellings(t *testing.T) {
 		{"both at once", oldHead + "memory: usage 262144kB, limit 262144kB, failcnt 9\nmemory+swap: usage 262144kB, limit 262144kB, failcnt 7\n" + oldTail, []string{"app"}, []string{"reached its memory limit of 256.0 MiB"}, nil},
 		{
 			"a sibling used most", "Task in /p/a killed as a result of limit of /p\nmemory: usage 262144kB, limit 262144kB, failcnt 9\nMemory cgroup stats for /p: cache:0KB rss:0KB swap:0KB\n" +
-				"Memory cgroup stats for /p/a: cache:0KB rss:50000KB swap:0KB\nMemory cgroup stats for /p/b: cache:0KB rss:200000KB swap:0KB\n" + oldTail, []string{"app"},
-			[]string{"/p reached its memory limit", "of 2 cgroups below the limit /p/b used most: 195.3 MiB anonymous"}, nil,
+				"Memory cgroup stats for /p/a: cache:0KB rss:50000KB swap:0KB\nMemory cgroup stats for /p/b: cache:0KB rss:200000KB swap:0KB\n" + oldTail,
+			[]string{"app"},
+			[]string{"/p reached its memory limit", "of 2 cgroups below the limit /p/b used most: 195.3 MiB anonymous"},
+			nil,
 		},
 
 		// Boots and machines.
