@@ -22,6 +22,10 @@ func (f fields) flatten(prefix string, object map[string]any, depth int) {
 			continue
 		}
 		f[strings.ToLower(prefix+key)] = value
+		// journald's own names, wherever a collector has put them.
+		if name := strings.ToLower(key); prefix != "" && strings.HasPrefix(key, "_") && f[name] == nil {
+			f[name] = value
+		}
 	}
 }
 

@@ -3,6 +3,7 @@
 package kmsg
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -139,7 +140,18 @@ func (p *prefix) bracket(opts LogOptions) {
 		p.rec.Caller = callerOf(caller)
 		rest = after
 	}
-	p.rest = strings.TrimPrefix(rest, " ")
+	p.rest = cutVendor(strings.TrimPrefix(rest, " "))
+}
+
+// vendorMark is what the kernels of some vendors put behind the time: a CPU, a
+// task, a colon.
+var vendorMark = regexp.MustCompile(`^(?:: |C\d+ |c\d+ +\d+ |\(\d+\)\[\d+:[^\]]{1,15}\] ?)`)
+
+func cutVendor(s string) string {
+	if s == "" || strings.IndexByte(":Cc(", s[0]) < 0 {
+		return s
+	}
+	return s[len(vendorMark.FindString(s)):]
 }
 
 func cutBracket(s string) (inside, rest string, ok bool) {
@@ -166,6 +178,9 @@ func (p *prefix) stamp(s string, opts LogOptions) bool {
 	}
 	if _, err := time.Parse("Jan_2 15:04", s); err == nil {
 		return true
+	}
+	if !strings.Contains(s, " ") || isDigit(s, 0) && strings.Contains(s, "-") {
+		return false // a time of day, or ISO 8601: of a chat, or a collector.
 	}
 	d, rest, _, ok := p.cutDate(s+" ", opts)
 	if !ok || rest != "" {

@@ -205,6 +205,9 @@ func (h *shape) read(s string, n, at int, opts LogOptions) (logLine, bool) {
 			return logLine{}, false
 		}
 		l.rec.Text = h.unquote(l.rec.Text)
+		if l.rec.Time.IsZero() {
+			dateInside(&l.rec, s[:n], opts)
+		}
 		return l, true
 	}
 	if at >= 0 && at != n {
@@ -228,7 +231,7 @@ func dateInside(rec *Record, s string, opts LogOptions) {
 			p.bracket(opts)
 		case rec.Time.IsZero():
 			text := s[i:]
-			if end := strings.IndexAny(text, "\",;|"); end >= 0 {
+			if end := strings.IndexAny(text, "\",;|]"); end >= 0 {
 				text = text[:end]
 			}
 			if d, _, _, ok := cutDate(text+" ", opts); ok {
@@ -263,6 +266,9 @@ func (h *shapes) learnLine(s string, at int, sure bool, opts LogOptions) logLine
 			sh := newShape(s[:j], true)
 			h.learn(sh)
 			l.rec.Text = sh.unquote(l.rec.Text)
+			if l.rec.Time.IsZero() {
+				dateInside(&l.rec, s[:j], opts)
+			}
 			return l
 		}
 	}
