@@ -121,14 +121,14 @@ func clockIn(s string) (start, end int) {
 // isDateText tells whether what stands before a time of day can be a date: a
 // few words in any language.
 func isDateText(s string) bool {
-	if strings.Count(strings.TrimSpace(s), " ") > 7 {
+	if strings.Count(s, " ") > 7 || strings.HasPrefix(s, " ") {
 		return false
 	}
 	for i := range len(s) {
 		c := s[i]
 		switch {
 		case c >= 0x80, isDigit(s, i), c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z':
-		case strings.IndexByte(" .,/-_'\t", c) >= 0:
+		case strings.IndexByte(" .,/-_'", c) >= 0:
 		default:
 			return false
 		}
@@ -143,6 +143,7 @@ type dateWords struct {
 	pm, am           bool
 	zone             *time.Location
 	namedZone        bool // a zone stands there, but a name alone has no offset.
+	ambiguous        bool // two numbers can be the day.
 }
 
 // parseDate reads a date as far as it is English or made of numbers.
@@ -152,7 +153,7 @@ func parseDate(text string, opts LogOptions) date {
 		w.read(word)
 	}
 	clock, err := time.Parse("15:04:05", strings.Replace(w.clock, ",", ".", 1))
-	if err != nil || w.month == 0 || w.day == 0 {
+	if err != nil || w.month == 0 || w.day == 0 || w.ambiguous {
 		return date{}
 	}
 	hour := clock.Hour()
@@ -207,7 +208,8 @@ func (w *dateWords) read(word string) {
 	case len(word) == 4 && allDigits(word):
 		w.year, _ = strconv.Atoi(word)
 	case isDigit(word, 0):
-		if n, err := strconv.Atoi(strings.TrimRight(word, ".,")); err == nil && n >= 1 && n <= 31 && w.day == 0 {
+		if n, err := strconv.Atoi(strings.TrimRight(word, ".,")); err == nil && n >= 1 && n <= 31 {
+			w.ambiguous = w.day != 0
 			w.day = n
 		}
 	default:

@@ -171,6 +171,20 @@ func (l *logReader) line(s string) {
 			return
 		}
 	}
+	if strings.Count(s, `\n`) >= minEscaped {
+		for part := range strings.SplitSeq(s, `\n`) {
+			l.text(part)
+		}
+		return
+	}
+	l.text(s)
+}
+
+// minEscaped is how many newlines must be spelled out in a line that is taken
+// for several: the kernel has none.
+const minEscaped = 3
+
+func (l *logReader) text(s string) {
 	parsed, located := l.parse(s)
 	if parsed.rec.Boot == "" {
 		parsed.rec.Boot = l.boot

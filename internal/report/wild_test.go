@@ -178,6 +178,8 @@ func TestWildPrefixes(t *testing.T) {
 		{"a list", "* [ 4219.090305] TEXT", "", ""},
 		{"a diff", "+[ 4219.090305] TEXT", "", ""},
 		{"cat -n", "    12\t[ 4219.090305] TEXT", "", ""},
+		{"nl", "    17\tMay 10 10:00:00 web1 kernel: TEXT", "web1", "2026-05-10T10:00:00Z"},
+		{"newlines spelled out", `a\nMay 10 10:00:00 web1 kernel: TEXT\nb\nc`, "web1", "2026-05-10T10:00:00Z"},
 		{"grep with a file", "/var/log/kern.log:Nov 24 10:00:00 web1 kernel: [ 4219.090305] TEXT", "web1", ""},
 		{"grep -n", "12:[ 4219.090305] TEXT", "", ""},
 		{"grep -n with a file", "kern.log.1:12:Nov 24 10:00:00 web1 kernel: TEXT", "web1", ""},
