@@ -137,7 +137,7 @@ func fullHost() *fakeHost {
 			Workloads: []oom.WorkloadKills{{Workload: oom.Workload{Namespace: "shop", Pod: "gone-1", Container: "app"}, Kills: 4, OOMs: 2, Survived: 1, LastKill: time.Unix(1_700_000_100, 0)}},
 			Pods:      []oom.PodKills{{Namespace: "shop", Pod: "gone-1", LimitKills: 4}},
 			ByLevel:   map[oom.Level]uint64{oom.LevelPod: 4, oom.LevelNode: 1}, Pending: 1, Unattributed: 1, Evicted: 2, Duplicates: 1, RecordsLost: 9,
-			LastKill: time.Unix(1_700_000_100, 0), Sources: []oom.Source{{Name: "kmsg", Up: true}, {Name: "tracefs"}},
+			LastKill: time.Unix(1_700_000_100, 0), TraceEventsLost: oom.Of(3), HasState: true, Unsaved: 250 * time.Millisecond, Sources: []oom.Source{{Name: "kmsg", Up: true}, {Name: "tracefs"}},
 		},
 	}
 }

@@ -26,6 +26,10 @@ func (c eventCollector) update(s Scrape, out *sink) error {
 	out.add(evictedKills, float64(totals.Evicted), nil)
 	out.add(killDuplicates, float64(totals.Duplicates), nil)
 	out.add(recordsLost, float64(totals.RecordsLost), nil)
+	out.amount(traceEventsLost, totals.TraceEventsLost, nil)
+	if totals.HasState {
+		out.add(stateUnsaved, totals.Unsaved.Seconds(), nil)
+	}
 	if !totals.LastKill.IsZero() {
 		out.add(nodeLastKill, seconds(totals.LastKill), nil)
 	}

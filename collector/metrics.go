@@ -83,6 +83,8 @@ const (
 	evictedKills
 	killDuplicates
 	recordsLost
+	traceEventsLost
+	stateUnsaved
 	sourceUp
 	collectorDuration
 	collectorSuccess

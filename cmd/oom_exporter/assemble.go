@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"strings"
 
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
@@ -23,7 +22,7 @@ type parts struct {
 	proc   *proc.FS
 	groups *cgroup.Hierarchy // nil: no memory hierarchy can be read.
 	host   *host.Host
-	events *events // nil: the event collector is off.
+	kills  *kills // nil: the event collector is off.
 	tasks  []func(context.Context) error
 	closer []func() error
 }
@@ -62,11 +61,11 @@ func assemble(c *config, logger log.Logger) (*parts, error) {
 		return nil
 	})
 	if on := c.collectors["event"]; c.serving && on != nil && *on {
-		if p.events, err = newEvents(c, p, namer, logger); err != nil {
+		if p.kills, err = newKills(c, p, namer, logger); err != nil {
 			return nil, err
 		}
-		p.tasks = append(p.tasks, p.events.tasks...)
-		o.Scanned = func(procs []oom.Process, tree *oom.Tree) { p.events.book.SeeProcesses(procs, *tree) }
+		p.tasks = append(p.tasks, p.kills.tasks()...)
+		o.Scanned = func(procs []oom.Process, tree *oom.Tree) { p.kills.ledger.SeeProcesses(procs, *tree) }
 	}
 	p.host = host.New(o)
 	notice(fs, logger)
@@ -132,6 +131,3 @@ func notice(fs *proc.FS, logger log.Logger) {
 
 // pageSize is the machine's; the kernel's log counts in its pages.
 func pageSize() uint64 { return uint64(os.Getpagesize()) }
-
-// flat puts a joined error on one line.
-func flat(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }

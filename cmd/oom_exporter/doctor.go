@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"github.com/oom-exporter/oom_exporter/internal/cgroup"
-	"github.com/oom-exporter/oom_exporter/internal/kmsg"
+	"github.com/oom-exporter/oom_exporter/internal/killfeed"
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 	"github.com/oom-exporter/oom_exporter/internal/proc"
 )
@@ -163,17 +163,11 @@ func (c *config) examinePIDs(fs *proc.FS, tree *oom.Tree, known int) finding {
 }
 
 func (c *config) examineLog() finding {
-	d, err := kmsg.OpenDevice(c.kmsg)
-	if err == nil {
-		_ = d.Close()
-		return finding{source: "kernel log", state: stateOK, detail: c.kmsg}
+	how, err := killfeed.LogAccess(context.Background(), c.kmsg)
+	if err != nil {
+		return finding{"kernel log", stateMissing, err.Error() + ": kills are counted, without pid, comm and sizes", killfeed.LogRemedy}
 	}
-	if c.kmsg == defaultKmsg {
-		if _, _, syslogErr := kmsg.NewSyslog().Poll(context.Background()); syslogErr == nil {
-			return finding{source: "kernel log", state: stateOK, detail: "by syslog(2), since " + flat(err)}
-		}
-	}
-	return finding{"kernel log", stateMissing, flat(err) + ": kills are counted, without pid, comm and sizes", kmsgRemedy}
+	return finding{source: "kernel log", state: stateOK, detail: how}
 }
 
 func (c *config) examineTracefs() finding {

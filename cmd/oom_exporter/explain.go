@@ -16,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/oom-exporter/oom_exporter/internal/cli"
+	"github.com/oom-exporter/oom_exporter/internal/killfeed"
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 	"github.com/oom-exporter/oom_exporter/internal/oomlog"
 	"github.com/oom-exporter/oom_exporter/internal/report"
@@ -47,7 +48,7 @@ func explain(ctx context.Context, c *config, std streams) error {
 }
 
 func explainHost(ctx context.Context, c *config, std streams, o report.Options) error {
-	records, err := readHostLog(ctx, c.kmsg)
+	records, err := killfeed.ReadLog(ctx, c.kmsg)
 	if err != nil {
 		return cli.UsageError{Err: err}
 	}
@@ -90,7 +91,7 @@ func (c *config) kills(ctx context.Context) ([]oom.Kill, error) {
 	if c.eventsURL != "" {
 		return fetchKills(ctx, c.eventsURL)
 	}
-	records, err := readHostLog(ctx, c.kmsg)
+	records, err := killfeed.ReadLog(ctx, c.kmsg)
 	if err != nil {
 		return nil, err
 	}

@@ -154,8 +154,8 @@ func collectorFlags(cmd *kingpin.CmdClause, c *config) {
 }
 
 func eventFlags(cmd *kingpin.CmdClause, c *config) {
-	cli.Set(cmd.Flag("events.kmsg", "The kernel log, for the names and sizes of kills: auto, require (oom_event_source_up is 0 without it) or off.").PlaceHolder("auto"), "auto", cli.OneOf(&c.kmsgMode, sourceAuto, sourceRequire, sourceOff))
-	cli.Set(cmd.Flag("events.tracefs", "The tracefs event oom:mark_victim, which names kills in groups that live for milliseconds; needs root and writes an instance of its own: off, auto or require.").PlaceHolder("off"), "off", cli.OneOf(&c.tracefsMode, sourceOff, sourceAuto, sourceRequire))
+	cli.Set(cmd.Flag("events.kmsg", "The kernel log, for the names and sizes of kills: auto, require (oom_event_source_up is 0 without it) or off.").PlaceHolder("auto"), "auto", cli.OneOf(&c.kmsgMode, sourceModes()...))
+	cli.Set(cmd.Flag("events.tracefs", "The tracefs event oom:mark_victim, which names kills in groups that live for milliseconds; needs root and writes an instance of its own: off, auto or require.").PlaceHolder("off"), "off", cli.OneOf(&c.tracefsMode, sourceModes()...))
 	cmd.Flag("state.file", "File that keeps the totals of this boot over restarts; best below /run. Not used unless given.").StringVar(&c.stateFile)
 	cli.Set(cmd.Flag("dead.keep", "Workloads that are gone and keep the series of their kills.").PlaceHolder("1000"), "1000", cli.Int(&c.deadKeep, 1, 1<<20))
 	cli.Set(cmd.Flag("dead.age", "For how long they keep them.").PlaceHolder("24h"), "24h", cli.Duration(&c.deadAge, time.Second))

@@ -23,6 +23,7 @@ var mayImport = map[string][]string{
 	"internal/tracefs":    {"internal/oom"},
 	"internal/workload":   {"internal/oom"},
 	"internal/ledger":     {"internal/oom"},
+	"internal/killfeed":   {"internal/oom", "internal/kmsg", "internal/oomlog", "internal/tracefs", "internal/cgroup"},
 	"internal/predict":    {"internal/oom"},
 	"internal/host":       {"internal/oom", "internal/proc", "internal/cgroup", "internal/workload", "internal/predict"},
 	"internal/report":     {"internal/oom", "internal/kmsg", "internal/oomlog"},
@@ -38,7 +39,7 @@ var mayImport = map[string][]string{
 
 // knowsNoPrometheus are the packages below the collectors.
 var knowsNoPrometheus = []string{
-	"internal/oom", "internal/kmsg", "internal/oomlog", "internal/ledger", "internal/predict",
+	"internal/oom", "internal/kmsg", "internal/oomlog", "internal/ledger", "internal/killfeed", "internal/predict",
 	"internal/cgroup", "internal/workload", "internal/tracefs", "internal/report", "internal/guard", "internal/guard/act", "internal/guard/kube",
 }
 

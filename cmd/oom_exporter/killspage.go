@@ -16,13 +16,13 @@ import (
 const killsPath = "/api/v1/kills"
 
 // killsPage serves the recorded kills as JSON, oldest first.
-func killsPage(book *ledger.Ledger) web.Page {
+func killsPage(l *ledger.Ledger) web.Page {
 	return web.Page{
 		Path: killsPath, Name: "Kills", Description: "the recorded OOM kills of this node, as JSON",
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			book.Sync()
+			l.Sync()
 			var b bytes.Buffer
-			if err := report.JSON(&b, report.FromKills(book.Records())); err != nil {
+			if err := report.JSON(&b, report.FromKills(l.Records())); err != nil {
 				http.Error(w, err.Error(), http.StatusInternalServerError)
 				return
 			}

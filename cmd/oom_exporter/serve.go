@@ -44,9 +44,9 @@ func serve(ctx context.Context, c *config, std streams) error {
 	defer parts.close()
 	options := c.collectorOptions(logger)
 	var pages []web.Page
-	if parts.events != nil {
-		options.Kills = parts.events
-		pages = append(pages, killsPage(parts.events.book))
+	if parts.kills != nil {
+		options.Kills = parts.kills
+		pages = append(pages, killsPage(parts.kills.ledger))
 	}
 	set := collector.New(scraper{parts.host}, options)
 	var ready atomic.Bool

@@ -21,7 +21,7 @@ func BenchmarkStorm(b *testing.B) {
 		if err := k.start(Options{}); err != nil {
 			b.Fatal(err)
 		}
-		k.ledger.SetLog(LogLive)
+		k.ledger.SetLog(oom.LogLive)
 		all := k.containers()
 		still := &frozen{kernel: k}
 		k.ledger.o.Counters = still
@@ -90,10 +90,10 @@ func full20k(b *testing.B) *kernel {
 	if err := k.start(Options{KeepDead: 20_000}); err != nil {
 		b.Fatal(err)
 	}
-	k.ledger.SetLog(LogLive)
+	k.ledger.SetLog(oom.LogLive)
 	k.ledger.tick()
 	for i := range 20_000 {
-		*k.ledger.workloads.page(oom.Workload{Namespace: "ns", Pod: fmt.Sprint("pod-", i), Container: "c"}) = entry{
+		*k.ledger.totals.workloads.of(oom.Workload{Namespace: "ns", Pod: fmt.Sprint("pod-", i), Container: "c"}) = total{
 			Kills: 1, OOMs: 1, Last: k.now, Seen: k.now,
 		}
 	}

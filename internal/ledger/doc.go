@@ -1,57 +1,73 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package ledger keeps the books of OOM kills: how many there were, in which
-// workload, by whose limit. It joins the kernel's counters with the kernel's
-// log and with what else names a victim.
+// Package ledger counts OOM kills: how many there were, in which workload, and
+// by whose limit. It joins the kernel's counters with the kernel log and with
+// whatever else names a victim.
 //
-// # The number
+// # Cases
 //
-// Only oom_kill of /proc/vmstat says how many kills there were. Each step of
-// it opens as many slots. A slot is closed exactly once: by a kill that is
-// published for a workload, by a kill that stays unattributed, or by the
-// second count of a group kill's first victim. So at any time, since the
-// epoch,
+// Only oom_kill of /proc/vmstat says how many kills there were. Each kill that
+// it counts opens one case. (Before Linux 4.13 vmstat has no oom_kill: the
+// log's Killed lines open the cases then, and where there is no log either,
+// the cgroups' counters do.) A case is open until it is closed exactly once:
+// published for a workload, published as unattributed, or put down as a
+// duplicate, the second count of a group kill's first victim. So at any time
+// since the epoch
 //
 //	step of vmstat = attributed + unattributed + pending + duplicates
 //
-// where pending are the open slots. What is published is never taken back.
-// Before Linux 4.13 vmstat has no oom_kill; the log's Killed lines open the
-// slots then, and where there is no log either, the groups' counters do.
+// where pending is the number of open cases. What is published is never taken
+// back. A closed case is kept for a minute, so that a line of the log that
+// comes late meets its own case instead of naming another one.
 //
-// # The names
+// # Evidence
 //
-// All else only says whose a slot is, and never opens one:
+// Everything else only says whose kill a case is, and never opens one:
 //
-//   - a line of the kernel log, one for each step of vmstat, with pid, comm and
-//     sizes; the paths of the victim and of the limit only with its report,
-//     which the kernel prints ten times in 5 s;
-//   - a claim: a group's own counter has moved, so this many kills were its.
-//     One read of the counters that began after a line came tells whether
-//     the line's group still exists to confirm it;
-//   - gone: a v2 group counts its removed children too. What its step has
-//     more than its own and its living children's steps happened in a child
-//     that is not there any more;
-//   - a witness: somebody saw the victim's cgroup while it died (tracefs);
+//   - a line of the kernel log, one for each kill, with pid, comm and sizes. The
+//     paths of the victim and of the limit come only with a full report, of
+//     which the kernel prints ten in 5 s;
+//   - a step of a cgroup's own counter. One read of all counters that began
+//     after a line came tells whether the line's cgroup is still there to
+//     confirm it;
+//   - the step of removed children: a v2 cgroup also counts the kills in its
+//     children. What its counter moved by beyond its own kills and those of its
+//     living children happened in a child that is gone;
+//   - a witness, who saw the victim's cgroup while it died (tracefs);
 //   - the processes of the last scans.
 //
-// A line is joined with the claim of its group. Lines without a path take
-// what is left, if that is the claims of one group only; else the claims are
-// published for their groups and the lines as records without a workload. A
-// claim without a line waits 2 s for it where there is a log (the line may
-// turn out to be a duplicate), a slot without any evidence 10 s and two reads
-// of all groups. A line that no slot is left for is dropped and counted: a
-// forgery, or too late.
+// Once a tick, match joins the evidence with the open cases. A line is joined
+// with the step of its cgroup. Lines without a path get the steps that are
+// left, if those are of one cgroup only; otherwise the cgroups get their kills
+// and the lines a record without a workload. A step waits 2 s for its line
+// where there is a log (the line may turn out to be a duplicate), a case
+// without any evidence 10 s and two reads of all cgroups. A line for which
+// there is no case is dropped and counted: it is forged, or late.
 //
-// The kernel counts before it logs, so the groups are read first, then the
-// log, vmstat last: whatever the groups or the log say is in vmstat. A claim
-// that is ahead nevertheless, or a counter that was read while it moved, is
-// carried over as a negative number and never clamped.
+// The kernel counts before it logs, so the cgroups are read first, then the
+// log, and vmstat last: whatever the cgroups or the log say is in vmstat. A
+// counter that was read while it moved is carried over as a negative number
+// and never clamped.
+//
+// # Duplicates
+//
+// With memory.oom.group the kernel counts the first victim twice. The log marks
+// the second line of the same pid; without that line a step of oom_group_kill
+// says that one of the kills is a duplicate. Both are evidence of the same
+// duplicate, whichever is read first, however much later the other comes.
 //
 // # The epoch
 //
 // Without a state file of this boot, counting starts at the first complete
-// read: counters and lines of before are history. A group that shows up later
-// started at 0. With a state file everything goes on where it was saved, the
-// counters' values included, so that the kills in between are found by the
-// same arithmetic.
+// read: counters and lines of before are history. A cgroup that shows up later
+// started at 0. With a state file counting goes on where it was saved,
+// including the values of the cgroups' counters, so that the kills in between
+// are found by the same arithmetic.
+//
+// # The state file
+//
+// Where there is a state file, a View shows what the file holds: what a scrape
+// has shown is what a restart goes on from. A slow disk makes numbers late, it
+// never makes them fall. Only where the file cannot be written at all are they
+// shown unsaved.
 package ledger

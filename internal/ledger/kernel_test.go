@@ -25,26 +25,30 @@ type kernel struct {
 	syslog                    bool // the log has no numbers and is polled.
 	midRead                   float64
 
-	vmstat   uint64
-	root     *kgroup
-	inode    uint64
-	pid      int
-	seq      uint64
-	log      []oom.Kill // the ring, with the lines that it has lost.
-	lost     int        // of these, from the oldest.
-	read     int        // how many the reader has had.
-	names    map[string]*kgroup
-	limited  time.Time // start of the limiter's window.
-	reports  int
-	single   bool // no group kills.
-	crowds   bool // no group kills of one process alone.
-	truth    truth
-	ledger   *Ledger
-	fail     bool
-	broken   error
-	vmstats  int
-	groupsNo int
-	limitsNo int
+	vmstat    uint64
+	root      *kgroup
+	inode     uint64
+	pid       int
+	seq       uint64
+	log       []oom.Kill // the ring, with the lines that it has lost.
+	lost      int        // of these, from the oldest.
+	read      int        // how many the reader has had.
+	names     map[string]*kgroup
+	limited   time.Time // start of the limiter's window.
+	reports   int
+	single    bool          // no group kills.
+	crowds    bool          // no group kills of one process alone.
+	own       bool          // only limits of containers are hit.
+	skew      time.Duration // by which the log's clock is ahead of ours.
+	truth     truth
+	announced map[int]string // cgroups whose group kill is announced behind a line of the log.
+	saving    *state         // a save that has begun.
+	ledger    *Ledger
+	fail      bool
+	broken    error
+	vmstats   int
+	groupsNo  int
+	limitsNo  int
 }
 
 // truth is what really happened since the ledger's epoch.
@@ -72,7 +76,7 @@ type kgroup struct {
 func newKernel(seed int64, version int) *kernel {
 	k := &kernel{
 		r: rand.New(rand.NewSource(seed)), now: time.Unix(1_700_000_000, 0), version: version,
-		names: map[string]*kgroup{}, pid: 1000, seq: 100,
+		names: map[string]*kgroup{}, announced: map[int]string{}, pid: 1000, seq: 100,
 	}
 	k.forgetTruth()
 	k.root = &kgroup{path: "/", inode: 1, kind: oom.KindRoot}
@@ -107,7 +111,7 @@ func (k *kernel) kill(g, limit *kgroup) oom.Kill {
 	k.pid++
 	line := oom.Kill{
 		Constraint: oom.ConstraintMemcg, Victim: oom.Victim{PID: k.pid, Comm: "hog"},
-		Time: k.now, Partial: true,
+		Time: k.now.Add(k.skew), Partial: true,
 	}
 	if limit == nil {
 		line.Constraint = oom.ConstraintNone
@@ -129,6 +133,7 @@ func (k *kernel) kill(g, limit *kgroup) oom.Kill {
 // killGroup kills n processes of g together, the first one twice.
 func (k *kernel) killGroup(g *kgroup, n int) {
 	first := k.kill(g, g)
+	k.announced[len(k.log)-1] = g.path
 	g.group++
 	for p := g; p != nil; p = p.parent {
 		p.treeGroup++
@@ -198,6 +203,9 @@ func (k *kernel) deliver(n int) {
 		line := k.log[k.read]
 		k.read++
 		k.ledger.Log(line)
+		if path := k.announced[k.read-1]; path != "" {
+			k.ledger.Group(path)
+		}
 	}
 }
 
@@ -309,7 +317,9 @@ func (k *kernel) random() {
 	}
 	g := all[k.r.Intn(len(all))]
 	switch p := k.r.Intn(10); {
-	case p < 6:
+	case k.own && p > 5 && k.version == 2:
+		k.killGroup(g, k.crowd())
+	case p < 6, k.own:
 		k.kill(g, g)
 	case p < 7:
 		k.kill(g, g.parent)
@@ -338,7 +348,7 @@ func (k *kernel) start(o Options) error {
 	if k.syslog {
 		o.PollLog = func() {
 			k.deliver(1 << 30)
-			k.ledger.SetLog(LogLive)
+			k.ledger.SetLog(oom.LogLive)
 		}
 	}
 	l, err := New(o)
@@ -346,27 +356,41 @@ func (k *kernel) start(o Options) error {
 		return err
 	}
 	k.ledger = l
-	k.read = k.lost
+	k.read, k.saving = k.lost, nil
 	if !k.noLog {
-		l.SetLog(LogBacklog)
+		l.SetLog(oom.LogBacklog)
 	}
 	return nil
 }
 
-// saveTo saves as trySave does, but does not wait for the disk.
-func (k *kernel) saveTo(path string) {
-	st := k.ledger.snapshot()
-	if path == "" || st == nil {
-		return
+// save saves as the ledger does, but does not wait for the disk.
+func (k *kernel) save() {
+	if st, _ := k.ledger.beginSave(); st != nil {
+		k.endSave(st)
 	}
+}
+
+// endSave ends a save that began some time ago.
+func (k *kernel) endSave(st *state) {
 	b, err := st.bytes()
 	if err == nil {
-		err = os.WriteFile(path, b, 0o600)
+		err = os.WriteFile(k.ledger.saver.path, b, 0o600)
 	}
 	if err != nil {
 		k.broken = err
 	}
+	k.ledger.endSave(st, err)
 }
+
+// saveIfKept saves where there is a state file.
+func (k *kernel) saveIfKept() {
+	if k.ledger.saver.path != "" {
+		k.save()
+	}
+}
+
+// Settle has nothing to wait for.
+func (k *kernel) Settle() {}
 
 // quiet lets time pass in which nothing happens.
 func (k *kernel) quiet(d time.Duration) {
@@ -376,5 +400,6 @@ func (k *kernel) quiet(d time.Duration) {
 		}
 		k.now = k.now.Add(100 * time.Millisecond)
 		k.ledger.tick()
+		k.saveIfKept()
 	}
 }

@@ -3,6 +3,7 @@
 package ledger
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -122,5 +123,90 @@ func TestLateLineOfAClaimThatAnotherTook(t *testing.T) {
 	want := map[oom.Workload]uint64{c[0].who.Workload: 1, pod.who.Workload: 1}
 	if diff := cmp.Diff(want, killsOf(v)); diff != "" {
 		t.Errorf("kills (-want +got):\n%s", diff)
+	}
+}
+
+// groupKill has a group kill of n processes whose lines the log brings only
+// seconds later: the exporter is slow.
+func groupKill(t *testing.T, n int) (k *kernel, g *kgroup) {
+	t.Helper()
+	k = newKernel(1, 2)
+	c := k.cluster(2, 2)
+	begin(t, k, Options{})
+	k.quiet(time.Second)
+	k.noLog = true
+	k.killGroup(c[0], n)
+	k.quiet(3 * time.Second) // the duplicate is estimated.
+	k.noLog = false
+	return k, c[0]
+}
+
+// The estimate of a duplicate and its line in the log are one piece of
+// evidence, whatever else happens when the line comes.
+func TestADuplicateIsTakenOffOnce(t *testing.T) {
+	for _, n := range []int{2, 3, 20} {
+		for name, then := range map[string]func(k *kernel, g *kgroup){
+			"nothing else":                 func(*kernel, *kgroup) {},
+			"a kill in another pod":        func(k *kernel, g *kgroup) { c := k.containers(); k.kill(c[3], c[3]) },
+			"a kill in the same cgroup":    func(k *kernel, g *kgroup) { k.kill(g, g) },
+			"another group kill":           func(k *kernel, g *kgroup) { k.killGroup(g, 4) },
+			"a group kill in another pod":  func(k *kernel, g *kgroup) { k.killGroup(k.containers()[2], 2) },
+			"a kill that is not there yet": func(k *kernel, g *kgroup) { k.deliver(1 << 30); k.kill(g, g) },
+		} {
+			t.Run(fmt.Sprint(n, ", then ", name), func(t *testing.T) {
+				k, g := groupKill(t, n)
+				then(k, g)
+				v := settled(t, k)
+				exact(t, k, v)
+				if v.ByLevel[oom.LevelNode] != 0 {
+					t.Errorf("%d kills of the node, want none", v.ByLevel[oom.LevelNode])
+				}
+				for _, r := range k.ledger.Records() {
+					if r.Victim.PID == 0 {
+						t.Errorf("a record without pid, though its line has come: %+v", r)
+					}
+				}
+			})
+		}
+	}
+}
+
+// A line that comes late completes the record of its kill, and names no other.
+func TestALateLineCompletesItsRecord(t *testing.T) {
+	k := newKernel(1, 1)
+	c := k.cluster(1, 2)
+	l := begin(t, k, Options{})
+	k.quiet(time.Second)
+	k.noLog = true
+	line := k.kill(c[0], c[0])
+	k.quiet(5 * time.Second)
+	if r := last(t, l); r.Victim.PID != 0 || r.Workload != c[0].who.Workload {
+		t.Fatalf("before its line came: %+v", r)
+	}
+	k.noLog = false
+	other := k.kill(c[1], c[1])
+	v := settled(t, k)
+	exact(t, k, v)
+	all := l.Records()
+	if len(all) != 2 || all[0].Victim.PID != line.Victim.PID || all[1].Victim.PID != other.Victim.PID {
+		t.Errorf("records %+v", all)
+	}
+}
+
+// A report about a living cgroup whose own counter did not move is not
+// believed.
+func TestAReportThatTheCounterRefutes(t *testing.T) {
+	k := newKernel(1, 1)
+	c := k.cluster(1, 2)
+	l := begin(t, k, Options{})
+	k.quiet(time.Second)
+	k.noLog = true
+	gone := k.container(c[0].parent, 9)
+	k.kill(gone, gone)
+	k.rmdir(gone)
+	l.Log(oom.Kill{VictimPath: c[1].path, LimitPath: c[1].path, Victim: oom.Victim{PID: 4242, Comm: "forged"}, Seq: k.seq + 1})
+	v := settled(t, k)
+	if n := killsOf(v)[c[1].who.Workload]; n != 0 {
+		t.Errorf("%d kills by the forged report, want none", n)
 	}
 }

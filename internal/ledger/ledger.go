@@ -17,42 +17,35 @@ import (
 type Counters interface {
 	// Vmstat returns oom_kill of /proc/vmstat, unset where there is none.
 	Vmstat() (oom.Amount, error)
-	// Groups returns all groups, parents first, with identity, kind, owner
+	// Groups returns all cgroups, parents first, with identity, kind, owner
 	// and events; the limit where it is known, else unset.
 	Groups() (oom.Tree, error)
-	// Populated tells whether this very group, by path and inode, has
+	// Limit returns the limit of one cgroup and how often it was hit, for
+	// kernels whose Groups are read without them (v1); else unset.
+	Limit(oom.GroupID) (limit, hits oom.Amount)
+	// Populated tells whether this very cgroup, by path and inode, has
 	// processes, itself or below.
 	Populated(oom.GroupID) bool
 }
 
-// Names tells who a group is, or was: also for a while after it is gone. It
-// answers from memory. Where it is not known, the identity may have stand-ins
-// in place of names.
+// Names tells who a cgroup is, or was: also for a while after it is gone.
 type Names interface {
+	// Lookup answers from memory. Where a name is not known, the identity may
+	// have ids that stand in for it.
 	Lookup(path string) (who oom.Identity, kind oom.Kind, known bool)
+	// Settle waits, for a moment only, for the names that are being looked
+	// up, so that a kill in a short-lived container has its name from the
+	// start.
+	Settle()
 }
 
-// Settler is what Names may have besides: it waits, for a moment only, for the
-// names that are being looked up, so that a kill in a container that hardly
-// lived is told by its name from the start.
-type Settler interface{ Settle() }
+// noNames is for a ledger without names.
+type noNames struct{}
 
-// Limits is what Counters may have besides: the limit of one group and how
-// often it was hit, for kernels whose Groups are read without them (v1). They
-// tell whose limit a kill was about where the log does not.
-type Limits interface {
-	Limit(oom.GroupID) (limit, hits oom.Amount)
+func (noNames) Lookup(string) (oom.Identity, oom.Kind, bool) {
+	return oom.Identity{}, oom.KindContainer, false
 }
-
-// LogState says what can be expected of the kernel log.
-type LogState uint8
-
-// The states of the kernel log.
-const (
-	LogAbsent  LogState = iota // there is no log: do not wait for its lines.
-	LogBacklog                 // what comes now was printed some time ago.
-	LogLive                    // the reader has caught up.
-)
+func (noNames) Settle() {}
 
 // Options configure a Ledger. Counters is required; zero means the default.
 type Options struct {
@@ -61,7 +54,8 @@ type Options struct {
 	// PollLog, if set, makes a log source that can't wait look for new
 	// lines now; they come by Log before PollLog returns.
 	PollLog func()
-	// OnKill, if set, is called for each kill as it is published, in order.
+	// OnKill, if set, is called once for each kill, in order: when it is
+	// published and, with a state file, saved.
 	OnKill func(oom.Kill)
 
 	StateFile string // empty: no state is kept.
@@ -72,40 +66,16 @@ type Options struct {
 	MaxRecords int           // kills that Records remembers; 1,000.
 
 	PendingFor   time.Duration // how long a kill waits for evidence; 10 s.
-	SurviveAfter time.Duration // when a group must still have processes; 10 s.
+	SurviveAfter time.Duration // when a cgroup must still have processes; 10 s.
 
 	Logger log.Logger
 	Now    func() time.Time
 }
 
-const (
-	// groupsGap is the least time between two reads of all groups, vmstatGap
-	// that between two reads of vmstat on a wake.
-	groupsGap = 100 * time.Millisecond
-	// maxGroupsGap bounds the time between them where one takes long.
-	maxGroupsGap = 2 * time.Second
-	vmstatGap    = 100 * time.Millisecond
-	// restGap is how often vmstat is read when nothing happens, and liveGap
-	// how often where the log wakes us: a wake costs more than all we do then.
-	restGap = time.Second
-	liveGap = 10 * time.Second
-	// lineWait is how long a counter's step waits for its line in the log,
-	// and a line for its step of vmstat.
-	lineWait = 2 * time.Second
-	// witnessWait is how long a line that could be several groups' waits for
-	// somebody who saw its process.
-	witnessWait = time.Second
-	// epochWait is how long the epoch waits for the log's backlog.
-	epochWait = 2 * time.Second
-	// witnessAge and tombAge are how long what names the dead is kept.
-	witnessAge = 30 * time.Second
-	tombAge    = time.Minute
-
-	maxLines     = 10_000
-	maxWitnesses = 10_000
-)
-
 func (o Options) withDefaults() Options {
+	if o.Names == nil {
+		o.Names = noNames{}
+	}
 	if o.KeepDead <= 0 {
 		o.KeepDead = 1000
 	}
@@ -130,57 +100,55 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Ledger keeps the books. All methods may be called at the same time.
+// Ledger counts kills. All methods may be called at the same time.
 type Ledger struct {
-	o    Options
-	wake chan struct{}
-	save chan struct{}
+	o     Options
+	wake  chan struct{}
+	looks looks // one look at the kernel at a time.
+	saver saver
 
-	pass       sync.Mutex // one look at the kernel at a time; taken before mu.
-	started    time.Time
-	lastVmstat time.Time
-	lastGroups time.Time
-	lastHouse  time.Time
-	groupsCost time.Duration // how long the last read took.
-	vmstatErr  bool          // told in the log.
-	groupsErr  bool
-	saveErr    bool // guarded by the saver.
-
-	mu     sync.Mutex
-	counts counts
-	log    LogState
-	// catchup says that the log was not live yet in this run.
-	catchup bool
-
-	began, done   uint64    // reads of all groups, begun and done.
-	lastTree      uint64    // the last one that succeeded.
-	blind         bool      // the last one did not.
-	marked        time.Time // when the living were told from the dead.
-	vbegan, vdone uint64    // reads of vmstat.
-
-	slots     slots
-	lines     []*line // open lines, in the order of the log.
-	backlog   []oom.Kill
-	history   []oom.Kill
-	groups    map[oom.GroupID]*group
-	byPath    map[string]*group
-	claimed   []*group // those with claims.
-	orphaned  []*group // those with kills in children that are gone.
-	witnesses map[int]witness
-	unmet     map[int]unmet // by pid.
-	scans     []scan
-	victims   *recent // where pids died lately.
-	decision  uint64
-	hits      map[hit]struct{}
-	unlined   int64 // kills published without their line.
-	unlinedAt time.Time
-
-	workloads, pods book
-	records         []oom.Kill
-	survivors       []survivor
-	outbox          []oom.Kill
-	view            *View
+	mu       sync.Mutex // guards what follows; taken after looks.
+	counts   counts
+	log      oom.LogState
+	catchup  bool // the log has not been live yet in this run.
+	reads    reads
+	cases    cases
+	evidence evidence
+	cgroups  cgroups
+	totals   totals
+	outbox   []oom.Kill // published kills that OnKill has not had.
+	view     *View
 }
+
+// counts are the numbers that are not those of one workload.
+type counts struct {
+	Epoch     time.Time `json:"epoch"`
+	HasVmstat bool      `json:"has_vmstat"`
+	Vmstat    int64     `json:"vmstat"` // its last value; without it, a count of our own.
+	Base      int64     `json:"base"`   // its value at the epoch.
+	Seq       uint64    `json:"seq"`    // of the log's last kill.
+	Baselined bool      `json:"baselined"`
+
+	Levels       [levels]uint64 `json:"levels"`
+	Unattributed uint64         `json:"unattributed"`
+	Evicted      uint64         `json:"evicted"`
+	Duplicates   uint64         `json:"duplicates"`
+	Estimated    uint64         `json:"estimated"` // of the duplicates, without the log.
+	Lost         uint64         `json:"lost"`      // records of the log.
+	Forged       uint64         `json:"forged"`    // lines without a case.
+	Late         uint64         `json:"late"`      // lines of cases that were closed before.
+	Unbacked     uint64         `json:"unbacked"`  // steps of cgroups without a case.
+	Dropped      uint64         `json:"dropped"`   // lines over the bound.
+	LastKill     time.Time      `json:"last_kill"`
+
+	// Restored says that this run went on from a state file, and
+	// savedVmstat with which number.
+	Restored    bool  `json:"-"`
+	savedVmstat int64 //
+}
+
+// levels is one more than the last oom.Level.
+const levels = int(oom.LevelNode) + 1
 
 var (
 	errNoCounters = errors.New("no counters given")
@@ -188,7 +156,7 @@ var (
 )
 
 // New returns a ledger that goes on from the state file, if there is one of
-// this boot. A file that is of no use is set aside.
+// this boot. A file that is of no use is moved away.
 func New(o Options) (*Ledger, error) {
 	if o.Counters == nil {
 		return nil, errNoCounters
@@ -196,21 +164,17 @@ func New(o Options) (*Ledger, error) {
 	if o.StateFile != "" && o.BootID == "" {
 		return nil, errNoBootID
 	}
+	o = o.withDefaults()
 	l := &Ledger{
-		o:         o.withDefaults(),
-		wake:      make(chan struct{}, 1),
-		save:      make(chan struct{}, 1),
-		groups:    map[oom.GroupID]*group{},
-		byPath:    map[string]*group{},
-		witnesses: map[int]witness{},
-		unmet:     map[int]unmet{},
-		victims:   newRecent(),
-		hits:      map[hit]struct{}{},
-		workloads: book{},
-		pods:      book{},
-		catchup:   true,
+		o:        o,
+		wake:     make(chan struct{}, 1),
+		looks:    looks{started: o.Now()},
+		saver:    newSaver(o.StateFile),
+		evidence: evidence{witnesses: map[int]witness{}},
+		cgroups:  newCgroups(),
+		totals:   newTotals(),
+		catchup:  true,
 	}
-	l.started = l.o.Now()
 	if o.StateFile == "" {
 		return l, nil
 	}
@@ -221,16 +185,18 @@ func New(o Options) (*Ledger, error) {
 	case st != nil:
 		l.restore(st)
 	}
+	l.saver.shown = l.draw()
+	l.saver.shown.records = l.totals.copyRecords()
 	return l, nil
 }
 
 // SetLog says what to expect of the kernel log from now on.
-func (l *Ledger) SetLog(s LogState) {
+func (l *Ledger) SetLog(s oom.LogState) {
 	l.mu.Lock()
 	defer l.Wake()
 	defer l.mu.Unlock()
 	l.log = s
-	if s != LogBacklog {
+	if s != oom.LogBacklog {
 		l.catchup = false
 	}
 }
@@ -241,6 +207,7 @@ func (l *Ledger) Lost(n uint64) {
 	defer l.Wake() // there may have been kills among them.
 	defer l.mu.Unlock()
 	l.counts.Lost += n
+	l.evidence.lost, l.evidence.group = l.o.Now(), announced{}
 	l.changed()
 }
 
@@ -252,27 +219,24 @@ func (l *Ledger) Wake() {
 	}
 }
 
-// changed marks what has to be shown and saved anew.
+// changed notes that there is something new to show and to save.
 func (l *Ledger) changed() {
 	l.view = nil
-	l.unsaved()
+	l.saver.note(l.o.Now())
 }
 
-// unsaved makes the saver save.
-func (l *Ledger) unsaved() {
-	select {
-	case l.save <- struct{}{}:
-	default:
-	}
+// trouble logs an error when it begins and when it is over, not in between.
+type trouble struct {
+	active               bool
+	msg, remedy, resumed string
 }
 
-// once logs an error when it begins and when it ends, not in between.
-func (l *Ledger) once(told *bool, err error, msg, remedy string) {
+func (t *trouble) report(logger log.Logger, err error) {
 	switch {
-	case err != nil && !*told:
-		_ = level.Warn(l.o.Logger).Log("msg", msg, "err", err, "remedy", remedy)
-	case err == nil && *told:
-		_ = level.Info(l.o.Logger).Log("msg", msg+": it works again")
+	case err != nil && !t.active:
+		_ = level.Warn(logger).Log("msg", t.msg, "err", err, "remedy", t.remedy)
+	case err == nil && t.active:
+		_ = level.Info(logger).Log("msg", t.resumed)
 	}
-	*told = err != nil
+	t.active = err != nil
 }

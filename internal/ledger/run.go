@@ -10,12 +10,50 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// Run keeps the books until ctx is done, and then saves them. It looks at
-// vmstat when it is woken, and now and then.
+const (
+	// groupsGap is the least time between two reads of all cgroups, vmstatGap
+	// that between two reads of vmstat on a wake.
+	groupsGap = 100 * time.Millisecond
+	vmstatGap = 100 * time.Millisecond
+	// maxGroupsGap bounds the time between them where one takes long.
+	maxGroupsGap = 2 * time.Second
+	// restGap is how often vmstat is read when nothing happens, and liveGap
+	// how often where the log wakes us: a wake costs more than all we do then.
+	restGap = time.Second
+	liveGap = 10 * time.Second
+	// epochWait is how long the epoch waits for the log's backlog.
+	epochWait = 2 * time.Second
+	// epochTries is how often the first read is repeated while kills go on.
+	epochTries = 5
+	// tidyGap is how often what is no longer needed is thrown away, and names
+	// are asked for again.
+	tidyGap = 10 * time.Second
+)
+
+// looks is when and how the kernel was looked at.
+type looks struct {
+	sync.Mutex
+	started                     time.Time
+	lastVmstat, lastGroups      time.Time
+	lastTidy                    time.Time
+	groupsCost                  time.Duration // how long the last read of all cgroups took.
+	vmstatTrouble, groupTrouble trouble
+}
+
+// reads numbers the reads, so that evidence can be said to be older than one.
+type reads struct {
+	begun, done             uint64 // of all cgroups.
+	last                    uint64 // the last one that succeeded.
+	blind                   bool   // the last one did not.
+	vmstatBegun, vmstatDone uint64
+}
+
+// Run counts until ctx is done, and then saves. It looks at vmstat when it is
+// woken, and now and then.
 func (l *Ledger) Run(ctx context.Context) error {
-	var saver sync.WaitGroup
-	saver.Go(func() { l.keepSaved(ctx) })
-	defer saver.Wait()
+	var saving sync.WaitGroup
+	saving.Go(func() { l.keepSaved(ctx) })
+	defer saving.Wait()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -39,123 +77,132 @@ func (l *Ledger) Run(ctx context.Context) error {
 }
 
 func (l *Ledger) sinceVmstat() time.Duration {
-	l.pass.Lock()
-	defer l.pass.Unlock()
-	return l.o.Now().Sub(l.lastVmstat)
+	l.looks.Lock()
+	defer l.looks.Unlock()
+	return l.o.Now().Sub(l.looks.lastVmstat)
 }
 
-// Sync settles what can be settled by now; a scrape calls it.
-func (l *Ledger) Sync() { l.tick() }
+// Sync brings the numbers up to date; a scrape calls it. With a state file it
+// waits a moment for the save, without which they are not shown.
+func (l *Ledger) Sync() {
+	l.tick()
+	l.awaitSave(syncWait)
+}
 
 // tick looks at the kernel as far as there is need, and returns when to look
 // again.
 func (l *Ledger) tick() time.Duration {
-	l.pass.Lock()
-	defer l.pass.Unlock()
+	l.looks.Lock()
+	defer l.looks.Unlock()
 	now := l.o.Now()
-	if !l.begun(now) {
+	if !l.epochBegun(now) {
 		return groupsGap
 	}
 	if !l.counts.HasVmstat && l.o.PollLog != nil {
 		l.o.PollLog()
 	}
 	l.readVmstat(now)
-	if now.Sub(l.lastGroups) >= l.groupsPause() && l.needGroups() {
+	if now.Sub(l.looks.lastGroups) >= l.groupsPause() && l.needGroups() {
 		l.readGroups(now)
 		if l.o.PollLog != nil {
 			l.o.PollLog()
 		}
 		l.readVmstat(now)
 	}
-	l.awaitNames()
+	if l.pending() {
+		l.o.Names.Settle()
+	}
 	l.mu.Lock()
-	if !l.catchup && len(l.backlog) > 0 {
+	if !l.catchup && len(l.evidence.backlog) > 0 {
 		l.recall()
 	}
-	l.settle(now)
-	l.remember()
-	out := l.outbox
-	l.outbox = nil
-	due := l.due(now)
-	again := l.again()
+	l.match(now)
+	l.rememberHistory()
+	out := l.takeUnsaved()
+	due := l.totals.dueSurvivors(now)
+	again := l.nextLook()
 	l.mu.Unlock()
-	for _, k := range out {
-		if l.o.OnKill != nil {
-			l.o.OnKill(k)
-		}
-	}
+	l.tell(out)
 	if len(due) > 0 {
-		l.survived(due)
+		l.countSurvivors(due)
 	}
-	l.house(now)
+	l.tidy(now)
 	return again
 }
 
-// awaitNames gives names that are being looked up the time to come before
-// kills are published.
-func (l *Ledger) awaitNames() {
-	names, ok := l.o.Names.(Settler)
-	if !ok {
+// tell hands over kills that have been published.
+func (l *Ledger) tell(kills []oom.Kill) {
+	if l.o.OnKill == nil {
 		return
 	}
-	l.mu.Lock()
-	open := l.slots.n > 0
-	l.mu.Unlock()
-	if open {
-		names.Settle()
+	for _, k := range kills {
+		l.o.OnKill(k)
 	}
 }
 
-// again returns when to look again if nobody wakes us.
-func (l *Ledger) again() time.Duration {
+func (l *Ledger) pending() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.cases.open) > 0
+}
+
+// nextLook returns when to look again if nobody wakes us.
+func (l *Ledger) nextLook() time.Duration {
 	switch {
-	case l.slots.n > 0 || len(l.lines) > 0 || len(l.claimed) > 0:
+	case len(l.cases.open) > 0 || len(l.evidence.lines) > 0 || len(l.cgroups.stepped) > 0:
 		return groupsGap
-	case l.log == LogLive && l.o.PollLog == nil && len(l.survivors) == 0:
+	case l.log == oom.LogLive && l.o.PollLog == nil && len(l.totals.survivors) == 0:
 		return liveGap
 	}
 	return restGap
 }
 
-// readVmstat opens a slot for each kill that vmstat shows.
+// readVmstat opens a case for each kill that vmstat shows.
 func (l *Ledger) readVmstat(now time.Time) {
-	l.lastVmstat = now
+	l.looks.lastVmstat = now
 	l.mu.Lock()
-	l.vbegan++
-	read := l.vbegan
+	l.reads.vmstatBegun++
+	read := l.reads.vmstatBegun
 	l.mu.Unlock()
-	v, err := l.o.Counters.Vmstat()
-	l.once(&l.vmstatErr, err, "kills can't be counted", "make /proc/vmstat readable")
-	if err != nil {
+	v, ok := l.vmstat()
+	if !ok {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.vdone = read
+	l.reads.vmstatDone = read
 	n, ok := v.Get()
 	if !ok || !l.counts.HasVmstat || int64(n) == l.counts.Vmstat {
 		return
 	}
-	step := int64(n) - l.counts.Vmstat
+	moved := int64(n) - l.counts.Vmstat
 	l.counts.Vmstat = int64(n)
-	l.slots.open(step, now, l.began)
-	l.changed()
+	l.openCases(moved)
 }
 
-// needGroups tells whether something waits for a read of all groups.
+// vmstat reads the counter and tells of trouble.
+func (l *Ledger) vmstat() (oom.Amount, bool) {
+	v, err := l.o.Counters.Vmstat()
+	t := &l.looks.vmstatTrouble
+	t.msg, t.remedy, t.resumed = "cannot count OOM kills", "make /proc/vmstat readable", "/proc/vmstat is readable again"
+	t.report(l.o.Logger, err)
+	return v, err == nil
+}
+
+// needGroups tells whether something waits for a read of all cgroups.
 func (l *Ledger) needGroups() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.counts.HasVmstat && l.log == LogAbsent {
+	if !l.counts.HasVmstat && l.log == oom.LogAbsent {
 		return true // nothing else counts.
 	}
-	if l.slots.n == 0 {
+	if len(l.cases.open) == 0 {
 		return false
 	}
-	if l.slots.unread(l.done) {
+	if l.cases.needRead(l.reads.done) {
 		return true
 	}
-	for _, ln := range l.lines {
+	for _, ln := range l.evidence.lines {
 		if !l.covered(ln) {
 			return true
 		}
@@ -163,111 +210,103 @@ func (l *Ledger) needGroups() bool {
 	return false
 }
 
-// groupsPause is the least time between two reads of all groups: where there
+// groupsPause is the least time between two reads of all cgroups: where there
 // are thousands, a storm must not cost more than a quarter of a CPU for them.
 func (l *Ledger) groupsPause() time.Duration {
-	return max(groupsGap, min(4*l.groupsCost, maxGroupsGap))
+	return max(groupsGap, min(4*l.looks.groupsCost, maxGroupsGap))
 }
 
-// readGroups reads the counters of all groups.
+// readGroups reads the counters of all cgroups.
 func (l *Ledger) readGroups(now time.Time) {
-	l.lastGroups = now
+	l.looks.lastGroups = now
 	l.mu.Lock()
-	l.began++
-	read := l.began
+	l.reads.begun++
+	read := l.reads.begun
 	l.mu.Unlock()
-	t, err := l.o.Counters.Groups()
-	l.groupsCost = l.o.Now().Sub(now)
-	l.once(&l.groupsErr, err, "kills can't be counted by group", "make the memory cgroups readable")
+	tree, err := l.o.Counters.Groups()
+	l.looks.groupsCost = l.o.Now().Sub(now)
+	t := &l.looks.groupTrouble
+	t.msg, t.remedy, t.resumed = "cannot count OOM kills by cgroup", "make the memory cgroups readable", "memory cgroups are readable again"
+	t.report(l.o.Logger, err)
 	l.mu.Lock()
-	first := l.lastTree == 0
-	l.done = read
-	if l.blind = err != nil; !l.blind {
-		l.seeGroups(t, read, now)
+	first := l.reads.last == 0
+	l.reads.done = read
+	if l.reads.blind = err != nil; !l.reads.blind {
+		l.seeCounters(tree, read, now)
 	}
 	l.mu.Unlock()
-	if err == nil && t.Version == 1 {
+	if err == nil && tree.Version == 1 {
 		l.readLimits(read, first)
 	}
 }
 
-// houseGap is how often what is no longer needed is thrown away, and names
-// are asked for again.
-const houseGap = 10 * time.Second
-
-func (l *Ledger) house(now time.Time) {
-	if now.Sub(l.lastHouse) < houseGap {
+// tidy throws away what is no longer needed.
+func (l *Ledger) tidy(now time.Time) {
+	if now.Sub(l.looks.lastTidy) < tidyGap {
 		return
 	}
-	l.lastHouse = now
+	l.looks.lastTidy = now
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.bury(now)
-	l.standIns()
+	l.cases.forget(now)
+	l.cgroups.forget(l.reads.last, now)
+	l.renameStandIns()
 }
 
-// epochTries is how often the first read is repeated while kills go on.
-const epochTries = 5
-
-// begun tells whether the epoch has begun, and begins it when it is time: the
-// counters are read while vmstat stands still, and the log has been read to
+// epochBegun tells whether the epoch has begun, and begins it when it is time:
+// the counters are read while vmstat stands still, and the log has been read to
 // its end.
-func (l *Ledger) begun(now time.Time) bool {
-	begun, wait := l.beginning(now)
+func (l *Ledger) epochBegun(now time.Time) bool {
+	begun, wait := l.epochState(now)
 	if !begun && l.o.PollLog != nil {
 		l.o.PollLog()
-		_, wait = l.beginning(now)
+		_, wait = l.epochState(now)
 	}
 	if begun || wait {
 		return begun
 	}
 	for try := 1; ; try++ {
-		before, err := l.o.Counters.Vmstat()
-		if err == nil {
-			l.forget()
-			l.readGroups(now)
+		before, ok := l.vmstat()
+		if !ok {
+			return false
 		}
-		var after oom.Amount
-		if err == nil {
-			after, err = l.o.Counters.Vmstat()
-		}
-		l.once(&l.vmstatErr, err, "kills can't be counted", "make /proc/vmstat readable")
-		if err != nil {
+		l.forgetBaseline()
+		l.readGroups(now)
+		after, ok := l.vmstat()
+		if !ok {
 			return false
 		}
 		if before == after || try == epochTries {
-			l.begin(after, now)
+			l.beginEpoch(after, now)
 			return true
 		}
 	}
 }
 
-func (l *Ledger) beginning(now time.Time) (begun, wait bool) {
+func (l *Ledger) epochState(now time.Time) (begun, wait bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	wait = l.log == LogBacklog && now.Sub(l.started) < epochWait
+	wait = l.log == oom.LogBacklog && now.Sub(l.looks.started) < epochWait
 	return !l.counts.Epoch.IsZero(), wait
 }
 
-// forget makes the next read of the groups the baseline.
-func (l *Ledger) forget() {
+// forgetBaseline makes the next read of the cgroups the baseline.
+func (l *Ledger) forgetBaseline() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	clear(l.groups)
-	clear(l.byPath)
-	l.claimed, l.orphaned = nil, nil
-	l.counts.Baselined, l.lastTree = false, 0
+	l.cgroups = newCgroups()
+	l.counts.Baselined, l.reads.last = false, 0
 }
 
-// begin sets the epoch.
-func (l *Ledger) begin(v oom.Amount, now time.Time) {
+func (l *Ledger) beginEpoch(v oom.Amount, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n, ok := v.Get()
 	l.counts.Epoch, l.counts.HasVmstat = now, ok
 	l.counts.Vmstat, l.counts.Base = int64(n), int64(n)
-	l.lastVmstat = now
-	l.vbegan++
-	l.vdone = l.vbegan
+	l.looks.lastVmstat = now
+	l.reads.vmstatBegun++
+	l.reads.vmstatDone = l.reads.vmstatBegun
 	l.changed()
+	l.saver.shown = l.draw() // nothing has been counted that a restart could lose.
 }

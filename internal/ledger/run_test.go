@@ -41,6 +41,12 @@ func (c *locked) Groups() (oom.Tree, error) {
 	return c.k.Groups()
 }
 
+func (c *locked) Limit(id oom.GroupID) (limit, hits oom.Amount) {
+	c.Lock()
+	defer c.Unlock()
+	return c.k.Limit(id)
+}
+
 func (c *locked) Populated(id oom.GroupID) bool {
 	c.Lock()
 	defer c.Unlock()
@@ -48,7 +54,7 @@ func (c *locked) Populated(id oom.GroupID) bool {
 }
 
 // running runs a ledger in a bubble of fake time until do returns.
-func running(t *testing.T, o Options, do func(*Ledger, *locked)) {
+func running(t *testing.T, o Options, do func(*Ledger, *locked), change ...func(*Ledger)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		c := &locked{k: newKernel(1, 1)}
@@ -57,6 +63,9 @@ func running(t *testing.T, o Options, do func(*Ledger, *locked)) {
 		l, err := New(o)
 		if err != nil {
 			t.Fatal(err)
+		}
+		for _, f := range change {
+			f(l)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
@@ -100,7 +109,7 @@ func TestAtRest(t *testing.T) {
 // A log that wakes us makes looking now and then enough, as long as it lives.
 func TestAtRestWithALiveLog(t *testing.T) {
 	running(t, Options{}, func(l *Ledger, c *locked) {
-		l.SetLog(LogLive)
+		l.SetLog(oom.LogLive)
 		after(c, time.Second)
 		if vmstats, groups := after(c, time.Minute); vmstats > 13 || groups != 0 {
 			t.Errorf("%d reads of vmstat and %d of the groups in a minute of rest, want 12 and 0", vmstats, groups)
@@ -123,7 +132,7 @@ func TestAtRestWithALiveLog(t *testing.T) {
 			}
 		}
 		after(c, time.Minute)
-		l.SetLog(LogAbsent)
+		l.SetLog(oom.LogAbsent)
 		if vmstats, _ := after(c, 10*time.Second); vmstats < 10 {
 			t.Errorf("%d reads of vmstat in 10 s without a log, want 10", vmstats)
 		}
@@ -133,7 +142,7 @@ func TestAtRestWithALiveLog(t *testing.T) {
 // Where the log has to be looked for, only vmstat wakes us.
 func TestAtRestWithAPolledLog(t *testing.T) {
 	running(t, Options{PollLog: func() {}}, func(l *Ledger, c *locked) {
-		l.SetLog(LogLive)
+		l.SetLog(oom.LogLive)
 		if vmstats, _ := after(c, time.Minute); vmstats < 59 {
 			t.Errorf("%d reads of vmstat in a minute, want 60", vmstats)
 		}
@@ -260,7 +269,7 @@ func TestTheEpochWaitsForTheBacklog(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l.SetLog(LogBacklog)
+		l.SetLog(oom.LogBacklog)
 		l.tick()
 		if !l.View().Epoch.IsZero() {
 			t.Error("it did not wait")

@@ -15,10 +15,6 @@ import (
 // stateVersion is that of the state file's form.
 const stateVersion = 1
 
-// maxPending is far above what can be pending; a state that says otherwise is
-// not ours.
-const maxPending = 1 << 20
-
 // stateFile is what stands in the file: the sum guards against torn and
 // altered ones.
 type stateFile struct {
@@ -29,46 +25,67 @@ type stateFile struct {
 
 // state is all that has to outlive the process.
 type state struct {
-	BootID    string       `json:"boot_id"`
-	Saved     time.Time    `json:"saved"`
-	Counts    counts       `json:"counts"`
-	Decision  uint64       `json:"decision"`
-	Unlined   int64        `json:"unlined,omitempty"`
-	Workloads []page       `json:"workloads"`
-	Pods      []page       `json:"pods"`
-	Groups    []savedGroup `json:"groups"`
-	Slots     []batch      `json:"slots"`
-	Debt      int64        `json:"debt,omitempty"`
-	Lines     []*line      `json:"lines"`
-	Survivors []survivor   `json:"survivors"`
-	Records   []oom.Kill   `json:"records"`
+	BootID    string        `json:"boot_id"`
+	Saved     time.Time     `json:"saved"`
+	Counts    counts        `json:"counts"`
+	Decision  uint64        `json:"decision"`
+	Workloads []savedTotal  `json:"workloads"`
+	Pods      []savedTotal  `json:"pods"`
+	Groups    []savedCgroup `json:"groups"`
+	Open      []savedOpen   `json:"slots"`
+	Closed    []savedClosed `json:"closed,omitempty"`
+	Debt      int64         `json:"debt,omitempty"`
+	Lines     []*line       `json:"lines"`
+	Survivors []survivor    `json:"survivors"`
+	Records   []oom.Kill    `json:"records"`
+
+	view    *View // of the same moment.
+	changes uint64
+	waiting time.Time
 }
 
-// page is one workload's entry.
-type page struct {
+type savedTotal struct {
 	Workload oom.Workload `json:"workload"`
-	entry
+	total
 }
 
-// savedGroup is a group with kills: those without begin at 0 again.
-type savedGroup struct {
-	ID         oom.GroupID  `json:"id"`
-	Row        oom.GroupID  `json:"row"`
-	Kind       oom.Kind     `json:"kind"`
-	Who        oom.Identity `json:"who"`
-	Own        oom.Amount   `json:"own"`
-	Tree       oom.Amount   `json:"tree"`
-	OOMs       oom.Amount   `json:"ooms"`
-	Groups     oom.Amount   `json:"group_kills"`
-	TreeGroups oom.Amount   `json:"tree_group_kills"`
-	Hits       oom.Amount   `json:"hits"`
-	Claims     []claim      `json:"claims,omitempty"`
-	Carry      int64        `json:"carry,omitempty"`
-	Gone       int64        `json:"gone,omitempty"`
-	GoneTwice  int64        `json:"gone_twice,omitempty"`
-	Twice      int64        `json:"twice,omitempty"`
-	Bare       int64        `json:"bare,omitempty"`
-	Guessed    int64        `json:"guessed,omitempty"`
+// savedOpen is the open cases of one read of vmstat.
+type savedOpen struct {
+	N  int64     `json:"n"`
+	At time.Time `json:"at"`
+}
+
+// savedClosed is a closed case that late evidence may still belong to.
+type savedClosed struct {
+	Closed   time.Time    `json:"closed"`
+	ID       oom.GroupID  `json:"id"` // of the cgroup, the inode 0 where it was not read.
+	Path     string       `json:"path,omitempty"`
+	Workload oom.Workload `json:"workload"`
+	Decision uint64       `json:"decision,omitempty"`
+	PID      int          `json:"pid,omitempty"` // of its witness.
+	Comm     string       `json:"comm,omitempty"`
+	Line     *line        `json:"line,omitempty"` // that was guessed.
+	Removed  bool         `json:"removed,omitempty"`
+}
+
+// savedCgroup is a cgroup with kills: those without begin at 0 again.
+type savedCgroup struct {
+	ID                oom.GroupID  `json:"id"`
+	Row               oom.GroupID  `json:"row"`
+	Kind              oom.Kind     `json:"kind"`
+	Who               oom.Identity `json:"who"`
+	Own               oom.Amount   `json:"own"`
+	Tree              oom.Amount   `json:"tree"`
+	OOMs              oom.Amount   `json:"ooms"`
+	GroupKills        oom.Amount   `json:"group_kills"`
+	TreeGroupKills    oom.Amount   `json:"tree_group_kills"`
+	Hits              oom.Amount   `json:"hits"`
+	Steps             []step       `json:"claims,omitempty"`
+	Behind            int64        `json:"carry,omitempty"`
+	Removed           int64        `json:"gone,omitempty"`
+	RemovedGroupKills int64        `json:"gone_twice,omitempty"`
+	GroupKillsOpen    int64        `json:"twice,omitempty"`
+	Estimated         int64        `json:"estimated,omitempty"`
 }
 
 var (
@@ -129,8 +146,8 @@ func (st *state) valid() bool {
 		}
 	}
 	for _, g := range st.Groups {
-		for _, c := range g.Claims {
-			if c.N <= 0 {
+		for _, s := range g.Steps {
+			if s.N <= 0 {
 				return false
 			}
 		}
@@ -138,23 +155,22 @@ func (st *state) valid() bool {
 	c := &st.Counts
 	sum := c.Unattributed + c.Evicted
 	names := make(map[oom.Workload]struct{}, len(st.Workloads))
-	for _, p := range st.Workloads {
-		sum += p.Kills
-		names[p.Workload] = struct{}{}
+	for _, t := range st.Workloads {
+		sum += t.Kills
+		names[t.Workload] = struct{}{}
 	}
 	var byLevel uint64
 	for _, n := range c.Levels {
 		byLevel += n
 	}
-	pending := -st.Debt
-	for _, b := range st.Slots {
-		if b.N <= 0 || b.N > maxPending {
+	var pending int64
+	for _, o := range st.Open {
+		if pending += o.N; o.N <= 0 || o.N > maxOpen || pending > maxOpen {
 			return false
 		}
-		pending += b.N
 	}
-	return byLevel == sum && len(names) == len(st.Workloads) && len(st.Slots) <= maxBatches && st.Debt >= 0 && !c.Epoch.IsZero() &&
-		int64(sum+c.Duplicates)+pending == c.Vmstat-c.Base
+	return byLevel == sum && len(names) == len(st.Workloads) && len(st.Closed) <= maxClosed && st.Debt >= 0 &&
+		!c.Epoch.IsZero() && int64(sum+c.Duplicates)+pending-st.Debt == c.Vmstat-c.Base
 }
 
 // bytes returns the file's content.
@@ -170,86 +186,143 @@ func (st *state) bytes() ([]byte, error) {
 	return append(b, '\n'), nil
 }
 
-// snapshot copies what has to be saved; nil before the epoch.
+// snapshot copies what has to be saved.
 func (l *Ledger) snapshot() *state {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.counts.Epoch.IsZero() {
-		return nil
-	}
 	st := &state{
-		BootID: l.o.BootID, Saved: l.o.Now(), Counts: l.counts, Decision: l.decision, Unlined: l.unlined,
-		Workloads: l.workloads.pages(), Pods: l.pods.pages(),
-		Slots: append([]batch(nil), l.slots.batches...), Debt: l.slots.debt,
-		Survivors: append([]survivor(nil), l.survivors...),
-		Records:   append([]oom.Kill(nil), l.records...),
+		BootID: l.o.BootID, Saved: l.o.Now(), Counts: l.counts, Decision: l.evidence.decision,
+		Workloads: l.totals.workloads.saved(), Pods: l.totals.pods.saved(),
+		Debt:      l.cases.debt,
+		Survivors: append([]survivor(nil), l.totals.survivors...),
+		Records:   l.totals.copyRecords(),
 	}
-	for _, ln := range l.lines {
+	st.addCases(&l.cases)
+	for _, ln := range l.evidence.lines {
 		saved := *ln
 		st.Lines = append(st.Lines, &saved)
 	}
-	for id, g := range l.groups {
-		if g.own.Or(0)|g.tree.Or(0) == 0 && len(g.claims) == 0 && g.carry == 0 && g.gone == 0 {
+	for id, g := range l.cgroups.byID {
+		if g.own.Or(0)|g.tree.Or(0) == 0 && len(g.steps) == 0 && g.behind == 0 && g.removed.kills == 0 {
 			continue
 		}
-		st.Groups = append(st.Groups, savedGroup{
-			ID: id, Row: g.row, Kind: g.kind, Who: g.who, Own: g.own, Tree: g.tree, OOMs: g.ooms, Groups: g.groupKills, TreeGroups: g.treeGroupKills,
-			Hits: g.hits, Claims: append([]claim(nil), g.claims...), Carry: g.carry, Gone: g.gone, GoneTwice: g.goneTwice, Twice: g.twice,
-			Bare: g.bare, Guessed: g.guessed,
+		st.Groups = append(st.Groups, savedCgroup{
+			ID: id, Row: g.row, Kind: g.kind, Who: g.who, Own: g.own, Tree: g.tree, OOMs: g.ooms,
+			GroupKills: g.groupKills, TreeGroupKills: g.treeGroupKills, Hits: g.hits,
+			Steps: append([]step(nil), g.steps...), Behind: g.behind,
+			Removed: g.removed.kills, RemovedGroupKills: g.removed.groupKills, GroupKillsOpen: g.group.kills, Estimated: g.group.estimated,
 		})
 	}
 	return st
 }
 
-func (b book) pages() []page {
-	out := make([]page, 0, len(b))
-	for w, e := range b {
-		out = append(out, page{w, *e})
+func (t killTable) saved() []savedTotal {
+	out := make([]savedTotal, 0, len(t))
+	for w, e := range t {
+		out = append(out, savedTotal{w, *e})
 	}
 	return out
 }
 
-// restore goes on from a saved state. Reads of the groups are numbered anew:
-// the claims are the next one's, so that all that is open waits for it.
+// addCases saves the open cases, and those closed ones that something is still
+// missing of.
+func (st *state) addCases(cs *cases) {
+	for _, c := range cs.open {
+		if last := len(st.Open) - 1; last >= 0 && st.Open[last].At.Equal(c.opened) {
+			st.Open[last].N++
+			continue
+		}
+		st.Open = append(st.Open, savedOpen{N: 1, At: c.opened})
+	}
+	for _, c := range cs.closed {
+		if c.line != nil && !c.guessed {
+			continue
+		}
+		saved := savedClosed{
+			Closed: c.closed, Path: c.path, Workload: c.workload, Decision: c.decision, Removed: c.removed,
+		}
+		if c.cgroup != nil {
+			saved.ID = c.cgroup.id
+		}
+		if c.witness != nil {
+			saved.PID, saved.Comm = c.witness.pid, c.witness.comm
+		}
+		if c.line != nil {
+			ln := *c.line
+			saved.Line = &ln
+		}
+		st.Closed = append(st.Closed, saved)
+	}
+}
+
+// restore goes on from a saved state. Reads of the cgroups are numbered anew:
+// the steps are the next one's, so that everything open waits for it. Times of
+// the future, from before the clock was set back, are taken for now.
 func (l *Ledger) restore(st *state) {
 	now := l.o.Now()
-	l.began, l.done = 1, 1
+	l.reads.begun, l.reads.done = 1, 1
 	l.counts = st.Counts
 	l.counts.Restored, l.counts.savedVmstat = true, st.Counts.Vmstat
-	l.decision = st.Decision
-	l.unlined, l.unlinedAt = st.Unlined, now
-	for _, p := range st.Workloads {
-		l.workloads[p.Workload] = &p.entry
-	}
-	for _, p := range st.Pods {
-		l.pods[p.Workload] = &p.entry
-	}
-	l.slots = slots{batches: st.Slots, debt: st.Debt}
-	for i := range st.Slots {
-		st.Slots[i].read = l.done
-		l.slots.n += st.Slots[i].N
-	}
 	for _, ln := range st.Lines {
-		ln.read = l.done
+		ln.read, ln.At = l.reads.done, earliest(ln.At, now)
 	}
-	l.lines, l.survivors, l.records = st.Lines, st.Survivors, st.Records
-	for _, s := range st.Groups {
-		g := &group{
-			id: s.ID, row: s.Row, kind: s.Kind, who: s.Who, born: true, own: s.Own, tree: s.Tree, ooms: s.OOMs,
-			groupKills: s.Groups, treeGroupKills: s.TreeGroups, hits: s.Hits, carry: s.Carry, twice: s.Twice, twiceAt: now, seenAt: now, claims: s.Claims,
-			bare: s.Bare, guessed: s.Guessed, guessedAt: now,
+	l.evidence.lines, l.evidence.decision = st.Lines, st.Decision
+	l.totals.restore(st, now)
+	for i := range st.Groups {
+		l.restoreCgroup(&st.Groups[i], now)
+	}
+	l.restoreCases(st, now)
+}
+
+func (t *totals) restore(st *state, now time.Time) {
+	for _, s := range st.Workloads {
+		s.Seen = earliest(s.Seen, now)
+		t.workloads[s.Workload] = &s.total
+	}
+	for _, s := range st.Pods {
+		s.Seen = earliest(s.Seen, now)
+		t.pods[s.Workload] = &s.total
+	}
+	t.survivors = st.Survivors
+	for i := range st.Records {
+		t.records = append(t.records, &st.Records[i])
+	}
+}
+
+func (l *Ledger) restoreCgroup(s *savedCgroup, now time.Time) {
+	g := &cgroup{
+		id: s.ID, row: s.Row, kind: s.Kind, who: s.Who, born: true, own: s.Own, tree: s.Tree, ooms: s.OOMs,
+		groupKills: s.GroupKills, treeGroupKills: s.TreeGroupKills, hits: s.Hits, behind: s.Behind,
+		group: groupKills{kills: s.GroupKillsOpen, estimated: s.Estimated, at: now}, seenAt: now, steps: s.Steps,
+	}
+	for i := range g.steps {
+		g.steps[i].At, g.steps[i].read = now, l.reads.done+1
+	}
+	l.cgroups.add(g)
+	if len(g.steps) > 0 {
+		l.cgroups.stepped = append(l.cgroups.stepped, g)
+	}
+	if s.Removed != 0 {
+		l.cgroups.addRemoved(g, s.Removed, s.RemovedGroupKills, now)
+	}
+}
+
+func (l *Ledger) restoreCases(st *state, now time.Time) {
+	for _, o := range st.Open {
+		for range o.N {
+			l.cases.open = append(l.cases.open, &killCase{opened: earliest(o.At, now), read: l.reads.done})
 		}
-		for i := range g.claims {
-			g.claims[i].At, g.claims[i].read = now, l.done+1
+	}
+	l.cases.debt = st.Debt
+	for _, s := range st.Closed {
+		c := &killCase{
+			closed: earliest(s.Closed, now), workload: s.Workload,
+			finding: finding{
+				line: s.Line, guessed: s.Line != nil, path: s.Path, decision: s.Decision,
+				cgroup: l.cgroups.byID[s.ID], removed: s.Removed,
+			},
 		}
-		l.groups[g.id] = g
-		l.byPath[g.id.Path] = g
-		if len(g.claims) > 0 {
-			g.listed = true
-			l.claimed = append(l.claimed, g)
+		if s.PID != 0 {
+			c.witness = &witness{pid: s.PID, comm: s.Comm}
 		}
-		if s.Gone != 0 {
-			l.orphans(g, s.Gone, s.GoneTwice, now)
-		}
+		l.cases.closed = append(l.cases.closed, c)
 	}
 }

@@ -28,7 +28,7 @@ func busy(t testing.TB, o Options) *kernel {
 		t.Fatal(err)
 	}
 	k.deliver(1 << 30)
-	k.ledger.SetLog(LogLive)
+	k.ledger.SetLog(oom.LogLive)
 	k.ledger.tick()
 	k.kill(c[1], c[1].parent)
 	k.killGroup(c[2], 4)
@@ -57,15 +57,15 @@ func content(t testing.TB, k *kernel) []byte {
 func TestStateComesBackWhole(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
 	k := busy(t, Options{StateFile: path})
+	k.ledger.save()
 	want := k.ledger.View()
 	records := k.ledger.Records()
-	if len(want.Workloads) == 0 || want.Pending == 0 || len(k.ledger.lines) == 0 || len(records) == 0 {
+	if len(want.Workloads) == 0 || want.Pending == 0 || len(k.ledger.evidence.lines) == 0 || len(records) == 0 {
 		t.Fatalf("nothing to save: %+v", want)
 	}
-	k.ledger.trySave()
 	k.start(Options{StateFile: path, BootID: "boot"})
 	got := k.ledger.View()
-	opts := cmp.Options{cmp.AllowUnexported(oom.Amount{}), cmp.Transformer("set", func(all []oom.WorkloadKills) map[oom.Workload]oom.WorkloadKills {
+	opts := cmp.Options{cmp.AllowUnexported(oom.Amount{}, View{}), cmp.Transformer("set", func(all []oom.WorkloadKills) map[oom.Workload]oom.WorkloadKills {
 		m := map[oom.Workload]oom.WorkloadKills{}
 		for _, w := range all {
 			m[w.Workload] = w
@@ -78,7 +78,7 @@ func TestStateComesBackWhole(t *testing.T) {
 	if diff := cmp.Diff(records, k.ledger.Records(), opts); diff != "" {
 		t.Errorf("records (-saved +read):\n%s", diff)
 	}
-	k.ledger.SetLog(LogLive)
+	k.ledger.SetLog(oom.LogLive)
 	v := settled(t, k)
 	if v.Unattributed != 0 || v.Forged != 0 {
 		t.Errorf("%d unattributed, %d forged after the restart", v.Unattributed, v.Forged)
@@ -135,7 +135,7 @@ func TestStateOfNoUseIsSetAside(t *testing.T) {
 			k := newKernel(1, 1)
 			c := k.cluster(1, 1)
 			l := begin(t, k, Options{StateFile: path, BootID: tt.boot, Logger: log.NewLogfmtLogger(&said)})
-			if !strings.Contains(said.String(), "set aside") {
+			if !strings.Contains(said.String(), "ignoring the state file") {
 				t.Errorf("the log says %q", said.String())
 			}
 			if b, err := os.ReadFile(path + ".old"); err != nil || !bytes.Equal(b, tt.content) {
@@ -145,7 +145,7 @@ func TestStateOfNoUseIsSetAside(t *testing.T) {
 			if v := settled(t, k); killsOf(v)[c[0].who.Workload] != 1 {
 				t.Errorf("kills %v, want to go on with one", killsOf(v))
 			}
-			l.trySave()
+			l.save()
 			if st, err := readState(path, tt.boot); err != nil || st == nil {
 				t.Errorf("the new state is of no use: %v", err)
 			}
@@ -163,9 +163,9 @@ func TestDiskThatCantBeWritten(t *testing.T) {
 	for range 3 {
 		k.kill(c[0], c[0])
 		k.quiet(5 * time.Second)
-		l.trySave()
+		l.save()
 	}
-	if n := strings.Count(said.String(), "can't be saved"); n != 1 {
+	if n := strings.Count(said.String(), "cannot write the state file"); n != 1 {
 		t.Errorf("told %d times, want once: %s", n, said.String())
 	}
 	if n := killsOf(settled(t, k))[c[0].who.Workload]; n != 3 {
@@ -174,11 +174,11 @@ func TestDiskThatCantBeWritten(t *testing.T) {
 	if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	l.trySave()
+	l.save()
 	if st, err := readState(path, "boot"); err != nil || st == nil {
 		t.Errorf("no state once there was room: %v", err)
 	}
-	if !strings.Contains(said.String(), "works again") {
+	if !strings.Contains(said.String(), "state file is writable again") {
 		t.Errorf("the end was not told: %s", said.String())
 	}
 	if _, err := os.Stat(path + ".tmp"); err == nil {
@@ -211,7 +211,7 @@ func TestAStateWithAWorkloadTwice(t *testing.T) {
 	if !st.valid() {
 		t.Fatal("the state is not valid as it is")
 	}
-	st.Workloads = append(st.Workloads, page{Workload: st.Workloads[0].Workload})
+	st.Workloads = append(st.Workloads, savedTotal{Workload: st.Workloads[0].Workload})
 	if st.valid() {
 		t.Error("it is valid")
 	}

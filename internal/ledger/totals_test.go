@@ -97,7 +97,7 @@ func TestAPartCountsForItsContainer(t *testing.T) {
 	_ = tree
 	k.start(Options{})
 	k.ledger.o.Counters = counters
-	k.ledger.SetLog(LogLive)
+	k.ledger.SetLog(oom.LogLive)
 	k.ledger.tick()
 	k.kill(part, c[0])
 	v := settled(t, k)

@@ -9,7 +9,8 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// View is the books at one moment. It is shared: nobody may write to it.
+// View is what the ledger shows at one moment. It is shared: nobody may write
+// to it.
 type View struct {
 	oom.KillTotals           // Sources is left to who knows them.
 	Epoch          time.Time // zero: counting has not begun.
@@ -18,30 +19,44 @@ type View struct {
 	Estimated uint64 // of the duplicates: without the log, by memory.oom.group's counter.
 	Forged    uint64 // lines of the log without a kill.
 	Late      uint64 // lines of the log whose kill was published before they came.
-	Unbacked  uint64 // steps of groups' counters without a kill.
+	Unbacked  uint64 // steps of cgroups' counters without a kill.
 	Debt      int64  // what vmstat went back by.
+
+	records []oom.Kill // in a view that is saved.
 }
 
-// View returns the books. At rest it returns the same again and again.
+// View returns the numbers: with a state file, those that it holds. At rest it
+// returns the same again and again.
 func (l *Ledger) View() View {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.view == nil {
-		l.view = l.draw()
+	return l.visible()
+}
+
+func (l *Ledger) visible() View {
+	now := l.o.Now()
+	v := l.saver.shown
+	if !l.saver.holds(now) {
+		if l.view == nil {
+			l.view = l.draw()
+		}
+		v = l.view
 	}
-	return *l.view
+	out := *v
+	out.HasState, out.Unsaved = l.saver.path != "", l.saver.unsavedFor(now)
+	return out
 }
 
 func (l *Ledger) draw() *View {
 	c := &l.counts
 	v := &View{
 		Epoch: c.Epoch, Step: c.Vmstat - c.Base,
-		Estimated: c.Estimated, Forged: c.Forged, Late: c.Late, Unbacked: c.Unbacked, Debt: l.slots.debt,
+		Estimated: c.Estimated, Forged: c.Forged, Late: c.Late, Unbacked: c.Unbacked, Debt: l.cases.debt,
 		KillTotals: oom.KillTotals{
-			Workloads: make([]oom.WorkloadKills, 0, len(l.workloads)),
-			Pods:      make([]oom.PodKills, 0, len(l.pods)),
+			Workloads: make([]oom.WorkloadKills, 0, len(l.totals.workloads)),
+			Pods:      make([]oom.PodKills, 0, len(l.totals.pods)),
 			ByLevel:   make(map[oom.Level]uint64, levels),
-			Pending:   uint64(l.slots.n), Unattributed: c.Unattributed, Evicted: c.Evicted,
+			Pending:   uint64(len(l.cases.open)), Unattributed: c.Unattributed, Evicted: c.Evicted,
 			Duplicates: c.Duplicates, RecordsLost: c.Lost, LastKill: c.LastKill,
 		},
 	}
@@ -51,18 +66,18 @@ func (l *Ledger) draw() *View {
 	for _, level := range oom.Levels() {
 		v.ByLevel[level] = c.Levels[level]
 	}
-	for w, e := range l.workloads {
+	for w, t := range l.totals.workloads {
 		v.Workloads = append(v.Workloads, oom.WorkloadKills{
-			Workload: w, Kills: e.Kills, OOMs: e.OOMs, Survived: e.Survived, LastKill: e.Last,
+			Workload: w, Kills: t.Kills, OOMs: t.OOMs, Survived: t.Survived, LastKill: t.Last,
 		})
 	}
-	for w, e := range l.pods {
-		v.Pods = append(v.Pods, oom.PodKills{Namespace: w.Namespace, Pod: w.Pod, LimitKills: e.Kills})
+	for w, t := range l.totals.pods {
+		v.Pods = append(v.Pods, oom.PodKills{Namespace: w.Namespace, Pod: w.Pod, LimitKills: t.Kills})
 	}
 	return v
 }
 
-// Balance returns an error where the books do not balance; see the package
+// Balance returns an error where the numbers do not balance; see the package
 // comment.
 func (v *View) Balance() error {
 	var attributed, byLevel uint64
@@ -83,10 +98,68 @@ func (v *View) Balance() error {
 	return nil
 }
 
-// Records returns a copy of the last kills, oldest first, also those of
-// before the epoch.
+// NotBelow returns an error where a counter is lower than in an earlier view of
+// the same boot: with a state file that never happens, over any restart. A
+// workload may be missing only if its kills are among the evicted.
+func (v *View) NotBelow(earlier View) error {
+	for _, c := range []struct {
+		name     string
+		was, now uint64
+	}{
+		{"unattributed", earlier.Unattributed, v.Unattributed},
+		{"duplicates", earlier.Duplicates, v.Duplicates},
+		{"evicted", earlier.Evicted, v.Evicted},
+	} {
+		if c.now < c.was {
+			return fmt.Errorf("%s went from %d to %d", c.name, c.was, c.now)
+		}
+	}
+	now := make(map[oom.Workload]oom.WorkloadKills, len(v.Workloads))
+	for _, w := range v.Workloads {
+		now[w.Workload] = w
+	}
+	evicted := v.Evicted - earlier.Evicted
+	for _, was := range earlier.Workloads {
+		w, ok := now[was.Workload]
+		if !ok && was.Kills <= evicted {
+			evicted -= was.Kills
+			continue
+		}
+		if w.Kills < was.Kills || w.OOMs < was.OOMs || w.Survived < was.Survived {
+			return fmt.Errorf("%v went from %d kills, %d OOMs, %d survived to %d, %d, %d",
+				was.Workload, was.Kills, was.OOMs, was.Survived, w.Kills, w.OOMs, w.Survived)
+		}
+	}
+	for level, was := range earlier.ByLevel {
+		if v.ByLevel[level] < was {
+			return fmt.Errorf("kills of level %v went from %d to %d", level, was, v.ByLevel[level])
+		}
+	}
+	return nil
+}
+
+// Records returns the last kills, oldest first, also those of before the
+// epoch. Nobody may write to them.
 func (l *Ledger) Records() []oom.Kill {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return append([]oom.Kill(nil), l.records...)
+	if l.saver.holds(l.o.Now()) {
+		return l.saver.shown.records
+	}
+	return l.totals.copyRecords()
+}
+
+func (t *totals) copyRecords() []oom.Kill {
+	all := make([]oom.Kill, 0, len(t.records))
+	for _, k := range t.records {
+		all = append(all, *k)
+	}
+	return all
+}
+
+// Counted returns how many kills the kernel has counted since the epoch.
+func (l *Ledger) Counted() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.counts.Vmstat - l.counts.Base
 }

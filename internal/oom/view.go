@@ -87,6 +87,13 @@ type KillTotals struct {
 
 	LastKill time.Time // zero: none known.
 	Sources  []Source
+
+	// TraceEventsLost is set where the trace of victims is in use.
+	TraceEventsLost Amount
+	// Unsaved is for how long the state file has lacked the oldest change;
+	// HasState tells whether there is such a file.
+	HasState bool
+	Unsaved  time.Duration
 }
 
 // WorkloadKills are the kills of one workload; the dead keep theirs for a time.

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
+
+	"github.com/oom-exporter/oom_exporter/internal/cgroup"
+	"github.com/oom-exporter/oom_exporter/internal/killfeed"
+	"github.com/oom-exporter/oom_exporter/internal/ledger"
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+	"github.com/oom-exporter/oom_exporter/internal/proc"
+	"github.com/oom-exporter/oom_exporter/internal/report"
+	"github.com/oom-exporter/oom_exporter/internal/workload"
+)
+
+// kills is the part that counts kills: the ledger and what feeds it.
+type kills struct {
+	ledger *ledger.Ledger
+	feed   *killfeed.Feed
+}
+
+// newKills opens the sources and goes on from the state file, if there is one.
+func newKills(c *config, p *parts, namer *workload.Namer, logger log.Logger) (*kills, error) {
+	node, err := p.proc.Node()
+	if err != nil {
+		return nil, err
+	}
+	if c.stateFile != "" && node.BootID == "" {
+		return nil, fmt.Errorf("--state.file=%s: the boot can't be told from others: make %s/sys/kernel/random/boot_id readable or leave the flag out", c.stateFile, c.procfs)
+	}
+	if !node.OOMKills.IsValue() {
+		_ = level.Warn(logger).Log("msg", "kernel has no oom_kill counter (< 4.13); kill storms may be undercounted",
+			"missing", "oom_kill in "+c.procfs+"/vmstat")
+	}
+	feed := killfeed.New(killfeed.Options{
+		Kmsg: c.kmsg, KmsgMode: killfeed.Mode(c.kmsgMode), PageSize: pageSize(),
+		Tracefs: filepath.Join(c.sysfs, "kernel", "tracing"), TracefsMode: killfeed.Mode(c.tracefsMode),
+		Procfs: c.procfs, Hierarchy: p.groups,
+		Reported: func(path string) { namer.Lookup(path) },
+		Logger:   logger,
+	})
+	l, err := ledger.New(ledger.Options{
+		Counters: counters{p.proc, p.groups, namer}, Names: ledgerNames{namer},
+		PollLog: feed.PollLog(), OnKill: logKill(logger),
+		StateFile: c.stateFile, BootID: node.BootID,
+		KeepDead: c.deadKeep, KeepAge: c.deadAge,
+		Logger: logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	feed.Connect(l)
+	return &kills{ledger: l, feed: feed}, nil
+}
+
+// tasks are what has to run.
+func (k *kills) tasks() []func(context.Context) error {
+	return []func(context.Context) error{k.ledger.Run, k.feed.Run}
+}
+
+// KillTotals implements collector.Kills.
+func (k *kills) KillTotals() oom.KillTotals {
+	k.ledger.Sync()
+	totals := k.ledger.View().KillTotals
+	totals.Sources = k.feed.Sources()
+	totals.TraceEventsLost = k.feed.TraceEventsLost()
+	return totals
+}
+
+// logKill makes the function that logs one structured line a kill.
+func logKill(logger log.Logger) func(oom.Kill) {
+	return func(k oom.Kill) {
+		_ = level.Warn(logger).Log(append([]any{"msg", "OOM kill"}, report.LogFields(&k)...)...)
+	}
+}
+
+// counters are the kernel's counts for the ledger.
+type counters struct {
+	proc   *proc.FS
+	groups *cgroup.Hierarchy
+	namer  *workload.Namer
+}
+
+var errNoGroups = errors.New("no memory hierarchy")
+
+func (c counters) Vmstat() (oom.Amount, error) { return c.proc.OOMKills() }
+
+func (c counters) Groups() (oom.Tree, error) {
+	if c.groups == nil {
+		return oom.Tree{}, errNoGroups
+	}
+	tree, _, err := c.groups.ReadKills()
+	if err != nil {
+		return oom.Tree{}, err
+	}
+	workload.Classify(&tree)
+	c.namer.NameKnown(&tree)
+	return tree, nil
+}
+
+func (c counters) Populated(id oom.GroupID) bool {
+	return c.groups != nil && c.groups.Populated(id)
+}
+
+func (c counters) Limit(id oom.GroupID) (limit, hits oom.Amount) {
+	if c.groups == nil {
+		return limit, hits
+	}
+	return c.groups.Limit(id)
+}
+
+// ledgerNames answers the ledger from the namer's memory.
+type ledgerNames struct{ *workload.Namer }
+
+func (n ledgerNames) Lookup(path string) (oom.Identity, oom.Kind, bool) {
+	id, known := n.Namer.Lookup(path)
+	return id, workload.ParsePath(path).Kind, known
+}
+
+// sourceModes are the values of the flags that say how a source is wanted.
+func sourceModes() (names []string) {
+	for _, m := range killfeed.Modes() {
+		names = append(names, string(m))
+	}
+	return names
+}

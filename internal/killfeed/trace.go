@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package killfeed
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-kit/log/level"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+	"github.com/oom-exporter/oom_exporter/internal/tracefs"
+)
+
+const traceRemedy = "run as root, with tracefs mounted and writable; --events.tracefs=off silences this"
+
+const (
+	// traceAgain is the pause before a trace that has ended is begun again.
+	traceAgain = time.Minute
+	// lossAgain is how often lost events are told of in the log at most.
+	lossAgain = time.Minute
+)
+
+// addTrace lets the trace event name victims in cgroups that are gone before
+// anybody else can look.
+func (f *Feed) addTrace() {
+	if f.o.TracefsMode == Off || f.o.TracefsMode == "" {
+		return
+	}
+	if f.o.TracefsMode == Require {
+		f.setSource("tracefs", false)
+	}
+	h := f.o.Hierarchy
+	o := tracefs.Options{
+		Root: f.o.Tracefs, Proc: f.o.Procfs, Unified: h.Version() == 2, Namespace: f.cgroupNamespace(),
+		Started: f.traceStarted, Lost: f.traceLoss(),
+	}
+	f.tasks = append(f.tasks, func(ctx context.Context) error { return f.trace(ctx, o) })
+}
+
+// trace keeps the trace running until the context ends.
+func (f *Feed) trace(ctx context.Context, o tracefs.Options) error {
+	told := false
+	for {
+		err := tracefs.Run(ctx, o, func(v tracefs.Victim) { f.sink.Witness(v.PID, v.Path, v.Time, v.Comm) })
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if !told {
+			_ = level.Warn(f.o.Logger).Log("msg", "cannot trace victims: kills in short-lived containers may stay without a name",
+				"err", err, "remedy", traceRemedy)
+			told = true
+		}
+		if f.o.TracefsMode == Require || f.hasSource("tracefs") {
+			f.setSource("tracefs", false)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(traceAgain):
+		}
+	}
+}
+
+func (f *Feed) traceStarted() {
+	f.setSource("tracefs", true)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.traceLost = oom.Of(f.traceLost.Or(0))
+}
+
+// traceLoss makes the function that counts lost events and tells of them now and
+// then. It is called by the one goroutine that reads the trace.
+func (f *Feed) traceLoss() func(n uint64) {
+	var told time.Time
+	return func(n uint64) {
+		f.mu.Lock()
+		f.traceLost = oom.Of(f.traceLost.Or(0) + n)
+		all := f.traceLost.Or(0)
+		f.mu.Unlock()
+		if now := time.Now(); told.IsZero() || now.Sub(told) >= lossAgain {
+			told = now
+			_ = level.Warn(f.o.Logger).Log("msg", "trace events lost: victims in short-lived containers may stay without a name; kill counts are not affected",
+				"lost", n, "lost_in_all", all)
+		}
+	}
+}
+
+// cgroupNamespace returns the path of the cgroup that our cgroup namespace has
+// as its root: / where we are in the host's, and "" where it can't be told.
+// /proc/PID/cgroup is relative to it.
+func (f *Feed) cgroupNamespace() string {
+	h := f.o.Hierarchy
+	b, err := os.ReadFile(filepath.Join(f.o.Procfs, "self", "cgroup"))
+	tree, _, treeErr := h.Read()
+	if err != nil || treeErr != nil {
+		return ""
+	}
+	self := tracefs.GroupOf(b, h.Version() == 2)
+	pid := int32(os.Getpid())
+	for i := range tree.Groups {
+		if slices.Contains(tree.Groups[i].PIDs, pid) {
+			return filepath.Join("/", strings.TrimSuffix(tree.Groups[i].Path, strings.TrimSuffix(self, "/")))
+		}
+	}
+	return ""
+}

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"slices"
+	"time"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+)
+
+// killCase is one kill that the kernel has counted: first open, then published
+// with what was found out about it, or closed as a duplicate.
+type killCase struct {
+	opened time.Time
+	read   uint64 // reads of all cgroups that had begun by then.
+
+	closed   time.Time // when it was published; zero: it is open.
+	workload oom.Workload
+	record   *oom.Kill
+	finding
+}
+
+// finding is what the evidence says about one case.
+type finding struct {
+	line     *line    // nil: the log has not told (yet).
+	guessed  bool     // nothing but elimination joins the line with the cgroup.
+	vague    bool     // and there were several possibilities.
+	cgroup   *cgroup  // the victim's, where it was read.
+	path     string   // of the victim's cgroup; empty: unattributed.
+	evidence string   // what named it.
+	shown    uint64   // the read of the cgroups that showed the kill.
+	decision uint64   // the OOM that it belongs to, where no line says so.
+	witness  *witness // who saw it, where no line did.
+	removed  bool     // it was in a removed child of the cgroup.
+}
+
+const (
+	// caseAge is how long a closed case waits for late evidence.
+	caseAge = time.Minute
+	// maxClosed bounds the closed cases and maxOpen the open ones: what is
+	// over it is unattributed at once.
+	maxClosed = 4096
+	maxOpen   = 1 << 18
+)
+
+// cases are the kills of this moment and of the last minute.
+type cases struct {
+	open   []*killCase // oldest first.
+	closed []*killCase // in the order of their closing.
+	debt   int64       // what vmstat went back by beyond the open cases.
+}
+
+// add opens n cases, or takes the youngest away where vmstat went back; what
+// it went back by too far is carried over. It returns how many there was no
+// room for.
+func (cs *cases) add(n int64, at time.Time, read uint64) (excess int64) {
+	for ; n < 0 && len(cs.open) > 0; n++ {
+		cs.open = cs.open[:len(cs.open)-1]
+	}
+	if n < 0 {
+		cs.debt -= n
+		return 0
+	}
+	paid := min(n, cs.debt)
+	cs.debt -= paid
+	room := min(n-paid, int64(maxOpen-len(cs.open)))
+	for range room {
+		cs.open = append(cs.open, &killCase{opened: at, read: read})
+	}
+	return n - paid - room
+}
+
+// take removes the case of a kill that a read of the cgroups has shown from the
+// open ones: the youngest of those that were open when the read began, else
+// the youngest. So the age of those that wait without evidence is not renewed
+// by kills that are quickly named, and the case of a kill that no read can
+// have shown yet is kept for it.
+func (cs *cases) take(shown uint64) *killCase {
+	for i, c := range slices.Backward(cs.open) {
+		if c.read < shown {
+			return cs.takeAt(i)
+		}
+	}
+	return cs.takeAt(len(cs.open) - 1)
+}
+
+func (cs *cases) takeAt(i int) *killCase {
+	if i < 0 || i >= len(cs.open) {
+		return nil
+	}
+	c := cs.open[i]
+	cs.open = slices.Delete(cs.open, i, i+1)
+	return c
+}
+
+// close keeps a case for late evidence.
+func (cs *cases) close(c *killCase, now time.Time) {
+	c.closed = now
+	cs.closed = appendBounded(cs.closed, c, maxClosed)
+}
+
+// forget drops the closed cases that nothing can be expected for any more.
+func (cs *cases) forget(now time.Time) {
+	cs.closed = slices.DeleteFunc(cs.closed, func(c *killCase) bool { return now.Sub(c.closed) > caseAge })
+}
+
+// find returns the oldest closed case that fits.
+func (cs *cases) find(fits func(*killCase) bool) *killCase {
+	if i := slices.IndexFunc(cs.closed, fits); i >= 0 {
+		return cs.closed[i]
+	}
+	return nil
+}
+
+// count returns how many closed cases fit.
+func (cs *cases) count(fits func(*killCase) bool) (n int64) {
+	for _, c := range cs.closed {
+		if fits(c) {
+			n++
+		}
+	}
+	return n
+}
+
+// lineless tells whether a closed case still lacks its line.
+func (c *killCase) lineless() bool { return c.line == nil }
+
+// readTwice returns how many open cases have been followed by two reads of all
+// cgroups, done being the number of the last read.
+func (cs *cases) readTwice(done uint64) (n int64) {
+	for _, c := range cs.open {
+		if done >= c.read+2 {
+			n++
+		}
+	}
+	return n
+}
+
+// ripe returns how many of the oldest open cases were opened before the time
+// and have since been followed by two reads of all cgroups.
+func (cs *cases) ripe(before time.Time, done uint64) (n int64) {
+	for _, c := range cs.open {
+		if c.opened.After(before) || done < c.read+2 {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+// needRead tells whether an open case still lacks one of its two reads.
+func (cs *cases) needRead(done uint64) bool {
+	last := len(cs.open) - 1
+	return last >= 0 && done < cs.open[last].read+2
+}
+
+func appendBounded[T any](s []T, v T, most int) []T {
+	if len(s) >= most {
+		s = append(s[:0], s[1:]...)
+	}
+	return append(s, v)
+}

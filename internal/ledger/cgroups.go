@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+)
+
+// cgroup is what the ledger knows of one memory cgroup, by path and inode.
+type cgroup struct {
+	id     oom.GroupID
+	kind   oom.Kind
+	who    oom.Identity // of the cgroup that it counts for.
+	row    oom.GroupID  // that cgroup.
+	parent *cgroup
+
+	// The counters at the last read; unset: not known yet.
+	own, tree, ooms, groupKills, treeGroupKills, hits oom.Amount
+
+	// Evidence that has not been joined with a case.
+	steps   []step // of its own counter.
+	behind  int64  // 0 or below: what its own counter went back by.
+	removed removedSteps
+	group   groupKills
+
+	limit            oom.Amount
+	hitsKnown        uint64 // the read that first saw hits; 0: it was made in this run.
+	oomRead, hitRead uint64 // the read in which ooms or hits moved last.
+	first, seen      uint64 // the reads in which it was there.
+	seenAt           time.Time
+	born             bool   // it was made after the epoch.
+	young            bool   // it was made in this run.
+	together         uint64 // the OOM that its steps belong to: a group kill.
+}
+
+// step is by how much a cgroup's own counter moved.
+type step struct {
+	N    int64     `json:"n"`
+	At   time.Time `json:"at"`
+	read uint64
+}
+
+// removedSteps is the kills in children that are gone; below 0 while a child
+// was read later than its parent. Group kills are among them.
+type removedSteps struct {
+	kills, groupKills int64
+	at                time.Time
+}
+
+// groupKills relates the group kills of a cgroup to the duplicates that were
+// closed for it. A group kill that was counted, the duplicate, and its line in
+// the log are told of in any order.
+type groupKills struct {
+	kills     int64     // group kills beyond duplicates; below 0: the counter was read before.
+	estimated int64     // duplicates beyond their lines.
+	at        time.Time // when either grew.
+	read      uint64    // the read that showed the first of the group kills.
+}
+
+// groupKilled returns the innermost cgroup, from this one upwards, with a group
+// kill whose duplicate has not been found.
+func (g *cgroup) groupKilled() *cgroup {
+	for ; g != nil && g.group.kills <= 0; g = g.parent {
+	}
+	return g
+}
+
+// takeGroupKill notes that a duplicate has been closed by its line.
+func (g *cgroup) takeGroupKill() {
+	if g != nil && g.groupKills.IsSet() {
+		g.group.kills--
+	}
+}
+
+// unjoined returns how many kills of its own counter have no case yet.
+func (g *cgroup) unjoined() (n int64) {
+	for i := range g.steps {
+		n += g.steps[i].N
+	}
+	return n
+}
+
+// addStep notes a step of its own counter; what the counter went back by is
+// taken off first.
+func (g *cgroup) addStep(n int64, at time.Time, read uint64) {
+	n += g.behind
+	g.behind = min(n, 0)
+	if n > 0 {
+		g.steps = append(g.steps, step{N: n, At: at, read: read})
+	}
+}
+
+// join takes one kill off the oldest step and returns the read that showed it.
+func (g *cgroup) join() (read uint64) {
+	if len(g.steps) == 0 {
+		return 0
+	}
+	s := &g.steps[0]
+	read = s.read
+	if s.N--; s.N == 0 {
+		g.steps = slices.Delete(g.steps, 0, 1)
+	}
+	return read
+}
+
+// forget drops what the other evidence will not come for any more.
+func (k *groupKills) forget(now time.Time) {
+	if k.kills > 0 && now.Sub(k.at) > 2*lineWait {
+		k.kills = 0
+	}
+	if now.Sub(k.at) > caseAge {
+		k.kills, k.estimated = 0, 0
+	}
+}
+
+// counted tells whether the kernel counts kills in the cgroup.
+func (g *cgroup) counted() bool { return g.own.IsValue() || g.tree.IsValue() }
+
+// advance moves a counter to its new value and returns the step. The first
+// value of a cgroup that was made since the epoch is a step, that of an older
+// one is the baseline.
+func (g *cgroup) advance(old *oom.Amount, now oom.Amount) int64 {
+	n, ok := now.Get()
+	if !ok {
+		return 0
+	}
+	was, known := old.Get()
+	*old = now
+	if !known && !g.born {
+		return 0
+	}
+	return int64(n - was)
+}
+
+// within tells whether path is base or below it.
+func within(path, base string) bool {
+	return strings.HasPrefix(path, base) &&
+		(len(path) == len(base) || base == "/" || path[len(base)] == '/')
+}
+
+// cgroups are all cgroups that are there, and for a while those that were.
+type cgroups struct {
+	byID   map[oom.GroupID]*cgroup
+	byPath map[string]*cgroup
+	// Those with steps, and those with kills in removed children, in the
+	// order in which they came.
+	stepped, bereft []*cgroup
+}
+
+func newCgroups() cgroups {
+	return cgroups{byID: map[oom.GroupID]*cgroup{}, byPath: map[string]*cgroup{}}
+}
+
+// add takes a cgroup into the maps.
+func (gs *cgroups) add(g *cgroup) {
+	gs.byID[g.id] = g
+	gs.byPath[g.id.Path] = g
+}
+
+// nearest returns the innermost cgroup at or above the path that fits.
+func (gs *cgroups) nearest(path string, fits func(*cgroup) bool) *cgroup {
+	for path != "" {
+		if g := gs.byPath[path]; g != nil && fits(g) {
+			return g
+		}
+		if path == "/" {
+			return nil
+		}
+		path = parentPath(path)
+	}
+	return nil
+}
+
+func parentPath(path string) string {
+	return path[:max(strings.LastIndexByte(path, '/'), min(1, len(path)))]
+}
+
+// withStep returns the cgroup with this path if its own counter has a step;
+// with below, one of those below will do.
+func (gs *cgroups) withStep(path string, below bool) *cgroup {
+	if path == "" {
+		return nil
+	}
+	var found *cgroup
+	for _, g := range gs.stepped {
+		switch {
+		case len(g.steps) == 0:
+		case g.id.Path == path:
+			return g
+		case below && found == nil && within(g.id.Path, path):
+			found = g
+		}
+	}
+	return found
+}
+
+// oldestStep returns the cgroup whose step has waited longest; with certain, of
+// those with more steps than duplicates are to come.
+func (gs *cgroups) oldestStep(certain bool) *cgroup {
+	var found *cgroup
+	for _, g := range gs.stepped {
+		if p := g.groupKilled(); certain && p != nil && g.unjoined() <= p.group.kills {
+			continue
+		}
+		if len(g.steps) > 0 && (found == nil || g.steps[0].At.Before(found.steps[0].At)) {
+			found = g
+		}
+	}
+	return found
+}
+
+// takeRemoved notes that the case of a kill in a removed cgroup was found, and
+// returns the cgroup above it that had counted the kill.
+func (gs *cgroups) takeRemoved(path string) *cgroup {
+	g := gs.nearest(path, func(g *cgroup) bool { return g.removed.kills > 0 })
+	if g != nil {
+		g.removed.kills--
+	}
+	return g
+}
+
+// oldestRemoved returns the cgroup that has waited longest with a kill in a
+// removed child.
+func (gs *cgroups) oldestRemoved() *cgroup {
+	var found *cgroup
+	for _, g := range gs.bereft {
+		if g.removed.kills > 0 && (found == nil || g.removed.at.Before(found.removed.at) ||
+			g.removed.at.Equal(found.removed.at) && g.id.Path < found.id.Path) {
+			found = g
+		}
+	}
+	return found
+}
+
+// ownerOf returns the innermost known cgroup at or above the path: the one whose
+// counter has a group kill that the log announced for this path.
+func (gs *cgroups) ownerOf(path string) *cgroup {
+	return gs.nearest(path, func(*cgroup) bool { return true })
+}
+
+// addStep notes a step of a cgroup's own counter.
+func (gs *cgroups) addStep(g *cgroup, n int64, at time.Time, read uint64) {
+	listed := len(g.steps) > 0
+	g.addStep(n, at, read)
+	if !listed && len(g.steps) > 0 && !slices.Contains(gs.stepped, g) {
+		gs.stepped = append(gs.stepped, g)
+	}
+}
+
+// addRemoved notes kills in a cgroup's removed children.
+func (gs *cgroups) addRemoved(g *cgroup, kills, groupKills int64, at time.Time) {
+	g.removed.kills += kills
+	g.removed.groupKills += groupKills
+	g.removed.at = at
+	if !slices.Contains(gs.bereft, g) {
+		gs.bereft = append(gs.bereft, g)
+	}
+}
+
+// tidy drops those from the lists whose evidence has been used up.
+func (gs *cgroups) tidy() {
+	gs.stepped = slices.DeleteFunc(gs.stepped, func(g *cgroup) bool {
+		if len(g.steps) > 0 {
+			return false
+		}
+		g.together = 0
+		return true
+	})
+	gs.bereft = slices.DeleteFunc(gs.bereft, func(g *cgroup) bool {
+		if g.removed.kills != 0 {
+			return false
+		}
+		g.removed.groupKills = 0
+		return true
+	})
+}
+
+// goneAge is how long a cgroup is remembered that is gone: one that was only
+// unreadable must not start at 0 again.
+const goneAge = time.Minute
+
+// forget drops the cgroups that have been gone for a while.
+func (gs *cgroups) forget(lastRead uint64, now time.Time) {
+	for id, g := range gs.byID {
+		g.group.forget(now)
+		if g.seen == lastRead || now.Sub(g.seenAt) < goneAge ||
+			slices.Contains(gs.stepped, g) || slices.Contains(gs.bereft, g) {
+			continue
+		}
+		delete(gs.byID, id)
+		if gs.byPath[id.Path] == g {
+			delete(gs.byPath, id.Path)
+		}
+	}
+}

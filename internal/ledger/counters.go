@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"time"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+)
+
+// treeStep is by how much a cgroup's counters have moved, and those of its
+// living children.
+type treeStep struct {
+	own, tree, children int64
+	hasOwn, hasTree     bool
+	removedGroupKills   int64
+}
+
+// seeCounters turns a read of all cgroups into evidence; the first one of an
+// epoch is the baseline.
+func (l *Ledger) seeCounters(t oom.Tree, read uint64, now time.Time) {
+	current := make([]*cgroup, len(t.Groups))
+	steps := make([]treeStep, len(t.Groups))
+	for i := range t.Groups {
+		tg := &t.Groups[i]
+		g := l.seen(tg, read, now)
+		current[i] = g
+		g.identify(t, i)
+		s := &steps[i]
+		s.tree, s.hasTree = g.advance(&g.tree, tg.Events.TreeKills), tg.Events.TreeKills.IsValue()
+		s.own, s.hasOwn = g.advance(&g.own, tg.Events.OwnKills), tg.Events.OwnKills.IsValue()
+		if g.advance(&g.ooms, tg.Events.OOMs) > 0 {
+			g.oomRead = read
+		}
+		g.seeHits(tg.Limit, tg.Events.Max, read)
+		groupKills := g.seeGroupKills(tg.Events.GroupKills, read, now)
+		treeGroupKills := g.advance(&g.treeGroupKills, tg.Events.TreeGroupKills)
+		if tg.Events.TreeGroupKills.IsValue() {
+			s.removedGroupKills += treeGroupKills - groupKills
+		}
+		if tg.Parent >= 0 && tg.Parent < i {
+			g.parent = current[tg.Parent]
+			steps[tg.Parent].children += s.tree
+			steps[tg.Parent].removedGroupKills -= treeGroupKills
+		}
+	}
+	for i, g := range current {
+		s := steps[i]
+		if s.hasTree && !s.hasOwn { // such as 5.2, where memory.events has the children's too.
+			s.own = s.tree - s.children
+		}
+		l.seeStep(g, s.own, read, now)
+		if n := s.tree - s.own - s.children; s.hasTree && s.hasOwn && (n != 0 || s.removedGroupKills != 0) {
+			l.cgroups.addRemoved(g, n, s.removedGroupKills, now)
+		}
+	}
+	l.counts.Baselined = true
+	l.reads.last = read
+	l.markLiving(t, now)
+}
+
+// seen returns the ledger's cgroup for one that was read. A new one starts at
+// 0, unless it is of the epoch's first read.
+func (l *Ledger) seen(tg *oom.Group, read uint64, now time.Time) *cgroup {
+	id := tg.GroupID
+	id.Path = clean(id.Path)
+	g := l.cgroups.byID[id]
+	if g == nil {
+		g = &cgroup{id: id, born: l.counts.Baselined, young: l.counts.Baselined && l.reads.last != 0}
+	}
+	if l.cgroups.byPath[id.Path] != g {
+		g.first = read
+		l.cgroups.add(g)
+	}
+	g.seen, g.seenAt = read, now
+	return g
+}
+
+// identify takes over who the cgroup is and for whom it counts.
+func (g *cgroup) identify(t oom.Tree, i int) {
+	tg := &t.Groups[i]
+	g.kind, g.who, g.row = tg.Kind, tg.Identity, g.id
+	if o := tg.Owner; o >= 0 && o < len(t.Groups) && o != i {
+		g.who = t.Groups[o].Identity
+		g.row = oom.GroupID{Path: clean(t.Groups[o].Path), Inode: t.Groups[o].Inode}
+	}
+}
+
+// seeStep takes a step of the cgroup's own counter. Where neither vmstat nor
+// the log counts, it opens the cases.
+func (l *Ledger) seeStep(g *cgroup, n int64, read uint64, now time.Time) {
+	if n == 0 {
+		return
+	}
+	before := g.unjoined()
+	l.cgroups.addStep(g, n, now, read)
+	if n := g.unjoined() - before; n > 0 && !l.counts.HasVmstat && l.log == oom.LogAbsent {
+		l.openCases(n)
+	}
+}
+
+// seeGroupKills takes the group kills of this cgroup as a whole and returns how
+// many there were. Each has one duplicate at most.
+func (g *cgroup) seeGroupKills(n oom.Amount, read uint64, now time.Time) int64 {
+	kills := g.advance(&g.groupKills, n)
+	if kills > 0 {
+		if g.group.kills <= 0 {
+			g.group.read = read
+		}
+		g.group.kills += kills
+		g.group.at = now
+	}
+	return kills
+}
+
+// seeHits takes over how often the limit was hit. The first value says
+// nothing, except for a cgroup that was made in this run.
+func (g *cgroup) seeHits(limit, hits oom.Amount, read uint64) {
+	if limit.IsSet() {
+		g.limit = limit
+	}
+	n, ok := hits.Get()
+	if !ok {
+		return
+	}
+	was, known := g.hits.Get()
+	g.hits = hits
+	switch {
+	case !known && !g.young:
+		g.hitsKnown = read
+	case n > was:
+		g.hitRead = read
+	}
+}
+
+// SeeProcesses takes a pass over the processes and cgroups as evidence for
+// kills to come. It keeps neither.
+func (l *Ledger) SeeProcesses(procs []oom.Process, tree oom.Tree) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.evidence.addScan(procs, tree)
+	l.seeLimits(tree)
+	l.markLiving(tree, l.o.Now())
+}
+
+// seeLimits takes over limits from a full pass over the cgroups. Hits that it
+// is the first to see count for a kill that is being looked into.
+func (l *Ledger) seeLimits(t oom.Tree) {
+	if t.Version != 1 {
+		return
+	}
+	for i := range t.Groups {
+		tg := &t.Groups[i]
+		g := l.cgroups.byPath[tg.Path]
+		if g == nil || g.id.Inode != tg.Inode {
+			continue
+		}
+		before := g.hitRead
+		g.seeHits(tg.Limit, tg.Events.Max, l.reads.begun)
+		if len(l.cases.open) == 0 {
+			g.hitRead = before
+		}
+	}
+}
+
+// readLimits asks for the limits of the cgroups for which this read has shown a
+// kill and of those above them, or of all cgroups; only where the read of all
+// cgroups does not have them.
+func (l *Ledger) readLimits(read uint64, all bool) {
+	wanted := l.limitsWanted(read, all)
+	type answer struct{ limit, hits oom.Amount }
+	answers := make(map[*cgroup]answer, len(wanted))
+	for g := range wanted { // the id never changes.
+		limit, hits := l.o.Counters.Limit(g.id)
+		answers[g] = answer{limit, hits}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for g, a := range answers {
+		g.seeHits(a.limit, a.hits, read)
+	}
+}
+
+func (l *Ledger) limitsWanted(read uint64, all bool) map[*cgroup]struct{} {
+	wanted := map[*cgroup]struct{}{}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	add := func(g *cgroup) {
+		for ; g != nil && g.kind != oom.KindRoot && !g.ooms.IsValue(); g = g.parent {
+			wanted[g] = struct{}{}
+		}
+	}
+	if all {
+		for _, g := range l.cgroups.byID {
+			add(g)
+		}
+		return wanted
+	}
+	for _, g := range l.cgroups.stepped {
+		if n := len(g.steps); n > 0 && g.steps[n-1].read == read {
+			add(g)
+		}
+	}
+	return wanted
+}

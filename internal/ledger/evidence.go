@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+)
+
+// What names a victim's cgroup, from the best on.
+const (
+	byReport  = "report"
+	byCounter = "counter"
+	byTracefs = "tracefs"
+	byScan    = "scan"
+)
+
+// evidence is what has been told about kills and has no case yet.
+type evidence struct {
+	lines     []*line    // in the order of the log.
+	backlog   []oom.Kill // lines without numbers, until the log is live.
+	history   []oom.Kill // lines of before the epoch.
+	witnesses map[int]witness
+	scans     []scan
+	decision  uint64    // the number of the last OOM.
+	group     announced // the last group kill of the log.
+	queued    *line     // the last line of the log, if it was queued.
+	lost      time.Time // when records of the log were found to be lost.
+}
+
+const (
+	maxLines     = 10_000
+	maxWitnesses = 10_000
+	// witnessAge is how long a witness is kept.
+	witnessAge = 30 * time.Second
+)
+
+// announced is a group kill that the log has announced. Its lines follow without
+// those of other kills between them.
+type announced struct {
+	path      string // of its cgroup; empty: none, or its lines are over.
+	duplicate bool   // the second line of its first victim has come.
+}
+
+// mayBeLost tells whether the line of a kill that was counted at this time may
+// be among the lost records.
+func (e *evidence) mayBeLost(counted time.Time) bool {
+	return !e.lost.IsZero() && counted.Before(e.lost.Add(lineWait))
+}
+
+// line is a Killed line of the kernel log.
+type line struct {
+	Kill     oom.Kill  `json:"kill"`
+	At       time.Time `json:"at"`
+	Path     string    `json:"path,omitempty"` // of the victim's cgroup, if anything names it.
+	By       string    `json:"by,omitempty"`   // what names it.
+	Decision uint64    `json:"decision"`       // the OOM that it belongs to.
+
+	read, vmstatRead uint64 // reads of the cgroups and of vmstat begun before it came.
+	scanned          bool   // it was looked for in the scans.
+	announces        bool   // the log announces a group kill behind it.
+	refuted          string // a path that the counters contradict.
+}
+
+// ofGroupKill tells whether the line may be that of a process which a group kill
+// took along: where it has not come, that is not known.
+func (ln *line) ofGroupKill() bool { return ln == nil || ln.Kill.GroupKill && !ln.announces }
+
+// witness is what somebody saw of a victim.
+type witness struct {
+	pid        int
+	path, comm string
+	at, taken  time.Time
+	read       uint64
+}
+
+// Log takes a kill from the kernel log. Seq is the number of its record, 0
+// where the source has no numbers of the kernel; a number that is not above
+// the last one is ignored.
+func (l *Ledger) Log(k oom.Kill) {
+	k.VictimPath, k.LimitPath = clean(k.VictimPath), clean(k.LimitPath)
+	k.Evidence = ""
+	l.mu.Lock()
+	defer l.Wake()
+	defer l.mu.Unlock()
+	l.evidence.queued = nil
+	if k.Seq != 0 {
+		if k.Seq <= l.counts.Seq {
+			return
+		}
+		l.counts.Seq = k.Seq
+	}
+	if l.log == oom.LogAbsent {
+		l.log = oom.LogLive
+	}
+	early := l.log == oom.LogBacklog && l.catchup // of before the epoch, or too close to tell.
+	switch {
+	case k.History, l.counts.Epoch.IsZero(), early && !l.counts.Restored:
+		if !k.Duplicate {
+			l.evidence.history = appendBounded(l.evidence.history, k, l.o.MaxRecords)
+		}
+	case early && k.Seq == 0:
+		l.evidence.backlog = appendBounded(l.evidence.backlog, k, maxLines)
+	default:
+		l.addLine(k)
+	}
+}
+
+// addLine queues a line of after the epoch. Where vmstat does not count, the
+// line opens its case.
+func (l *Ledger) addLine(k oom.Kill) {
+	e := &l.evidence
+	switch {
+	case !k.GroupKill:
+		e.decision++
+		l.endGroupKill()
+	case k.Duplicate:
+		e.group.duplicate = true
+	}
+	ln := &line{
+		Kill: k, At: l.o.Now(), Path: k.VictimPath, Decision: e.decision,
+		read: l.reads.begun, vmstatRead: l.reads.vmstatBegun,
+	}
+	if ln.Path != "" {
+		ln.By = byReport
+	}
+	l.changed()
+	if l.meetWitnessed(ln) {
+		return
+	}
+	if len(e.lines) >= maxLines {
+		l.counts.Dropped++
+	}
+	e.lines = appendBounded(e.lines, ln, maxLines)
+	e.queued = ln
+	if !l.counts.HasVmstat {
+		l.openCases(1)
+	}
+}
+
+// Group says that the last kill of the log was the first one of a group kill:
+// memory.oom.group takes along what is in the cgroup and below it.
+func (l *Ledger) Group(path string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ln := l.evidence.queued
+	if ln == nil {
+		return // it is of before, and so is the group kill.
+	}
+	l.endGroupKill()
+	l.evidence.group = announced{path: clean(path)}
+	ln.announces = true
+	if ln.Path == "" && !ln.Kill.GroupKill {
+		ln.Path, ln.By = clean(path), byReport
+		ln.Kill.GroupKill = true
+		l.changed()
+	}
+}
+
+// endGroupKill notes that the lines of the last group kill are over. Where its
+// first victim had no second line, the kernel counted no duplicate.
+func (l *Ledger) endGroupKill() {
+	group := l.evidence.group
+	l.evidence.group = announced{}
+	if group.path == "" || group.duplicate {
+		return
+	}
+	if !l.dropEstimate(group.path) {
+		l.cgroups.ownerOf(group.path).takeGroupKill()
+	}
+}
+
+// recall makes lines of those in the backlog that are younger than the saved
+// state, where the log has no numbers: there is one for each step of vmstat.
+func (l *Ledger) recall() {
+	n := l.counts.Vmstat - l.counts.savedVmstat
+	if !l.counts.HasVmstat || n < 0 {
+		n = 0
+	}
+	backlog := l.evidence.backlog
+	l.evidence.backlog = nil
+	for _, k := range backlog[max(int64(len(backlog))-n, 0):] {
+		l.addLine(k)
+	}
+}
+
+// Witness says that a process that is being killed was seen in a cgroup. The
+// root and no cgroup at all are not believed: that is where the dying are seen.
+func (l *Ledger) Witness(pid int, path string, at time.Time, comm string) {
+	path = clean(path)
+	if path == "" || path == "/" {
+		return
+	}
+	l.mu.Lock()
+	defer l.Wake()
+	defer l.mu.Unlock()
+	e := &l.evidence
+	if len(e.witnesses) >= maxWitnesses {
+		clear(e.witnesses)
+	}
+	e.witnesses[pid] = witness{pid: pid, path: path, comm: comm, at: at, taken: l.o.Now(), read: l.reads.begun}
+}
+
+// witnessIn returns who saw a victim in the cgroup and is of no line, the first
+// one first.
+func (e *evidence) witnessIn(path string) *witness {
+	var found *witness
+	for _, w := range e.witnesses {
+		if w.path == path && (found == nil || w.taken.Before(found.taken)) {
+			found = &w
+		}
+	}
+	return found
+}
+
+// keepLines drops the lines for which used returns true.
+func (e *evidence) keepLines(used func(*line) bool) {
+	e.lines = slices.DeleteFunc(e.lines, used)
+}
+
+// nameLine looks for who saw the line's process. A process that a group kill
+// took along may have been below the cgroup that the log names.
+func (e *evidence) nameLine(ln *line) {
+	if ln.Path != "" && !ln.Kill.GroupKill {
+		return
+	}
+	pid := ln.Kill.Victim.PID
+	if w, ok := e.witnesses[pid]; ok && ln.better(w.path) {
+		ln.Path, ln.By = w.path, byTracefs
+		return
+	}
+	if ln.scanned {
+		return
+	}
+	ln.scanned = true
+	for _, scan := range slices.Backward(e.scans) {
+		if path := scan.find(pid, ln.Kill.Victim.Comm); ln.better(path) {
+			ln.Path, ln.By = path, byScan
+			return
+		}
+	}
+}
+
+// better tells whether a path says more than what names the line so far.
+func (ln *line) better(path string) bool {
+	if path == "" || path == "/" || path == ln.refuted {
+		return false
+	}
+	return ln.Path == "" || path != ln.Path && within(path, ln.Path)
+}
+
+// refute makes the line one that nothing names.
+func (ln *line) refute() { ln.refuted, ln.Path, ln.By = ln.Path, "", "" }
+
+// scan is what is kept of one pass over the processes.
+type scan struct {
+	paths  []string // of the cgroups.
+	placed []placed
+	comms  map[int32]string // by pid, where it was read.
+}
+
+type placed struct{ pid, cgroup int32 }
+
+// addScan keeps the pass as one of the last two, in the memory of the oldest.
+func (e *evidence) addScan(procs []oom.Process, tree oom.Tree) {
+	var s scan
+	if len(e.scans) == 2 {
+		s, e.scans = e.scans[0], append(e.scans[:0], e.scans[1])
+	}
+	s.paths, s.placed, s.comms = s.paths[:0], s.placed[:0], map[int32]string{}
+	for i := range tree.Groups {
+		s.paths = append(s.paths, tree.Groups[i].Path)
+	}
+	for i := range procs {
+		p := &procs[i]
+		if p.Group < 0 || int(p.Group) >= len(tree.Groups) {
+			continue
+		}
+		s.placed = append(s.placed, placed{p.PID, p.Group})
+		if p.Exact {
+			s.comms[p.PID] = p.Comm
+		}
+	}
+	e.scans = append(e.scans, s)
+}
+
+// find returns the cgroup in which the scan saw the process. A name that is
+// known and another one says that the pid was used again.
+func (s scan) find(pid int, comm string) string {
+	for _, p := range s.placed {
+		if int(p.pid) != pid {
+			continue
+		}
+		if seen := s.comms[p.pid]; seen != "" && comm != "" && seen != comm {
+			return ""
+		}
+		return clean(s.paths[p.cgroup])
+	}
+	return ""
+}
+
+// clean makes a path valid UTF-8, byte by byte, so that it survives the state
+// file.
+func clean(path string) string {
+	if utf8.ValidString(path) {
+		return path
+	}
+	const digits = "0123456789abcdef"
+	var b strings.Builder
+	for i := 0; i < len(path); {
+		r, size := utf8.DecodeRuneInString(path[i:])
+		if r == utf8.RuneError && size == 1 {
+			b.WriteString(`\x`)
+			b.WriteByte(digits[path[i]>>4])
+			b.WriteByte(digits[path[i]&15])
+		} else {
+			b.WriteString(path[i : i+size])
+		}
+		i += size
+	}
+	return b.String()
+}

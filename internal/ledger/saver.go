@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/go-kit/log/level"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+)
+
+const (
+	// minSaveGap and maxSaveGap are the least and the greatest time that we
+	// let pass between two saves by our own choice: in between, saving costs
+	// a twentieth of a CPU.
+	minSaveGap = 100 * time.Millisecond
+	maxSaveGap = time.Second
+	// syncWait is how long a scrape waits for a save.
+	syncWait = 250 * time.Millisecond
+	// slowSave is when a disk is said to be slow, and holdBack how long
+	// numbers are held back for it.
+	slowSave = 5 * time.Second
+	holdBack = time.Minute
+	// maxState bounds what is read of a state file.
+	maxState = 256 << 20
+)
+
+// saver keeps the state file up to date, and holds what may be shown: what the
+// file has. The zero value is for a ledger without a state file.
+type saver struct {
+	path  string
+	write func(path string, content []byte) error
+	dirty chan struct{} // something waits to be saved.
+
+	// Guarded by the ledger's lock.
+	shown   *View
+	changes uint64        // so many there were, and so many are saved.
+	saved   uint64        //
+	waiting time.Time     // when the oldest unsaved change was made; zero: none.
+	failing bool          // the last save failed: all is shown unsaved.
+	done    chan struct{} // is closed when a save has ended.
+
+	// Guarded by whoever saves.
+	cannotWrite, slow trouble
+}
+
+func newSaver(path string) saver {
+	return saver{
+		path: path, write: writeState, dirty: make(chan struct{}, 1), done: make(chan struct{}),
+		cannotWrite: trouble{
+			msg:     "cannot write the state file; kills are shown unsaved and a restart may lose them",
+			remedy:  "give --state.file a writable directory with free space",
+			resumed: "state file is writable again",
+		},
+		slow: trouble{
+			msg:     "the disk of the state file is slow: kills are shown only when they are saved",
+			remedy:  "put --state.file on a faster disk",
+			resumed: "state file is saved in time again",
+		},
+	}
+}
+
+// note notes a change.
+func (s *saver) note(now time.Time) {
+	if s.path == "" {
+		return
+	}
+	s.changes++
+	if s.waiting.IsZero() {
+		s.waiting = now
+	}
+	select {
+	case s.dirty <- struct{}{}:
+	default:
+	}
+}
+
+// holds tells whether what is not saved yet must not be shown.
+func (s *saver) holds(now time.Time) bool {
+	return s.path != "" && !s.failing && s.unsavedFor(now) < holdBack
+}
+
+// unsavedFor returns the age of the oldest change that is not saved.
+func (s *saver) unsavedFor(now time.Time) time.Duration {
+	if s.waiting.IsZero() {
+		return 0
+	}
+	return now.Sub(s.waiting)
+}
+
+// takeUnsaved returns the published kills that need not wait for a save.
+func (l *Ledger) takeUnsaved() []oom.Kill {
+	if l.saver.holds(l.o.Now()) {
+		return nil
+	}
+	out := l.outbox
+	l.outbox = nil
+	return out
+}
+
+// keepSaved saves after each change, until ctx is done and a last time then. A
+// disk that hangs holds up nothing else.
+func (l *Ledger) keepSaved(ctx context.Context) {
+	if l.saver.path == "" {
+		return
+	}
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-l.saver.dirty:
+			pause.Reset(l.save())
+			select {
+			case <-ctx.Done():
+			case <-pause.C:
+			}
+		}
+	}
+	l.save()
+}
+
+// save saves the state, shows it, and returns when to save again at the
+// earliest.
+func (l *Ledger) save() time.Duration {
+	started := time.Now()
+	st, out := l.beginSave()
+	if st == nil {
+		return minSaveGap
+	}
+	b, err := st.bytes()
+	cost := time.Since(started)
+	if err == nil {
+		err = l.saver.write(l.saver.path, b)
+	}
+	took := time.Since(started)
+	l.saver.cannotWrite.report(l.o.Logger, err)
+	if err == nil {
+		l.saver.slow.report(l.o.Logger, tooSlow(took))
+	}
+	l.endSave(st, err)
+	l.tell(out)
+	if err != nil {
+		return maxSaveGap
+	}
+	return min(max(20*cost, minSaveGap), maxSaveGap)
+}
+
+func tooSlow(took time.Duration) error {
+	if took < slowSave {
+		return nil
+	}
+	return fmt.Errorf("saving took %v", took.Round(time.Millisecond))
+}
+
+// beginSave copies what is to be saved, and takes the kills to be told of when
+// it is; nil before the epoch, or when there is nothing new.
+func (l *Ledger) beginSave() (*state, []oom.Kill) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := &l.saver
+	if l.counts.Epoch.IsZero() || s.changes == s.saved {
+		return nil, nil
+	}
+	st := l.snapshot()
+	st.view, st.changes, st.waiting = l.draw(), s.changes, s.waiting
+	st.view.records = st.Records
+	s.waiting = time.Time{}
+	out := l.outbox
+	l.outbox = nil
+	return st, out
+}
+
+// endSave shows what has been saved.
+func (l *Ledger) endSave(st *state, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := &l.saver
+	if s.failing = err != nil; s.failing {
+		s.waiting = st.waiting
+		select {
+		case s.dirty <- struct{}{}:
+		default:
+		}
+	} else {
+		s.shown, s.saved = st.view, st.changes
+	}
+	close(s.done)
+	s.done = make(chan struct{})
+}
+
+// awaitSave waits until what has changed up to now is saved, or for a while.
+func (l *Ledger) awaitSave(most time.Duration) {
+	l.mu.Lock()
+	s := &l.saver
+	wanted := s.changes
+	l.mu.Unlock()
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	for {
+		l.mu.Lock()
+		done, ready := s.done, s.saved >= wanted || !s.holds(l.o.Now()) || l.counts.Epoch.IsZero()
+		l.mu.Unlock()
+		if ready {
+			return
+		}
+		select {
+		case <-done:
+		case <-timer.C:
+			return
+		}
+	}
+}
+
+// readState reads the state file. It returns nil where there is none.
+func readState(path, bootID string) (*state, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read state: %w", err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxState))
+	if err != nil {
+		return nil, fmt.Errorf("read state: %w", err)
+	}
+	return parseState(b, bootID)
+}
+
+// setAside moves a state file away that is of no use, so that it is not lost.
+func (l *Ledger) setAside(reason error) {
+	aside := l.o.StateFile + ".old"
+	if err := os.Rename(l.o.StateFile, aside); err != nil {
+		_ = level.Warn(l.o.Logger).Log("msg", "ignoring the state file; counters start from zero",
+			"file", l.o.StateFile, "reason", reason, "err", err)
+		return
+	}
+	_ = level.Warn(l.o.Logger).Log("msg", "ignoring the state file (moved to "+aside+"); counters start from zero",
+		"file", l.o.StateFile, "reason", reason)
+}
+
+// writeState replaces the file in one step: whoever reads it finds the old or
+// the new content, also after a crash.
+func writeState(path string, b []byte) error {
+	temporary := path + ".tmp" // always the same, so that crashes leave only one.
+	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("write state: %w", err)
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		_ = os.Remove(temporary) // a full disk has better use for it.
+		return fmt.Errorf("write state: %w", err)
+	}
+	if err := os.Rename(temporary, path); err != nil {
+		return fmt.Errorf("write state: %w", err)
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return fmt.Errorf("write state: %w", err)
+	}
+	defer dir.Close()
+	if err := dir.Sync(); err != nil {
+		return fmt.Errorf("write state: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"sort"
+	"time"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+)
+
+// totals are what has been published.
+type totals struct {
+	workloads, pods killTable
+	records         []*oom.Kill
+	survivors       []survivor
+	marked          time.Time // when the living were told from the dead.
+}
+
+func newTotals() totals { return totals{workloads: killTable{}, pods: killTable{}} }
+
+// total is what one workload, or one pod's limit, adds up to.
+type total struct {
+	Kills    uint64    `json:"kills"`
+	OOMs     uint64    `json:"ooms,omitempty"`
+	Survived uint64    `json:"survived,omitempty"`
+	Last     time.Time `json:"last"`
+	Seen     time.Time `json:"seen"` // when it was last known to live, or was killed.
+	StandIn  bool      `json:"stand_in,omitempty"`
+	Path     string    `json:"path,omitempty"` // where to ask for its real name.
+}
+
+// killTable has a total for each workload with kills.
+type killTable map[oom.Workload]*total
+
+// of returns the workload's total.
+func (t killTable) of(w oom.Workload) *total {
+	e := t[w]
+	if e == nil {
+		e = &total{}
+		t[w] = e
+	}
+	return e
+}
+
+// rename moves a total to another name; what is there is added to.
+func (t killTable) rename(from, to oom.Workload) {
+	e := t[from]
+	if e == nil || from == to {
+		return
+	}
+	delete(t, from)
+	e.StandIn = false
+	other := t[to]
+	if other == nil {
+		t[to] = e
+		return
+	}
+	other.Kills += e.Kills
+	other.OOMs += e.OOMs
+	other.Survived += e.Survived
+	other.Last = latest(other.Last, e.Last)
+	other.Seen = latest(other.Seen, e.Seen)
+}
+
+// evict removes the totals of those that are dead for longer than age, and the
+// longest dead beyond number. It returns their kills.
+func (t killTable) evict(now time.Time, age time.Duration, number int) (kills uint64) {
+	type dead struct {
+		w    oom.Workload
+		seen time.Time
+	}
+	var all []dead
+	for w, e := range t {
+		if e.Seen.Before(now) {
+			all = append(all, dead{w, e.Seen})
+		}
+	}
+	sort.Slice(all, func(i, j int) bool { return all[i].seen.After(all[j].seen) })
+	for i, d := range all {
+		if i >= number || now.Sub(d.seen) > age {
+			kills += t[d.w].Kills
+			delete(t, d.w)
+		}
+	}
+	return kills
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// workloadOf returns the labels of a cgroup: its name, or its path where there
+// is none.
+func workloadOf(who oom.Identity, path string) (w oom.Workload, standIn bool) {
+	if who.Workload != (oom.Workload{}) {
+		return who.Workload, who.StandIn
+	}
+	return oom.Workload{Container: path}, who.StandIn
+}
+
+// whoIs returns the identity of a cgroup by its path, alive or dead: as it was
+// last read, or as it is remembered elsewhere.
+func (l *Ledger) whoIs(path string) (oom.Identity, oom.Kind, bool) {
+	g := l.cgroups.byPath[path]
+	if g != nil && !g.who.StandIn {
+		return g.who, g.kind, true
+	}
+	who, kind, known := l.o.Names.Lookup(path)
+	if known || who.Workload != (oom.Workload{}) {
+		who.StandIn = !known
+		return who, kind, true
+	}
+	if g != nil {
+		return g.who, g.kind, true
+	}
+	return oom.Identity{}, oom.KindContainer, false
+}
+
+// renameStandIns asks again for the names of those that are counted by their
+// ids.
+func (l *Ledger) renameStandIns() {
+	for w, t := range l.totals.workloads {
+		if who, ok := l.realName(t); ok {
+			l.totals.workloads.rename(w, who)
+			l.totals.renameRecords(w, who)
+			l.changed()
+		}
+	}
+	for w, t := range l.totals.pods {
+		if who, ok := l.realName(t); ok {
+			who.Container = ""
+			l.totals.pods.rename(w, who)
+			l.changed()
+		}
+	}
+}
+
+func (t *totals) renameRecords(from, to oom.Workload) {
+	for _, k := range t.records {
+		if k.Workload == from {
+			k.Workload = to
+		}
+	}
+	for i := range t.survivors {
+		if t.survivors[i].Workload == from {
+			t.survivors[i].Workload = to
+		}
+	}
+}
+
+// realName returns the name for a total that has ids in place of one, if it is
+// known by now.
+func (l *Ledger) realName(t *total) (oom.Workload, bool) {
+	if !t.StandIn {
+		return oom.Workload{}, false
+	}
+	who, _, ok := l.whoIs(t.Path)
+	return who.Workload, ok && !who.StandIn && who.Workload != (oom.Workload{})
+}
+
+// markGap is how often the living are told from the dead.
+const markGap = 10 * time.Second
+
+// markLiving notes which workloads live, and evicts the dead that are too many
+// or too old.
+func (l *Ledger) markLiving(t oom.Tree, now time.Time) {
+	workloads, pods := l.totals.workloads, l.totals.pods
+	if len(workloads)+len(pods) == 0 || now.Sub(l.totals.marked) < markGap {
+		return
+	}
+	l.totals.marked = now
+	for i := range t.Groups {
+		g := &t.Groups[i]
+		if g.Owner != i {
+			continue
+		}
+		w, _ := workloadOf(g.Identity, clean(g.Path))
+		if e := workloads[w]; e != nil {
+			e.Seen = now
+		}
+		if e := pods[w]; e != nil {
+			e.Seen = now
+		}
+	}
+	before := len(workloads) + len(pods)
+	l.counts.Evicted += workloads.evict(now, l.o.KeepAge, l.o.KeepDead)
+	pods.evict(now, l.o.KeepAge, l.o.KeepDead)
+	if len(workloads)+len(pods) != before {
+		l.changed()
+	}
+}
