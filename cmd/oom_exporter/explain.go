@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -22,37 +23,36 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/workload"
 )
 
-// thisHost stands for no file at all.
-const thisHost = "(this host's kernel log)"
-
-// explain tells what a kernel log says about OOMs: a file's, standard
-// input's, or this host's own.
+// explain tells what kernel logs say about OOMs: those of files, standard
+// input's, or this host's own. It ends with 0 where it has found one, 1 where
+// it has not, and 2 where something could not be read.
 func explain(ctx context.Context, c *config, std streams) error {
 	o := report.Options{
 		Format: c.format, Color: c.color(std.out), Top: c.explainTop, PageSize: pageSize(),
-		Name: func(path string) string { return people(workload.ParsePath(path).Identity()) },
+		Name: ownerOf, Select: c.selection,
 	}
-	switch c.logFile {
-	case thisHost:
-		records, err := killfeed.ReadLog(ctx, c.kmsg)
-		if err != nil {
-			return err
-		}
-		return report.ExplainRecords(records, std.out, o)
-	case "", "-":
-		// kingpin hands a lone dash on as an empty text.
-		return report.Explain(std.in, std.out, o)
+	inputs, err := logInputs(c.logFiles, std.in)
+	switch {
+	case err != nil:
+	case len(inputs) > 0:
+		// The machine that wrote a file may have other pages than this one.
+		o.PageSize = 0
+		err = report.ExplainAll(inputs, std.out, o)
 	default:
-		f, err := os.Open(c.logFile)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = f.Close() }()
-		if err := report.Explain(f, std.out, o); err != nil {
-			return fmt.Errorf("%s: %w", c.logFile, err)
-		}
-		return nil
+		return explainHost(ctx, c, std, o)
 	}
+	if _, ok := errors.AsType[report.UnreadableError](err); ok {
+		return cli.UsageError{Err: err} // and so the exit code is 2.
+	}
+	return err
+}
+
+func explainHost(ctx context.Context, c *config, std streams, o report.Options) error {
+	records, err := killfeed.ReadLog(ctx, c.kmsg)
+	if err != nil {
+		return cli.UsageError{Err: err}
+	}
+	return report.ExplainRecords(records, std.out, o)
 }
 
 // people is what people call a workload; empty where only the path is known.

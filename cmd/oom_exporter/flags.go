@@ -16,6 +16,7 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/cli"
 	"github.com/oom-exporter/oom_exporter/internal/logging"
 	"github.com/oom-exporter/oom_exporter/internal/predict"
+	"github.com/oom-exporter/oom_exporter/internal/report"
 )
 
 // config is the command line, parsed.
@@ -42,10 +43,12 @@ type config struct {
 	unlimitedUnits bool
 	serving        bool // the serve command runs: events are wanted.
 
-	format, logFile, eventsURL, topFilter string
-	explainTop                            int
-	once                                  bool
-	interval                              time.Duration
+	format, eventsURL, topFilter string
+	logFiles                     []string
+	explainTop                   int
+	selection                    report.Selection
+	once                         bool
+	interval                     time.Duration
 
 	kmsgMode, tracefsMode string
 	stateFile             string
@@ -71,9 +74,7 @@ func newApp(c *config) *kingpin.Application {
 	collectorFlags(serve, c)
 	eventFlags(serve, c)
 	explain := app.Command("explain", "Turn a kernel log into a report: who was killed, by whose limit, why this one, what would have been next.")
-	explain.Arg("file", "A saved log (dmesg, journalctl -k, syslog, /dev/kmsg), or - for standard input; without it, this host's kernel log.").Default(thisHost).StringVar(&c.logFile)
-	formatFlag(explain, c)
-	cli.Set(explain.Flag("top", "Rows of a task table to show.").PlaceHolder("10"), "10", cli.Int(&c.explainTop, 1, 1000))
+	explainFlags(explain, c)
 	events := app.Command("events", "List the recorded kills of this host: of the kernel log, or of a running exporter.")
 	events.Flag("url", "Ask the exporter at this address, like http://localhost:10137.").StringVar(&c.eventsURL)
 	formatFlag(events, c)
@@ -84,6 +85,16 @@ func newApp(c *config) *kingpin.Application {
 	top.Flag("filter", "Show only what has this text in its name.").StringVar(&c.topFilter)
 	app.Command("doctor", "Say what this host lets the exporter see, source by source, and how to mend each lack.")
 	return app
+}
+
+func explainFlags(cmd *kingpin.CmdClause, c *config) {
+	cmd.Arg("file", "Saved logs in any form (dmesg, journalctl, syslog, JSON, a paste), compressed or not, a directory of them, or - for standard input; without it, what is piped in, else this host's kernel log.").StringsVar(&c.logFiles)
+	formatFlag(cmd, c)
+	cli.Set(cmd.Flag("top", "Rows of a task table to show.").PlaceHolder("10"), "10", cli.Int(&c.explainTop, 1, 1000))
+	cli.Set(cmd.Flag("since", "Only OOMs from then on: 2026-11-24, 2026-11-24 10:00:00, 10:00, or how long ago, like 2h.").PlaceHolder("TIME"), "", moment(&c.selection.Since))
+	cli.Set(cmd.Flag("until", "Only OOMs up to then.").PlaceHolder("TIME"), "", moment(&c.selection.Until))
+	cmd.Flag("host", "Only OOMs of the machine with this name, where a log has several.").PlaceHolder("NAME").StringVar(&c.selection.Host)
+	cli.Set(cmd.Flag("only", "Only the OOMs that killed a process (pid=700), that concern a cgroup (cgroup=/shop, a part of its path), or that have the kill of this number (kill=2).").PlaceHolder("pid=N"), "", only(&c.selection))
 }
 
 func formatFlag(cmd *kingpin.CmdClause, c *config) {

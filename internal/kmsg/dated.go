@@ -15,104 +15,274 @@ func (o LogOptions) zone() *time.Location {
 	return o.Location
 }
 
-// dated eats `DATE host kernel: ` and a bracket after it, as syslog daemons
-// and journalctl print it, or the bare date of dmesg --time-format=iso. It
-// tells whether the line had such a date. Only an exact `host kernel:` makes
-// the line the kernel's: what programs log is theirs.
-func (p *prefix) dated(opts LogOptions) bool {
-	t, rest, bare, ok := cutDate(p.rest, opts)
-	if !ok {
+// date is a date at the beginning of a line, and what of it is known.
+type date struct {
+	time           time.Time // zero if it could not be read, whatever its language.
+	noYear, noZone bool      // time has a year or a zone that does not stand there.
+	text           string    // as it is written.
+}
+
+// maxDate bounds the length of a date, weekday and zone included.
+const maxDate = 64
+
+// cutDate cuts a date off s: everything up to a time of day, in any language,
+// with the year and the zone that may follow. bare says that dmesg has printed
+// it (--time-format=iso), so that nothing but the text follows.
+func cutDate(s string, opts LogOptions) (d date, rest string, bare, ok bool) {
+	if t, rest, ok := cutUnix(s, opts); ok {
+		return date{time: t}, rest, false, true
+	}
+	start, end := clockIn(s)
+	if start < 0 || !isDateText(s[:start]) {
+		return date{}, "", false, false
+	}
+	text, rest := s[:end], s[end:]
+	if rest != "" && rest[0] != ' ' && rest[0] != '\t' {
+		return date{}, "", false, false
+	}
+	rest = strings.TrimLeft(rest, " \t")
+	// What may stand behind the time of day.
+	for {
+		word, after, found := strings.Cut(rest, " ")
+		if !found || !followsClock(word, text) {
+			break
+		}
+		text, rest = text+" "+word, strings.TrimLeft(after, " ")
+	}
+	d = parseDate(text, opts)
+	d.text = text
+	return d, rest, isDmesgISO(s, start, end), true
+}
+
+// isDmesgISO knows dmesg's ISO 8601 by the comma before the fraction.
+func isDmesgISO(s string, start, end int) bool {
+	return start == len("2026-11-24T") && s[4] == '-' && s[start-1] == 'T' && strings.Contains(s[start:end], ",")
+}
+
+// followsClock tells whether a word belongs to the date before it.
+func followsClock(word, text string) bool {
+	switch {
+	case len(word) == 4 && allDigits(word) && (word[:2] == "19" || word[:2] == "20"):
+		return true // Tue Nov 24 10:00:00 2026, as of ctime(3).
+	case word == "AM", word == "PM", word == "Z", word == "UTC", word == "GMT":
+		return true
+	case len(word) == 5 && (word[0] == '+' || word[0] == '-') && allDigits(word[1:]):
+		return true
+	case len(word) >= 3 && len(word) <= 5 && strings.Contains(text, "-") && strings.Contains(text, " "):
+		return strings.ToUpper(word) == word && isLetters(word) // journalctl -o short-full.
+	default:
 		return false
 	}
-	if bare {
-		p.rec.Time, p.rest, p.form, p.any = t, rest, formDmesg, true
-		return true
+}
+
+// cutUnix cuts `1763719200.123456 `, of journalctl -o short-unix, off s.
+func cutUnix(s string, opts LogOptions) (time.Time, string, bool) {
+	if !isDigit(s, 0) {
+		return time.Time{}, "", false
 	}
-	host, rest, ok := strings.Cut(rest, " ")
-	if !ok || !isHost(host) {
+	word, rest, ok := strings.Cut(s, " ")
+	if !ok || len(word) <= 11 {
+		return time.Time{}, "", false
+	}
+	sec, frac, ok := strings.Cut(word, ".")
+	if !ok || len(sec) != 10 || len(frac) > 9 || !allDigits(sec) || !allDigits(frac) {
+		return time.Time{}, "", false
+	}
+	n, _ := strconv.ParseInt(sec, 10, 64)
+	nano, _ := strconv.ParseInt((frac + "000000000")[:9], 10, 64)
+	return time.Unix(n, nano).In(opts.zone()), rest, true
+}
+
+// clockIn finds the first time of day, 10:00:00, with a fraction and a zone
+// that touch it.
+func clockIn(s string) (start, end int) {
+	for i := range min(len(s), maxDate) {
+		if s[i] != ':' || i < 1 || !isDigit(s, i-1) || !isDigit(s, i+1) || !isDigit(s, i+2) {
+			continue
+		}
+		start = i - 1
+		if start > 0 && isDigit(s, start-1) {
+			start--
+		}
+		end = i + 3
+		if end >= len(s) || s[end] != ':' || !isDigit(s, end+1) || !isDigit(s, end+2) || start > 0 && isDigit(s, start-1) {
+			continue
+		}
+		for end += 3; end < len(s) && (isDigit(s, end) || strings.IndexByte(".,:+-Z", s[end]) >= 0); end++ {
+			if s[end] == ':' && !isDigit(s, end+1) || s[end] == '-' && !isDigit(s, end+1) {
+				break
+			}
+		}
+		return start, end
+	}
+	return -1, -1
+}
+
+// isDateText tells whether what stands before a time of day can be a date: a
+// few words in any language.
+func isDateText(s string) bool {
+	if strings.Count(s, " ") > 7 || strings.HasPrefix(s, " ") {
 		return false
 	}
-	tag, text, ok := strings.Cut(rest, ": ")
-	if !ok {
-		tag, text = strings.TrimSuffix(rest, ":"), ""
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case c >= 0x80, isDigit(s, i), c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z':
+		case strings.IndexByte(" .,/-_'", c) >= 0:
+		default:
+			return false
+		}
 	}
-	if tag != "kernel" {
-		p.form = formOther
-		return true
-	}
-	p.rec.Time, p.rest, p.form, p.any = t, text, formSyslog, true
-	wall := p.rec.Time
-	p.bracket(opts)
-	p.rec.Time = wall
 	return true
 }
 
-// cutDate cuts the date off s. bare says that nothing but the text follows.
-func cutDate(s string, opts LogOptions) (t time.Time, rest string, bare, ok bool) {
-	// 2026-11-21T10:00:00+0000, with and without fraction and colon; dmesg
-	// has a comma before the fraction.
-	if word, rest, ok := strings.Cut(s, " "); ok && len(word) >= 20 && word[4] == '-' && word[10] == 'T' {
-		for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05Z0700"} {
-			if t, err := time.Parse(layout, word); err == nil {
-				return t, rest, strings.Contains(word, ","), true
+// dateWords are the parts of a date as far as they could be told.
+type dateWords struct {
+	year, month, day int
+	clock            string
+	pm, am           bool
+	zone             *time.Location
+	namedZone        bool // a zone stands there, but a name alone has no offset.
+	ambiguous        bool // two numbers can be the day.
+}
+
+// parseDate reads a date as far as it is English or made of numbers.
+func parseDate(text string, opts LogOptions) date {
+	var w dateWords
+	for word := range strings.FieldsSeq(text) {
+		w.read(word)
+	}
+	clock, err := time.Parse("15:04:05", strings.Replace(w.clock, ",", ".", 1))
+	if err != nil || w.month == 0 || w.day == 0 || w.ambiguous {
+		return date{}
+	}
+	hour := clock.Hour()
+	if w.pm && hour < 12 {
+		hour += 12
+	}
+	if w.am && hour == 12 {
+		hour = 0
+	}
+	d := date{noYear: w.year == 0, noZone: w.zone == nil && !w.namedZone}
+	zone := w.zone
+	if zone == nil {
+		zone = opts.zone()
+	}
+	at := func(year int) time.Time {
+		return time.Date(year, time.Month(w.month), w.day, hour, clock.Minute(), clock.Second(), clock.Nanosecond(), zone)
+	}
+	if !d.noYear {
+		d.time = at(w.year)
+		return d
+	}
+	// The last year in which the date was not in the future, with a day of
+	// slack for time zones; 29 February is of a leap year.
+	now := opts.Now.In(zone)
+	for year := now.Year(); year > now.Year()-8; year-- {
+		if t := at(year); !t.After(now.Add(24*time.Hour)) && t.Day() == w.day {
+			d.time = t
+			return d
+		}
+	}
+	return date{}
+}
+
+const months = "janfebmaraprmayjunjulaugsepoctnovdec"
+
+func (w *dateWords) read(word string) {
+	switch {
+	case strings.Contains(word, ":"):
+		w.readClock(word)
+	case word == "PM":
+		w.pm = true
+	case word == "AM":
+		w.am = true
+	case word == "UTC", word == "GMT", word == "Z":
+		w.zone = time.UTC
+	case len(word) == 5 && (word[0] == '+' || word[0] == '-') && allDigits(word[1:]):
+		w.readOffset(word)
+	case isDigit(word, 0) && strings.Count(word, "-") == 2:
+		w.readNumbers(strings.Split(word, "-"))
+	case isDigit(word, 0) && strings.Count(word, "/") == 2:
+		w.readNumbers(strings.Split(word, "/"))
+	case len(word) == 4 && allDigits(word):
+		w.year, _ = strconv.Atoi(word)
+	case isDigit(word, 0):
+		if n, err := strconv.Atoi(strings.TrimRight(word, ".,")); err == nil && n >= 1 && n <= 31 {
+			w.ambiguous = w.day != 0
+			w.day = n
+		}
+	default:
+		word = strings.ToLower(strings.TrimRight(word, ".,"))
+		if i := strings.Index(months, word); len(word) == 3 && i >= 0 && i%3 == 0 {
+			w.month = i/3 + 1
+			break
+		}
+		if w.clock != "" && isLetters(word) {
+			w.namedZone = true
+		}
+	}
+}
+
+// readClock reads 10:00:00.123+01:00, and what ISO 8601 puts before it.
+func (w *dateWords) readClock(word string) {
+	if day, clock, ok := strings.Cut(word, "T"); ok {
+		w.readNumbers(strings.Split(day, "-"))
+		word = clock
+	}
+	if clock, ok := strings.CutSuffix(word, "Z"); ok {
+		w.zone, word = time.UTC, clock
+	}
+	if i := strings.LastIndexAny(word, "+-"); i > 0 {
+		w.readOffset(word[i:])
+		word = word[:i]
+	}
+	w.clock = word
+}
+
+func (w *dateWords) readOffset(s string) {
+	for _, layout := range []string{"-0700", "-07:00", "-07"} {
+		if t, err := time.Parse(layout, s); err == nil {
+			_, offset := t.Zone()
+			w.zone = time.FixedZone("", offset)
+			if offset == 0 {
+				w.zone = time.UTC
 			}
-		}
-		return time.Time{}, "", false, false
-	}
-	if t, rest, ok := cutTraditional(s, opts); ok {
-		return t, rest, false, true
-	}
-	// Sat 2026-11-21 10:00:00 UTC: journalctl -o short-full.
-	if words := strings.SplitN(s, " ", 5); len(words) == 5 && len(words[0]) == 3 {
-		layout := "2006-01-02 15:04:05"
-		if t, err := time.ParseInLocation(layout, words[1]+" "+words[2], zoneNamed(words[3], opts)); err == nil {
-			return t, words[4], false, true
+			return
 		}
 	}
-	// 1763719200.123456: journalctl -o short-unix.
-	if word, rest, ok := strings.Cut(s, " "); ok && len(word) > 11 {
-		if sec, frac, ok := strings.Cut(word, "."); ok && len(sec) == 10 && len(frac) <= 9 && allDigits(sec) && allDigits(frac) {
-			n, _ := strconv.ParseInt(sec, 10, 64)
-			nano, _ := strconv.ParseInt((frac + "000000000")[:9], 10, 64)
-			return time.Unix(n, nano).In(opts.zone()), rest, false, true
-		}
-	}
-	return time.Time{}, "", false, false
 }
 
-// cutTraditional cuts `Nov 21 10:00:00[.123456] ` off s. The year is the last
-// one in which the date was not in the future.
-func cutTraditional(s string, opts LogOptions) (time.Time, string, bool) {
-	const width = len("Jan _2 15:04:05")
-	if len(s) <= width || s[3] != ' ' || s[9] != ':' {
-		return time.Time{}, "", false
+// readNumbers reads 2026-11-24; of 11/24/2026 day and month can be told apart
+// only where the day is above 12.
+func (w *dateWords) readNumbers(parts []string) {
+	if len(parts) != 3 {
+		return
 	}
-	stamp, rest, ok := strings.Cut(s[width:], " ")
-	if !ok || stamp != "" && stamp[0] != '.' {
-		return time.Time{}, "", false
-	}
-	now := opts.Now.In(opts.zone())
-	for _, year := range []int{now.Year(), now.Year() - 1} {
-		text := strconv.Itoa(year) + " " + s[:width] + stamp
-		t, err := time.ParseInLocation("2006 Jan _2 15:04:05", text, opts.zone())
-		if err != nil {
-			continue // 29 February of another year, or no date at all.
-		}
-		// A day of slack for time zones.
-		if !t.After(now.Add(24 * time.Hour)) {
-			return t, rest, true
+	var n [3]int
+	for i, part := range parts {
+		var err error
+		if n[i], err = strconv.Atoi(part); err != nil {
+			return
 		}
 	}
-	return time.Time{}, "", false
+	switch {
+	case n[0] > 31 && n[1] <= 12 && n[2] <= 31:
+		w.year, w.month, w.day = n[0], n[1], n[2]
+	case n[2] > 31 && n[0] > 12 && n[1] <= 12:
+		w.year, w.month, w.day = n[2], n[1], n[0]
+	case n[2] > 31 && n[1] > 12 && n[0] <= 12:
+		w.year, w.month, w.day = n[2], n[0], n[1]
+	}
 }
 
-// zoneNamed returns the zone that journalctl names; another than UTC is taken
-// to be the reader's own, for a name alone has no offset.
-func zoneNamed(name string, opts LogOptions) *time.Location {
-	if name == "UTC" {
-		return time.UTC
+func isLetters(s string) bool {
+	for _, c := range []byte(s) {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
+			return false
+		}
 	}
-	return opts.zone()
+	return s != ""
 }
 
 // isHost tells whether s can be a host's name.
@@ -123,7 +293,7 @@ func isHost(s string) bool {
 	for _, c := range []byte(s) {
 		switch {
 		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
-		case c == '-', c == '.', c == '_':
+		case c == '-', c == '.', c == '_', c == ':':
 		default:
 			return false
 		}

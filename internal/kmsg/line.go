@@ -3,6 +3,7 @@
 package kmsg
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -12,12 +13,14 @@ import (
 type form uint8
 
 const (
-	formPlain  form = iota // no prefix: printk.time=0, or no kernel log at all.
-	formDevice             // /dev/kmsg.
-	formMore               // a device record's KEY=value, or an indented line.
-	formDmesg              // dmesg in any form, syslog(2).
-	formSyslog             // date, host and "kernel:".
-	formOther              // date, host and another program.
+	formPlain   form = iota // no prefix: printk.time=0, or no kernel log at all.
+	formDevice              // /dev/kmsg.
+	formMore                // a device record's KEY=value, or an indented line.
+	formDmesg               // dmesg in any form, syslog(2).
+	formSyslog              // date, host and "kernel:".
+	formOther               // another program's.
+	formLearned             // behind a prefix whose shape was learned.
+	formEntry               // the text of an entry that has fields.
 )
 
 // logLine is a parsed line; width is the length of what stood before the text.
@@ -57,7 +60,7 @@ func parseRing(b []byte) Record {
 	p.priority()
 	p.bracket(LogOptions{})
 	rec := p.line(string(b)).rec
-	rec.Split = true
+	rec.Split, rec.Caller = true, 0
 	return rec
 }
 
@@ -89,11 +92,12 @@ func (p *prefix) priority() {
 	}
 	facility, rest, ok := strings.Cut(p.rest, ":")
 	level, rest, ok2 := strings.Cut(rest, ":")
-	if !ok || !ok2 || len(facility) > 12 || len(level) > 12 {
+	facility, level = strings.TrimRight(facility, " "), strings.TrimRight(level, " ")
+	if !ok || !ok2 || len(facility) > 8 || len(level) > 8 || !isLetters(level) {
 		return
 	}
-	f, ok := index(facilities, strings.TrimRight(facility, " "))
-	l, ok2 := index(levels, strings.TrimRight(level, " "))
+	f, ok := index(facilities, facility)
+	l, ok2 := index(levels, level)
 	if ok && ok2 {
 		p.rec.Priority, p.rest, p.any = f<<3|l, strings.TrimPrefix(rest, " "), true
 	}
@@ -115,33 +119,56 @@ func index(list, word string) (int, bool) {
 }
 
 // bracket eats `[ 12.345678] `, `[ 12.345678 <    0.1>] `, `[  +0.000010] `,
-// `[Sat Nov 21 10:00:00 2026] `, `[Nov21 10:00] ` and a caller's
-// `[  T123] ` after it.
+// `[Sat Nov 21 10:00:00 2026] ` in any language, `[Nov21 10:00] ` and a
+// caller's `[  T123] ` after it.
 func (p *prefix) bracket(opts LogOptions) {
-	if !strings.HasPrefix(p.rest, "[") {
+	inside, rest, ok := cutBracket(p.rest)
+	if !ok {
 		return
 	}
-	inside, rest, ok := strings.Cut(p.rest[1:], "]")
-	if !ok || len(inside) > 64 || !p.stamp(strings.TrimLeft(inside, " "), opts) {
+	if p.any && isCaller(inside) {
+		p.rec.Caller = callerOf(inside)
+		p.rest = strings.TrimPrefix(rest, " ")
+		return
+	}
+	if !p.stamp(strings.Trim(inside, " "), opts) {
 		return
 	}
 	p.any = true
-	if strings.HasPrefix(rest, "[") {
-		if caller, after, ok := strings.Cut(rest[1:], "]"); ok && isCaller(caller) {
-			rest = after
-		}
+	// Since util-linux 2.40 there is a space before the caller.
+	if caller, after, ok := cutBracket(strings.TrimPrefix(rest, " ")); ok && isCaller(caller) {
+		p.rec.Caller = callerOf(caller)
+		rest = after
 	}
-	p.rest = strings.TrimPrefix(rest, " ")
+	p.rest = cutVendor(strings.TrimPrefix(rest, " "))
+}
+
+// vendorMark is what the kernels of some vendors put behind the time: a CPU, a
+// task, a colon.
+var vendorMark = regexp.MustCompile(`^(?:: |C\d+ |c\d+ +\d+ |\(\d+\)\[\d+:[^\]]{1,15}\] ?)`)
+
+func cutVendor(s string) string {
+	if s == "" || strings.IndexByte(":Cc(", s[0]) < 0 {
+		return s
+	}
+	return s[len(vendorMark.FindString(s)):]
+}
+
+func cutBracket(s string) (inside, rest string, ok bool) {
+	if !strings.HasPrefix(s, "[") {
+		return "", "", false
+	}
+	inside, rest, ok = strings.Cut(s[1:], "]")
+	return inside, rest, ok && len(inside) <= maxDate
 }
 
 // stamp reads the inside of a bracket.
 func (p *prefix) stamp(s string, opts LogOptions) bool {
-	word, more, _ := strings.Cut(s, " ")
-	if d, ok := parseSeconds(word); ok {
-		more = strings.TrimSpace(more)
-		if more != "" && !(strings.HasPrefix(more, "<") && strings.HasSuffix(more, ">")) {
-			return false
-		}
+	s, isDelta := cutDelta(s)
+	if s == "" {
+		return isDelta
+	}
+	if d, ok := parseSeconds(s); ok {
 		p.rec.Stamp, p.rec.HasStamp = d, true
 		return true
 	}
@@ -149,20 +176,42 @@ func (p *prefix) stamp(s string, opts LogOptions) bool {
 		_, ok := parseSeconds(after)
 		return ok
 	}
-	if t, err := time.ParseInLocation("Mon Jan _2 15:04:05 2006", s, opts.zone()); err == nil {
-		p.rec.Time = t
+	if _, err := time.Parse("Jan_2 15:04", s); err == nil {
 		return true
 	}
-	_, err := time.Parse("Jan_2 15:04", s)
-	return err == nil
+	if !strings.Contains(s, " ") || isDigit(s, 0) && strings.Contains(s, "-") {
+		return false // a time of day, or ISO 8601: of a chat, or a collector.
+	}
+	d, rest, _, ok := p.cutDate(s+" ", opts)
+	if !ok || rest != "" {
+		return false
+	}
+	p.setDate(d)
+	// dmesg -T and the host agree about the zone.
+	p.rec.Approximate = true
+	return true
+}
+
+// cutDelta cuts `<    0.000010>` off the end of s.
+func cutDelta(s string) (string, bool) {
+	rest, delta, ok := strings.Cut(s, "<")
+	delta, closed := strings.CutSuffix(delta, ">")
+	if _, isDelta := parseSeconds(strings.TrimSpace(delta)); ok && closed && isDelta {
+		return strings.TrimRight(rest, " "), true
+	}
+	return s, false
 }
 
 // hostInside eats `host kernel: ` after a bracket: journalctl -o
 // short-monotonic.
 func (p *prefix) hostInside() {
+	if text, ok := strings.CutPrefix(p.rest, "kernel: "); ok {
+		p.rest, p.form = text, formSyslog
+		return
+	}
 	host, rest, ok := strings.Cut(p.rest, " ")
 	if ok && isHost(host) && strings.HasPrefix(rest, "kernel: ") {
-		p.rest = rest[len("kernel: "):]
+		p.rest, p.rec.Host = rest[len("kernel: "):], host
 		p.form = formSyslog
 	}
 }
@@ -186,6 +235,12 @@ func parseSeconds(s string) (time.Duration, bool) {
 func isCaller(s string) bool {
 	s = strings.TrimLeft(s, " ")
 	return len(s) > 1 && len(s) < 16 && (s[0] == 'T' || s[0] == 'C') && allDigits(s[1:])
+}
+
+// callerOf returns the id of the task that printed, 0 for a CPU's.
+func callerOf(s string) int {
+	n, _ := strconv.Atoi(strings.TrimPrefix(strings.TrimSpace(s), "T"))
+	return n
 }
 
 // isProperty tells whether s is KEY=value with a key as the kernel makes them.

@@ -5,16 +5,12 @@ package kmsg
 import (
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"time"
 )
-
-// ErrUTF16 says that a saved log is in UTF-16, as some shells write it.
-var ErrUTF16 = errors.New("the text is UTF-16: save it as UTF-8")
 
 // maxLine bounds a line of a saved log; what is beyond is cut off.
 const maxLine = 64 << 10
@@ -30,6 +26,32 @@ type LogOptions struct {
 	// Now is what years that are not written are guessed from: no record is
 	// of the future. The time of the call if zero.
 	Now time.Time
+	// Locate finds the kernel's words in a line whose prefix is not known, so
+	// that the prefix can be learned: where they begin, -1 if there are none.
+	// sure says that they begin exactly there. Without it only the known
+	// forms are read.
+	Locate func(line string) (at int, sure bool)
+	// Hint tells quickly whether a line can have words that matter, by how many
+	// of the lines after it can be of the same report; 0 if it has none. Other
+	// lines are not looked at. Without it all are.
+	Hint func(line []byte) int
+
+	memory *dateMemory
+}
+
+// locate returns where the kernel's words begin in a line, -1 if nowhere.
+func (o LogOptions) locate(s string) int {
+	if o.Locate == nil {
+		return -1
+	}
+	at, _ := o.Locate(s)
+	return at
+}
+
+// startsBy tells whether the kernel's words begin within the first n bytes.
+func (o LogOptions) startsBy(s string, n int) bool {
+	at := o.locate(s)
+	return at >= 0 && at <= n
 }
 
 // LogStats counts what ReadLog saw.
@@ -39,12 +61,21 @@ type LogStats struct {
 	Plain  int // lines without any prefix: the kernel's or not.
 	Other  int // lines of other programs, skipped.
 	Cut    int // lines that were longer than is sensible.
+
+	// Refused counts the lines that have the kernel's words, but that a
+	// program has logged; Example is the first of them.
+	Refused int
+	Example string
+	// Truncated says that the compressed input breaks off.
+	Truncated bool
 }
 
-// ReadLog emits the records of a saved kernel log: what was read from
-// /dev/kmsg, what dmesg printed (also with -T, -r, -x, --time-format), what
-// journalctl -k printed, or a syslog file. Each line may have another form.
-// Lines that continue a record are joined to it. gzip is undone.
+// ReadLog emits the records of a saved kernel log in whatever form people have
+// it: what was read from /dev/kmsg, what dmesg, journalctl or a syslog daemon
+// printed, JSON of a collector, a quoted or wrapped paste. Each line may have
+// another form. Prefixes that are not known are learned by what stands behind
+// them. Lines that continue a record are joined to it. Compression and UTF-16
+// are undone.
 func ReadLog(r io.Reader, opts LogOptions, emit func(Record)) (LogStats, error) {
 	if opts.Location == nil {
 		opts.Location = time.UTC
@@ -52,52 +83,252 @@ func ReadLog(r io.Reader, opts LogOptions, emit func(Record)) (LogStats, error) 
 	if opts.Now.IsZero() {
 		opts.Now = time.Now()
 	}
+	opts.memory = &dateMemory{}
 	br, err := openText(r)
 	if err != nil {
 		return LogStats{}, fmt.Errorf("read kernel log: %w", err)
 	}
-	f := folder{emit: emit}
-	var stats LogStats
+	l := logReader{opts: opts, folder: folder{emit: emit, locate: opts.Locate}}
+	l.folder.wrap = wrapWidth(br)
+	err = l.run(br)
+	l.folder.flush()
+	if errors.Is(err, io.ErrUnexpectedEOF) && l.stats.Lines > 0 {
+		l.stats.Truncated, err = true, nil
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return l.stats, fmt.Errorf("read kernel log: %w", err)
+	}
+	return l.stats, nil
+}
+
+// firstLines are looked at in any case: the head of the first report may be
+// missing.
+const firstLines = 40000
+
+// logReader reads one log.
+type logReader struct {
+	opts   LogOptions
+	stats  LogStats
+	folder folder
+	shapes shapes
+	entry  entry
+	boot   string // the id in journalctl's last mark.
+	near   int    // so many of the next lines are looked at.
+}
+
+func (l *logReader) run(br *bufio.Reader) error {
 	var buf []byte
 	for {
+		if l.opts.Locate != nil && startsJSON(br) {
+			if err := l.document(br); err != nil {
+				return err
+			}
+			continue
+		}
 		var cut bool
-		buf, cut, err = readLine(br, buf[:0])
-		if errors.Is(err, io.EOF) {
-			f.flush()
-			return stats, nil
+		var err error
+		if buf, cut, err = readLine(br, buf[:0]); err != nil {
+			if done := l.entry.finish(); done != nil {
+				l.fields(done)
+			}
+			return err
 		}
-		if err != nil {
-			f.flush()
-			return stats, fmt.Errorf("read kernel log: %w", err)
-		}
-		stats.Lines++
+		l.stats.Lines++
 		if cut {
-			stats.Cut++
+			l.stats.Cut++
 		}
-		text := stripColour(strings.TrimSuffix(string(buf), "\r"))
-		f.add(parseLine(text, opts), text, &stats)
+		if l.matters(buf) {
+			l.line(cleanLine(buf))
+		}
 	}
 }
 
-// openText looks through gzip and byte order marks.
-func openText(r io.Reader) (*bufio.Reader, error) {
-	br := bufio.NewReader(r)
-	head, _ := br.Peek(3)
-	if bytes.HasPrefix(head, []byte{0x1f, 0x8b}) {
-		zr, err := gzip.NewReader(br)
-		if err != nil {
-			return nil, err
+// matters tells whether a line is worth a look.
+func (l *logReader) matters(line []byte) bool {
+	if l.opts.Hint == nil {
+		return true
+	}
+	if n := l.opts.Hint(line); n > 0 {
+		l.near = n
+		return true
+	}
+	l.near--
+	return l.near > 0 || l.stats.Lines < firstLines
+}
+
+// line reads one line of text.
+func (l *logReader) line(s string) {
+	if l.opts.Locate != nil {
+		done, taken := l.entry.add(s)
+		if done != nil {
+			l.fields(done)
 		}
-		br = bufio.NewReader(zr)
-		head, _ = br.Peek(3)
+		if taken || l.mark(s) {
+			return
+		}
+		if f, ok := objectInside(s); ok {
+			l.fields(f)
+			return
+		}
 	}
+	if strings.Count(s, `\n`) >= minEscaped {
+		for part := range strings.SplitSeq(s, `\n`) {
+			l.text(part)
+		}
+		return
+	}
+	l.text(s)
+}
+
+// minEscaped is how many newlines must be spelled out in a line that is taken
+// for several: the kernel has none.
+const minEscaped = 3
+
+func (l *logReader) text(s string) {
+	parsed, located := l.parse(s)
+	if parsed.rec.Boot == "" {
+		parsed.rec.Boot = l.boot
+	}
+	l.folder.add(parsed, s, located, &l.stats)
+}
+
+// mark knows the line that journalctl prints between boots.
+func (l *logReader) mark(s string) bool {
+	s, ok := strings.CutPrefix(s, "-- ")
+	s, ok2 := strings.CutSuffix(s, " --")
+	if !ok || !ok2 {
+		return false
+	}
+	id, ok := strings.CutPrefix(s, "Boot ")
+	if !ok && s != "Reboot" {
+		return false
+	}
+	if id == s {
+		id = fmt.Sprintf("mark %d", l.stats.Lines)
+	}
+	l.boot = id
+	return true
+}
+
+// parse reads a line by the known forms, else by those that this log has
+// taught. located tells that the line has the kernel's words behind no prefix.
+func (l *logReader) parse(s string) (parsed logLine, located bool) {
+	parsed = parseLine(s, l.opts)
 	switch {
-	case bytes.HasPrefix(head, []byte{0xff, 0xfe}), bytes.HasPrefix(head, []byte{0xfe, 0xff}):
-		return nil, ErrUTF16
-	case bytes.HasPrefix(head, []byte{0xef, 0xbb, 0xbf}):
-		_, _ = br.Discard(3)
+	case parsed.form == formOther:
+		l.refuse(s)
+		return parsed, false
+	case parsed.form != formPlain || l.opts.Locate == nil:
+		return parsed, false
 	}
-	return br, nil
+	at, sure := l.opts.Locate(s)
+	if at >= 0 && strings.TrimLeft(s[:at], " ") == "" {
+		parsed.rec.Text = s[at:]
+		return parsed, true
+	}
+	if at < 0 || sure {
+		if parsed, ok := l.shapes.parse(s, at, l.opts); ok {
+			if parsed.form == formOther {
+				l.refuse(s)
+			}
+			return parsed, false
+		}
+	}
+	if at < 0 {
+		if quoted, ok := l.shapes.learnQuote(s, l.opts); ok {
+			return quoted, false
+		}
+	}
+	n := l.shapes.outerOf(s)
+	if n > 0 && n == at {
+		parsed.width, parsed.rec.Text = n, s[n:]
+		return parsed, true
+	}
+	if at < 0 || l.folder.wraps(l.folder.column, s[n:]) {
+		parsed.width = n
+		return parsed, false // or the rest of a wrapped line.
+	}
+	if parsed = l.shapes.learnLine(s, at, sure, l.opts); parsed.form == formOther {
+		l.refuse(s)
+	}
+	return parsed, false
+}
+
+// refuse counts a program's line that has the kernel's words.
+func (l *logReader) refuse(s string) {
+	if l.opts.Hint == nil || l.opts.Hint([]byte(s)) == 0 || l.opts.locate(s) < 0 {
+		return
+	}
+	if l.stats.Refused++; l.stats.Refused == 1 {
+		l.stats.Example = s
+	}
+}
+
+// document reads JSON that is not one object a line. Text that only looks like
+// it is read as lines.
+func (l *logReader) document(br *bufio.Reader) error {
+	d := document{object: l.fields}
+	err := d.read(br)
+	l.stats.Lines += d.lines
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, errNoJSON) {
+		return err
+	}
+	l.stats.Lines -= d.lines
+	rest, _, err := readLine(br, nil)
+	for line := range bytes.SplitSeq(append(d.buf, rest...), []byte("\n")) {
+		l.stats.Lines++
+		if l.matters(line) {
+			l.line(cleanLine(line))
+		}
+	}
+	return err
+}
+
+// fields reads one entry that has fields.
+func (l *logReader) fields(f fields) {
+	entry, other := f.record(l.opts)
+	message := f.message(l.opts)
+	if message == "" {
+		return
+	}
+	if other {
+		l.stats.Other++
+		l.refuse(message)
+		return
+	}
+	for text := range strings.SplitSeq(strings.TrimRight(message, "\r\n"), "\n") {
+		text = cleanLine([]byte(text))
+		parsed, _ := l.parse(text)
+		if parsed.form == formPlain {
+			parsed.form, parsed.width = formEntry, 0
+		}
+		parsed.rec.fill(entry)
+		l.folder.add(parsed, text, true, &l.stats)
+	}
+}
+
+// fill takes from an entry what its text does not say.
+func (r *Record) fill(entry Record) {
+	if r.Priority < 0 {
+		r.Priority = entry.Priority
+	}
+	if r.Host == "" {
+		r.Host = entry.Host
+	}
+	if r.Boot == "" {
+		r.Boot = entry.Boot
+	}
+	if !r.HasStamp {
+		r.Stamp, r.HasStamp = entry.Stamp, entry.HasStamp
+	}
+	if r.Time.IsZero() || r.NoYear || r.NoZone {
+		if !entry.Time.IsZero() {
+			r.Time, r.NoYear, r.NoZone, r.Approximate = entry.Time, entry.NoYear, entry.NoZone, entry.Approximate
+		}
+	}
 }
 
 // readLine appends the next line without its newline to buf, at most maxLine
@@ -124,88 +355,5 @@ func readLine(br *bufio.Reader, buf []byte) (line []byte, cut bool, err error) {
 		default:
 			return buf, cut, err
 		}
-	}
-}
-
-// folder holds a record back until it is known that no line continues it.
-type folder struct {
-	emit  func(Record)
-	rec   Record
-	form  form
-	width int // of the record's prefix.
-	held  bool
-	seq   sequence
-	lines uint64
-}
-
-func (f *folder) add(l logLine, text string, stats *LogStats) {
-	f.lines++
-	if f.folds(l, text) {
-		f.rec.Text += "\n" + text[f.width:]
-		return
-	}
-	switch l.form {
-	case formMore:
-		return // a device record's KEY=value.
-	case formOther:
-		stats.Other++
-		f.flush()
-		return
-	case formPlain:
-		stats.Plain++
-	default:
-		stats.Kernel++
-	}
-	f.flush()
-	f.rec, f.form, f.width, f.held = l.rec, l.form, l.width, true
-	if l.form == formDevice {
-		f.seq.mark(&f.rec)
-		return
-	}
-	f.rec.Seq, f.rec.Split = f.lines, true
-}
-
-// folds tells whether a line continues the record before it: dmesg and
-// journalctl indent such lines by the width of the prefix.
-func (f *folder) folds(l logLine, text string) bool {
-	if !f.held || l.form != formPlain || f.width < minIndent || len(text) <= f.width {
-		return false
-	}
-	return strings.TrimLeft(text[:f.width], " ") == "" && len(f.rec.Text)+len(text) <= maxFolded
-}
-
-// minIndent is below the width of any prefix that is followed by an indent.
-const minIndent = 8
-
-func (f *folder) flush() {
-	if f.held {
-		f.emit(f.rec)
-	}
-	f.held = false
-}
-
-// stripColour removes terminal colours, as dmesg --color=always makes them.
-func stripColour(s string) string {
-	if !strings.Contains(s, "\x1b[") {
-		return s
-	}
-	var b strings.Builder
-	for {
-		before, rest, ok := strings.Cut(s, "\x1b[")
-		b.WriteString(before)
-		if !ok {
-			return b.String()
-		}
-		i := 0
-		for i < len(rest) && (rest[i] == ';' || rest[i] >= '0' && rest[i] <= '9') {
-			i++
-		}
-		if i < len(rest) && rest[i] == 'm' {
-			i++
-		} else {
-			b.WriteString("\x1b[")
-			i = 0
-		}
-		s = rest[i:]
 	}
 }

@@ -3,9 +3,9 @@
 package kmsg
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -202,11 +202,6 @@ func TestReadLogEncodings(t *testing.T) {
 			t.Errorf("%s: %+v", name, recs)
 		}
 	}
-	for _, in := range []string{"\xff\xfe[\x00", "\xfe\xff\x00["} {
-		if _, err := ReadLog(strings.NewReader(in), LogOptions{}, func(Record) {}); !errors.Is(err, ErrUTF16) {
-			t.Errorf("%q: %v, want ErrUTF16", in, err)
-		}
-	}
 	if _, err := ReadLog(strings.NewReader("\x1f\x8bbroken"), LogOptions{}, func(Record) {}); err == nil {
 		t.Error("broken gzip: no error")
 	}
@@ -218,14 +213,25 @@ func TestReadLogEmpty(t *testing.T) {
 	}
 }
 
-func TestStripColour(t *testing.T) {
+func TestCleanLine(t *testing.T) {
 	for in, want := range map[string]string{
 		"\x1b[33mwarn\x1b[0m: \x1b[1;31mx\x1b[m": "warn: x",
-		"\x1b[2Kx":                               "\x1b[2Kx",
+		"\x1b[2Kx":                               "x",
+		"\x1b[24;1Hx\x1b(B":                      "x",
+		"\x1b]0;title\ax":                        "x",
+		"#033[1mx#033[0m":                        "x",
+		"^[[0;33mx^[[0m":                         "x",
 		"\x1b[":                                  "\x1b[",
+		"\x00\x00x":                              "x",
+		"\rx\r":                                  "x",
+		"&lt;4&gt;it&#39;s &quot;x&quot;":        "<4>it's \"x\"",
+		"a\u00a0b":                               "a b",
+		"<td>x</td><br/>":                        "x",
+		" <TASK>":                                " <TASK>",
+		"a && b;":                                "a && b;",
 	} {
-		if got := stripColour(in); got != want {
-			t.Errorf("stripColour(%q) = %q, want %q", in, got, want)
+		if got := cleanLine([]byte(in)); got != want {
+			t.Errorf("cleanLine(%q) = %q, want %q", in, got, want)
 		}
 	}
 }
@@ -245,10 +251,9 @@ func FuzzReadLog(f *testing.F) {
 			}
 		})
 		if err != nil {
-			return // gzip or UTF-16.
+			return // compressed.
 		}
-		gzipped := bytes.HasPrefix(b, []byte{0x1f, 0x8b})
-		if !gzipped && (size > len(b) || stats.Lines > len(b)) {
+		if _, ok := packed(bufio.NewReader(bytes.NewReader(b))); !ok && !bytes.Contains(b, []byte{0}) && (size > len(b) || stats.Lines > len(b)) {
 			t.Errorf("%d bytes and %d lines out of %d", size, stats.Lines, len(b))
 		}
 	})

@@ -31,7 +31,21 @@ type Record struct {
 	Time        time.Time // when it was printed; zero if unknown.
 	Approximate bool      // Time was computed from the kernel's clock or a poll.
 	ReadAt      time.Time // when it was read; zero for saved logs.
-	Backlog     bool      // it was there before the reader had caught up.
+
+	// Saved says that it is of a saved log, of which any part may be missing,
+	// doubled or in disorder.
+	Saved bool
+	// Of saved logs: who printed it, as far as the log tells.
+	Host string // the machine; empty if unknown.
+	Boot string // which boot of it; empty if unknown.
+	// Caller is the task that printed it (CONFIG_PRINTK_CALLER); 0 if unknown.
+	Caller int
+	// Time has a year, a zone that the log does not have.
+	NoYear, NoZone bool
+	// Date is the date as it is written, where it is no full time.
+	Date string
+
+	Backlog bool // it was there before the reader had caught up.
 }
 
 // Facility returns the syslog facility, 0 for the kernel's own records, -1 if

@@ -5,16 +5,21 @@ package oomlog
 import (
 	"strings"
 
+	"github.com/oom-exporter/oom_exporter/internal/kmsg"
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
 // detail handles the lines inside a report. Lines that it does not know are
 // other parts of the kernel talking in between, or of no use here.
-func (p *Parser) detail(s string) bool {
-	r := p.cur
-	if r == nil || p.section == sectionDone {
-		return false
+func (p *Parser) detail(rec kmsg.Record, s string) bool {
+	if p.cur == nil || p.section == sectionDone {
+		if !rec.Saved || !beginsMiddle(s) {
+			return false
+		}
+		p.open(rec)
+		p.cur.middle, p.section = true, sectionStats
 	}
+	r := p.cur
 	switch {
 	case p.section == sectionHead && p.head(s):
 		return true
@@ -29,6 +34,7 @@ func (p *Parser) detail(s string) bool {
 			r.LimitPath = path
 		}
 		r.addStats(s)
+		r.addGroup(s)
 		return true
 	}
 	if name, u, ok := parseUsage(s); ok {
@@ -47,7 +53,7 @@ func (p *Parser) head(s string) bool {
 		return false
 	}
 	if after, ok := strings.CutPrefix(s, t.Comm+" cpuset="); ok {
-		t.CPUSetPath, _, _ = strings.Cut(after, " mems_allowed=")
+		t.CPUSetPath, p.cur.MemsAllowed, _ = strings.Cut(after, " mems_allowed=")
 		return true
 	}
 	if t.PID != 0 {
@@ -71,10 +77,14 @@ func (p *Parser) table(s string) bool {
 		p.columns, p.section = c, sectionTable
 		return true
 	}
-	if p.columns == nil {
-		return false
+	columns := p.columns
+	if columns == nil || p.cur.middle && len(p.cur.Tasks) == 0 && p.section != sectionTable {
+		if columns = guessColumns(s); columns == nil || findRow(s) != 0 {
+			return false
+		}
+		p.columns = columns
 	}
-	t, ok := p.columns.parseRow(s, p.cur.PageSize)
+	t, ok := columns.parseRow(s, p.cur.PageSize)
 	if !ok {
 		return false
 	}

@@ -52,6 +52,9 @@ func (p *Parser) groupBegins(rec kmsg.Record, path string) {
 			p.separate(rec)
 		}
 		first := &p.cur.Kills[0]
+		if limit := p.cur.LimitPath; rec.Saved && limit != "" && !inside(path, limit) {
+			p.cur.forgetLimit(first) // the limit is of another report.
+		}
 		first.GroupKill, first.Duplicate = true, false
 		if first.VictimPath == "" {
 			first.VictimPath, first.Evidence = path, evidence
@@ -67,6 +70,13 @@ func (p *Parser) groupBegins(rec kmsg.Record, path string) {
 	p.group.seen = map[int]bool{p.group.first: true}
 	p.cur.GroupPath = path
 	p.out = append(p.out, Event{Kind: KindGroup, Group: path, Seq: p.group.seq})
+}
+
+// forgetLimit drops a limit that can't be the one that was hit.
+func (r *Report) forgetLimit(first *oom.Kill) {
+	r.LimitPath, r.statsPath, r.Partial = "", "", true
+	r.Memory, r.Memsw, r.Kmem, r.Swap, r.Stats = Usage{}, Usage{}, Usage{}, Usage{}, nil
+	first.LimitPath, first.Usage, first.Limit, first.Partial = "", oom.Amount{}, oom.Amount{}, true
 }
 
 // separate moves the last kill of the open report into a report of its own:
@@ -114,6 +124,8 @@ func (p *Parser) member(rec kmsg.Record, k killedLine) bool {
 	}
 	allowed := gapGuess
 	switch {
+	case rec.Saved && p.cur.Task(k.victim) == nil && pid != g.first:
+		allowed = gapAfter
 	case p.cur.Task(k.victim) != nil || pid == g.first:
 		allowed = gapListed
 	case g.duplicate:
@@ -158,7 +170,8 @@ func (p *Parser) groupKill(kill *oom.Kill) {
 		kill.Trigger = &t
 	}
 	if !r.Global {
-		kill.Usage, kill.Limit = r.Memory.Usage, r.Memory.Limit
+		_, u := r.Binding()
+		kill.Usage, kill.Limit = u.Usage, u.Limit
 	}
 	if row := r.Task(kill.Victim); row != nil {
 		kill.Victim.Swap = row.Swap

@@ -9,16 +9,17 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
+const invokedKey = " invoked oom-killer: gfp_mask="
+
 // parseInvoked parses "COMM invoked oom-killer: gfp_mask=…, order=…,
 // oom_score_adj=…", the first line of a report.
 func parseInvoked(s string) (oom.Trigger, bool) {
-	const key = " invoked oom-killer: gfp_mask="
-	i := strings.Index(s, key)
+	i := strings.Index(s, invokedKey)
 	if i < 0 || i > maxComm {
 		return oom.Trigger{}, false
 	}
 	t := oom.Trigger{Comm: s[:i]}
-	rest := s[i+len(key):]
+	rest := s[i+len(invokedKey):]
 	mask, rest, ok := strings.Cut(rest, ", ")
 	t.GFPMask = mask
 	for field := range strings.SplitSeq(rest, ",") {
@@ -38,6 +39,9 @@ func parseInvoked(s string) (oom.Trigger, bool) {
 // parseCPU parses the head of the stack trace: "CPU: 0 [UID: 0 ]PID: 123 Comm:
 // hog Not tainted 6.1.0 #1 …".
 func parseCPU(s string) (pid int, comm, release string, ok bool) {
+	if after, ok := strings.CutPrefix(s, "Pid: "); ok { // up to 3.9.
+		s = "CPU: PID: " + strings.Replace(after, ", comm: ", " Comm: ", 1)
+	}
 	if !strings.HasPrefix(s, "CPU: ") {
 		return 0, "", "", false
 	}
@@ -106,6 +110,34 @@ func (r *Report) setUsage(name string, u Usage) bool {
 		return false
 	}
 	return true
+}
+
+// addGroup keeps what a line about one cgroup says, up to 5.2.
+func (r *Report) addGroup(s string) {
+	path, _, ok := strings.Cut(s[len(statsPrefix):], ": cache:")
+	if !ok {
+		path = strings.TrimSuffix(path, ":")
+	}
+	if r.statsPath == "" {
+		r.statsPath = path
+	}
+	if !ok || len(r.Groups) >= maxStats {
+		return
+	}
+	g := Group{Path: path}
+	for field := range strings.FieldsSeq(s[len(statsPrefix)+len(path)+2:]) {
+		key, value, _ := strings.Cut(field, ":")
+		n := parseKB(value).Or(0)
+		switch key {
+		case "rss":
+			g.RSS = n
+		case "swap":
+			g.Swap = n
+		case "cache":
+			g.Cache = n
+		}
+	}
+	r.Groups = append(r.Groups, g)
 }
 
 const statsPrefix = "Memory cgroup stats for "

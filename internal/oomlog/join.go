@@ -104,6 +104,9 @@ func (p *Parser) drop() {
 // understand stores in the report what is known of the choice by now.
 func (p *Parser) understand() {
 	c := parseChoice(p.choice)
+	if p.choiceAt.Saved && !c.whole {
+		c.forgetCut() // the line may end anywhere, and so may a path in it.
+	}
 	p.picked = c
 	r := p.cur
 	r.Constraint, r.Global = c.constraint, c.global
@@ -116,5 +119,9 @@ func (p *Parser) understand() {
 	r.VictimPath = c.victimPath
 	if r.Trigger != nil && c.cpuset != "" {
 		r.Trigger.CPUSetPath = c.cpuset
+	}
+	r.CPUSet = c.cpuset
+	if c.memsAllowed != "" {
+		r.NodeMask, r.MemsAllowed = c.nodeMask, c.memsAllowed
 	}
 }

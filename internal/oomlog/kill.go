@@ -18,13 +18,28 @@ func (p *Parser) kill(rec kmsg.Record, s string) bool {
 		p.killed(rec, k)
 		return true
 	}
+	if k, ok := parseKilledCut(s); ok && rec.Saved {
+		p.killed(rec, k)
+		return true
+	}
+	if reason, ok := strings.CutPrefix(s, panicPrefix); ok {
+		p.panics(rec, reason)
+		return false
+	}
+	if v, ok := parseReaped(s); ok && rec.Saved {
+		p.reaped(rec, v)
+		return false
+	}
 	if path, ok := parseGroup(s); ok {
 		p.groupBegins(rec, path)
 		return true
 	}
-	if c, ok := parseChosen(s); ok {
-		if p.section == sectionDone {
+	if c, ok := parseChosen(s); ok && (c.message != "" || rec.Saved) {
+		if p.section == sectionDone || rec.Saved && p.chosen.pid != 0 && p.chosen.pid != c.pid {
 			p.close()
+		}
+		if rec.Saved {
+			p.open(rec)
 		}
 		p.chosen = c
 		return true
@@ -69,12 +84,17 @@ func (p *Parser) killed(rec kmsg.Record, k killedLine) {
 	}
 	kill := newKill(rec, k)
 	switch {
-	case p.awaits(k):
+	case p.awaits(rec, k):
 		p.first(&kill, k)
 	case p.member(rec, k):
 		p.groupKill(&kill)
+	case p.repeats(rec, &kill):
+		p.again(rec, &kill)
 	default:
 		p.headless(rec, &kill)
+	}
+	if !kill.GroupKill {
+		p.remember(rec, kill)
 	}
 	p.use()
 	p.lastKill, p.fresh, p.group.last = rec, true, rec
@@ -109,7 +129,7 @@ func newKill(rec kmsg.Record, k killedLine) oom.Kill {
 }
 
 // awaits tells whether the open report waits for this kill.
-func (p *Parser) awaits(k killedLine) bool {
+func (p *Parser) awaits(rec kmsg.Record, k killedLine) bool {
 	r := p.cur
 	if r == nil || p.section == sectionDone {
 		return false
@@ -118,7 +138,7 @@ func (p *Parser) awaits(k killedLine) bool {
 		return false
 	}
 	if !p.lossy {
-		return true
+		return !rec.Saved || p.fits(rec, k)
 	}
 	// With records missing in between it must be the one that was chosen.
 	return p.picked.pid == k.victim.PID && p.picked.pid != 0 || p.picked.pid == 0 && r.Task(k.victim) != nil
@@ -151,6 +171,7 @@ func (p *Parser) first(kill *oom.Kill, k killedLine) {
 		v.Swap = row.Swap
 	}
 	kill.Constraint, kill.Global = r.Constraint, r.Global
+	r.useCaller()
 	kill.LimitPath, kill.VictimPath = r.LimitPath, r.VictimPath
 	kill.Sysrq = r.Sysrq
 	kill.Partial = kill.Partial || r.Partial
@@ -159,7 +180,8 @@ func (p *Parser) first(kill *oom.Kill, k killedLine) {
 		kill.Trigger = &t
 	}
 	if !r.Global {
-		kill.Usage, kill.Limit = r.Memory.Usage, r.Memory.Limit
+		_, u := r.Binding()
+		kill.Usage, kill.Limit = u.Usage, u.Limit
 	}
 	if kill.VictimPath != "" {
 		kill.Evidence = evidence
@@ -206,5 +228,6 @@ func (p *Parser) headless(rec kmsg.Record, kill *oom.Kill) {
 		p.close()
 		p.cur = p.report(rec)
 		p.cur.Headless, p.cur.Partial = true, true
+		p.cur.RateLimited = p.silenced(rec)
 	}
 }

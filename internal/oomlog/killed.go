@@ -50,9 +50,14 @@ func parseKilled(s string) (k killedLine, ok bool) {
 		return k, false
 	}
 	pid, s, ok := strings.Cut(s, " (")
+	pid, uid, _ := strings.Cut(pid, ", UID ") // RHEL 6: "12, UID 0, (comm)".
 	if k.victim.PID, ok = parsePID(pid, ok); !ok {
 		return k, false
 	}
+	if uid = strings.TrimSuffix(uid, ","); uid != "" {
+		k.victim.UID = parseNumber(uid)
+	}
+	s = strings.Replace(s, ") vsz:", ") total-vm:", 1) // 2.6.32.
 	end := strings.LastIndex(s, ") total-vm:")
 	tail := ""
 	if end >= 0 {
@@ -74,6 +79,28 @@ func parseKilled(s string) (k killedLine, ok bool) {
 	k.victim.Comm = s[:end]
 	k.whole = parseSizes(tail, &k.victim)
 	return k, k.victim.TotalVM.IsSet()
+}
+
+// parseKilledCut parses a Killed line that is cut off behind the name, or of a
+// kernel that printed no sizes.
+func parseKilledCut(s string) (k killedLine, ok bool) {
+	k.message, s = cutMessage(s)
+	s, ok = strings.CutPrefix(s, "Killed process ")
+	if !ok {
+		return k, false
+	}
+	pid, s, ok := strings.Cut(s, " (")
+	if k.victim.PID, ok = parsePID(pid, ok); !ok {
+		return k, false
+	}
+	comm, tail, ok := strings.Cut(s, ")")
+	const sizes = " total-vm:"
+	n := min(len(tail), len(sizes))
+	if !ok || len(comm) > maxComm || tail[:n] != sizes[:n] {
+		return k, false
+	}
+	k.victim.Comm = comm
+	return k, true
 }
 
 // parseSizes reads `total-vm:1kB, anon-rss:1kB, … UID:0 pgtables:1kB
@@ -133,7 +160,10 @@ type chosenLine struct {
 func parseChosen(s string) (c chosenLine, ok bool) {
 	c.message, s = cutMessage(s)
 	s, ok = strings.CutPrefix(s, "Kill process ")
-	if !ok || c.message == "" {
+	if !ok { // 2.6.32.
+		s, ok = strings.CutPrefix(s, "kill process ")
+	}
+	if !ok {
 		return c, false
 	}
 	pid, s, ok := strings.Cut(s, " (")
@@ -141,7 +171,7 @@ func parseChosen(s string) (c chosenLine, ok bool) {
 		return c, false
 	}
 	end := strings.LastIndex(s, ") score ")
-	if end < 0 || end > maxComm || !strings.HasSuffix(s, " or sacrifice child") {
+	if end < 0 || end > maxComm || !strings.HasSuffix(s, " or sacrifice child") && !strings.HasSuffix(s, " or a child") {
 		return c, false
 	}
 	c.comm = s[:end]

@@ -14,8 +14,11 @@ const maxPages = 1 << 44
 // add reads one line of show_mem(), which begins with "Mem-Info:". It tells
 // whether the line is one of those that matter.
 func (n *NodeMemory) add(s string, pageSize uint64) bool {
-	if strings.HasPrefix(s, "active_anon:") {
+	if isCounters(s) {
 		n.addCounters(s, pageSize)
+		return true
+	}
+	if n.addSlab(s) {
 		return true
 	}
 	if size, ok := parseSwap(s, "Total swap"); ok {
@@ -38,6 +41,45 @@ func (n *NodeMemory) add(s string, pageSize uint64) bool {
 	return true
 }
 
+// isCounters tells whether a line is of the machine-wide counters: the first
+// of them, or one of the others where each has a prefix of its own.
+func isCounters(s string) bool {
+	key, rest, ok := strings.Cut(strings.TrimLeft(s, " "), ":")
+	number, _, _ := strings.Cut(rest, " ")
+	number, _, _ = strings.Cut(number, "\n")
+	if !ok || !allDigits(number) {
+		return false
+	}
+	switch key {
+	case "active_anon", "active_file", "unevictable", "slab_reclaimable", "mapped", "free":
+		return true
+	default:
+		return false
+	}
+}
+
+// isNodeLine tells whether a line is one of show_mem().
+func isNodeLine(s string) bool {
+	var n NodeMemory
+	return n.add(s, 4096) && n != (NodeMemory{})
+}
+
+const slabTitle = "Unreclaimable slab info:"
+
+// addSlab reads a line of the caches that can't be given up: `kmalloc-8k
+// 1234KB 2345KB`, and keeps the largest.
+func (n *NodeMemory) addSlab(s string) bool {
+	f := strings.Fields(s)
+	if len(f) != 3 || !strings.HasSuffix(f[1], "KB") || !strings.HasSuffix(f[2], "KB") {
+		return false
+	}
+	size, ok := parseKB(f[2]).Get()
+	if ok && size > n.LargestSlab.Size.Or(0) {
+		n.LargestSlab = Slab{Name: f[0], Size: oom.Of(size)}
+	}
+	return ok
+}
+
 // parseSwap parses "Free swap  = 4kB".
 func parseSwap(s, key string) (oom.Amount, bool) {
 	after, ok := strings.CutPrefix(s, key)
@@ -51,7 +93,6 @@ func parseSwap(s, key string) (oom.Amount, bool) {
 // addCounters reads the machine-wide counters, in pages: one record with
 // newlines in it, or a part of it.
 func (n *NodeMemory) addCounters(s string, pageSize uint64) {
-	n.Anon, n.File = oom.Of(0), oom.Of(0)
 	for field := range strings.FieldsSeq(s) {
 		key, value, _ := strings.Cut(field, ":")
 		size := pages(value, pageSize)
@@ -59,9 +100,13 @@ func (n *NodeMemory) addCounters(s string, pageSize uint64) {
 			continue
 		}
 		switch key {
-		case "active_anon", "inactive_anon", "isolated_anon":
+		case "active_anon":
+			n.Anon = size
+		case "inactive_anon", "isolated_anon":
 			n.Anon = n.Anon.Plus(size)
-		case "active_file", "inactive_file", "isolated_file":
+		case "active_file":
+			n.File = size
+		case "inactive_file", "isolated_file":
 			n.File = n.File.Plus(size)
 		case "shmem":
 			n.Shmem = size

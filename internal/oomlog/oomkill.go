@@ -14,13 +14,15 @@ import (
 type choice struct {
 	constraint oom.Constraint
 	cpuset     string
-	global     bool
-	limitPath  string
-	victimPath string
-	comm       string
-	pid        int
-	uid        oom.Amount
-	whole      bool
+	// NUMA nodes: of the memory policy, and of the cpuset.
+	nodeMask, memsAllowed string
+	global                bool
+	limitPath             string
+	victimPath            string
+	comm                  string
+	pid                   int
+	uid                   oom.Amount
+	whole                 bool
 }
 
 const (
@@ -93,7 +95,11 @@ func parseChoice(s string) choice {
 		c.pid = int(pid.Or(0))
 	}
 	if _, cpuset, ok := strings.Cut(rest, ",cpuset="); ok {
-		c.cpuset, _, _ = strings.Cut(cpuset, ",mems_allowed=")
+		c.cpuset, cpuset, _ = strings.Cut(cpuset, ",mems_allowed=")
+		c.memsAllowed = nodeList(cpuset)
+	}
+	if mask, ok := strings.CutPrefix(rest, "nodemask="); ok {
+		c.nodeMask = nodeList(mask)
 	}
 	// A cpuset's name holds no slash, so that these keys can't be forged
 	// before they come.
@@ -113,6 +119,15 @@ func parseChoice(s string) choice {
 		c.forgetCut()
 	}
 	return c
+}
+
+// nodeList cuts a list of NUMA nodes, like 0-1,4, from the beginning of s.
+func nodeList(s string) string {
+	n := 0
+	for n < len(s) && (isDigit(s[n]) || s[n] == '-' || s[n] == ',') {
+		n++
+	}
+	return strings.TrimSuffix(s[:n], ",")
 }
 
 // forgetCut drops the path at the end of a cut line.

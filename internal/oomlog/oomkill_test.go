@@ -11,7 +11,7 @@ import (
 func TestParseChoice(t *testing.T) {
 	const head = "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=cs,mems_allowed=0-1,"
 	memcg := func(limit, victim, comm string) choice {
-		return choice{constraint: "MEMCG", cpuset: "cs", limitPath: limit, victimPath: victim, comm: comm, pid: 7, uid: oom.Of(8), whole: true}
+		return choice{constraint: "MEMCG", cpuset: "cs", memsAllowed: "0-1", limitPath: limit, victimPath: victim, comm: comm, pid: 7, uid: oom.Of(8), whole: true}
 	}
 	for _, tc := range []struct {
 		name, in string
@@ -35,19 +35,19 @@ func TestParseChoice(t *testing.T) {
 		},
 		{
 			"global", "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,task_memcg=/gl,task=x,pid=7,uid=8",
-			choice{constraint: "NONE", cpuset: "/", global: true, victimPath: "/gl", comm: "x", pid: 7, uid: oom.Of(8), whole: true},
+			choice{constraint: "NONE", cpuset: "/", memsAllowed: "0", global: true, victimPath: "/gl", comm: "x", pid: 7, uid: oom.Of(8), whole: true},
 		},
 		{
 			"global, path holds a limit",
 			"oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,task_memcg=/g,oom_memcg=/x,task=x,pid=7,uid=8",
-			choice{constraint: "NONE", cpuset: "/", global: true, victimPath: "/g,oom_memcg=/x", comm: "x", pid: 7, uid: oom.Of(8), whole: true},
+			choice{constraint: "NONE", cpuset: "/", memsAllowed: "0", global: true, victimPath: "/g,oom_memcg=/x", comm: "x", pid: 7, uid: oom.Of(8), whole: true},
 		},
 		{
 			"a constraint of the future", "oom-kill:constraint=CONSTRAINT_BPF,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,task_memcg=/,task=x,pid=7,uid=8",
-			choice{constraint: "BPF", cpuset: "/", global: true, victimPath: "/", comm: "x", pid: 7, uid: oom.Of(8), whole: true},
+			choice{constraint: "BPF", cpuset: "/", memsAllowed: "0", global: true, victimPath: "/", comm: "x", pid: 7, uid: oom.Of(8), whole: true},
 		},
-		{"cut at the limit", head + "oom_memcg=/a", choice{constraint: "MEMCG", cpuset: "cs", limitPath: "/a"}},
-		{"cut at the victim", head + "oom_memcg=/a,task_memcg=/a/b", choice{constraint: "MEMCG", cpuset: "cs", limitPath: "/a", victimPath: "/a/b"}},
+		{"cut at the limit", head + "oom_memcg=/a", choice{constraint: "MEMCG", cpuset: "cs", memsAllowed: "0-1", limitPath: "/a"}},
+		{"cut at the victim", head + "oom_memcg=/a,task_memcg=/a/b", choice{constraint: "MEMCG", cpuset: "cs", memsAllowed: "0-1", limitPath: "/a", victimPath: "/a/b"}},
 		{"cut early", "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null)", choice{constraint: "MEMCG"}},
 		{"old", "Task in /a/b killed as a result of limit of /a", choice{constraint: "MEMCG", limitPath: "/a", victimPath: "/a/b", whole: true}},
 		{

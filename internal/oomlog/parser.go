@@ -41,7 +41,11 @@ type Parser struct {
 
 	group      groupKill
 	lastKill   kmsg.Record
-	fresh      bool // lastKill is the last of cur, and nothing was lost since.
+	last       kmsg.Record   // the record before.
+	before     firstKill     // the kill that may be told twice.
+	release    oom.Release   // of the boot, where its first line is there.
+	begun      []kmsg.Record // when the last reports began.
+	fresh      bool          // lastKill is the last of cur, and nothing was lost since.
 	sysrq      bool
 	suppressed uint64
 }
@@ -93,6 +97,7 @@ func (p *Parser) Add(rec kmsg.Record) []Event {
 		p.stats.Refused++
 		return p.out
 	}
+	p.place(rec)
 	if !p.join(&rec) {
 		return p.out
 	}
@@ -146,7 +151,7 @@ func (p *Parser) lose(n uint64) {
 // line handles one whole line.
 func (p *Parser) line(rec kmsg.Record) {
 	s := rec.Text
-	if !p.marker(rec, s) && !p.kill(rec, s) && !p.detail(s) {
+	if !p.marker(rec, s) && !p.kill(rec, s) && !p.detail(rec, s) {
 		return
 	}
 	if p.cur != nil {
@@ -162,12 +167,18 @@ func (p *Parser) marker(rec kmsg.Record, s string) bool {
 		return true
 	}
 	if n, ok := parseSuppressed(s); ok {
+		if p.cur != nil && p.cur.Headless {
+			p.cur.RateLimited = true
+		}
 		p.close()
 		p.suppressed = n
 		p.out = append(p.out, Event{Kind: KindSuppressed, Suppressed: n})
 		return false
 	}
 	if startsChoice(s) {
+		if p.conflicts(rec, parseChoice(s)) {
+			p.close()
+		}
 		p.open(rec)
 		p.choice, p.choiceAt, p.section = s, rec, sectionNone
 		p.understand()
@@ -191,6 +202,8 @@ func (p *Parser) begin(rec kmsg.Record, t *oom.Trigger) {
 	p.cur.Trigger = t
 	p.cur.Sysrq = p.sysrq || t.Order == -1
 	p.cur.Suppressed = p.suppressed
+	p.cur.caller = rec.Caller
+	p.began(rec)
 	p.suppressed, p.sysrq = 0, false
 	p.section = sectionHead
 }
@@ -212,6 +225,11 @@ func (p *Parser) report(rec kmsg.Record) *Report {
 		Time:        rec.Time,
 		Approximate: rec.Approximate,
 		PageSize:    p.opts.PageSize,
+		Host:        rec.Host,
+		Boot:        rec.Boot,
+		NoYear:      rec.NoYear,
+		NoZone:      rec.NoZone,
+		Date:        rec.Date,
 	}
 	if rec.HasStamp {
 		r.Uptime = rec.Stamp
@@ -224,14 +242,24 @@ func (p *Parser) report(rec kmsg.Record) *Report {
 // close ends the open report and tells it.
 func (p *Parser) close() {
 	r := p.cur
+	if r != nil {
+		p.choose(r)
+		r.useCaller()
+		if r.Release.Text == "" {
+			r.Release = p.release
+		}
+	}
 	p.cur, p.section, p.group = nil, sectionNone, groupKill{}
 	p.choice, p.picked = "", choice{}
 	p.chosen, p.fresh = chosenLine{}, false
 	if r == nil {
 		return
 	}
-	if len(r.Kills) == 0 && len(r.Exiting) == 0 && !r.NoKillable {
+	if len(r.Kills) == 0 && len(r.Exiting) == 0 && !r.NoKillable && r.Panic == "" {
 		r.Partial = true
+		if r.middle && r.Chosen == nil && r.Constraint == "" && len(r.Tasks) == 0 {
+			return // the machine's memory, shown for another reason.
+		}
 	}
 	p.out = append(p.out, Event{Kind: KindReport, Report: r})
 }

@@ -15,11 +15,16 @@ import (
 // process that it killed. What the log does not say is unset.
 type Report struct {
 	Seq         uint64 // of its first record.
+	Host, Boot  string // the machine, and which boot of it; empty if unknown.
 	Time        time.Time
 	Approximate bool
 	Uptime      time.Duration // the kernel's clock; 0 if unknown.
-	Release     oom.Release   // of the kernel, where a stack trace names it.
-	PageSize    uint64
+	// The year and the zone of Time do not stand in the log; Date is the date
+	// as it is written there.
+	NoYear, NoZone bool
+	Date           string
+	Release        oom.Release // of the kernel, where a stack trace names it.
+	PageSize       uint64
 
 	Trigger    *oom.Trigger
 	Constraint oom.Constraint
@@ -27,9 +32,14 @@ type Report struct {
 	LimitPath  string // memory cgroup whose limit was hit.
 	VictimPath string // memory cgroup of the chosen process.
 	GroupPath  string // memory cgroup that memory.oom.group killed as a whole.
+	// The NUMA nodes that the allocation could use: by its memory policy, and
+	// by its cpuset.
+	NodeMask, MemsAllowed string
+	CPUSet                string // in whose nodes; empty if unknown.
 
-	Memory, Memsw, Kmem, Swap Usage  // of the memory cgroup at LimitPath.
-	Stats                     []Stat // its memory.stat, in the kernel's order.
+	Memory, Memsw, Kmem, Swap Usage   // of the memory cgroup at LimitPath.
+	Stats                     []Stat  // its memory.stat, in the kernel's order.
+	Groups                    []Group // what each cgroup below it has; up to 5.2.
 	Node                      NodeMemory
 
 	Tasks        []Task // the task table, in the kernel's order.
@@ -38,15 +48,66 @@ type Report struct {
 	Kills        []oom.Kill // in the kernel's order, duplicates included.
 	KillsOmitted int        // kills beyond the bound.
 	Exiting      []Exiting  // victims that had gone by themselves.
+	// Chosen is who was to be killed, where the log does not tell that it was.
+	Chosen *oom.Victim
+	// Reaped says that its memory was taken away, so that it was killed.
+	Reaped bool
+	// Panic is why the kernel panicked instead of killing; empty if it did not.
+	Panic string
 
 	Suppressed uint64 // calls that the rate limit silenced before this report.
 	Lines      int    // records that belong to the report.
-	// Headless says that there is no report, only kills: the kernel prints
-	// no more than 10 reports in 5 s.
-	Headless   bool
-	Sysrq      bool
-	NoKillable bool // nothing could be killed.
-	Partial    bool // cut, broken, or records of it were lost.
+	// Headless says that there is no report, only kills. RateLimited says
+	// why: the kernel prints no more than 10 reports in 5 s.
+	Headless    bool
+	RateLimited bool
+	Sysrq       bool
+	NoKillable  bool // nothing could be killed.
+	Partial     bool // cut, broken, or records of it were lost.
+
+	caller    int    // the task that printed the first line.
+	middle    bool   // it begins in the middle.
+	statsPath string // of the first "Memory cgroup stats for".
+}
+
+// useCaller takes the task that printed the report for the trigger, which it
+// is: nobody else prints in its name.
+func (r *Report) useCaller() {
+	if r.Trigger != nil && r.Trigger.PID == 0 {
+		r.Trigger.PID = r.caller
+	}
+}
+
+// Binding returns the counter that is at its limit, by the kernel's name, and
+// what it says. cgroup v1 has limits of memory, of memory with swap and of
+// kernel memory, and each of them can be the one that was hit.
+func (r *Report) Binding() (name string, u Usage) {
+	if full(r.Memory) || !r.Memory.Usage.IsSet() && !full(r.Memsw) && !full(r.Kmem) {
+		return "memory", r.Memory
+	}
+	switch {
+	case full(r.Memsw):
+		return "memory+swap", r.Memsw
+	case full(r.Kmem):
+		return "kmem", r.Kmem
+	default:
+		return "memory", r.Memory
+	}
+}
+
+// full tells whether a counter is at its limit; the counters of CPUs may
+// still hold some pages.
+func full(u Usage) bool {
+	usage, ok := u.Usage.Get()
+	limit, ok2 := u.Limit.Get()
+	return ok && ok2 && limit > 0 && usage >= limit-min(limit, limit/64)
+}
+
+// Group is what "Memory cgroup stats for" says about one cgroup.
+type Group struct {
+	Path      string
+	RSS, Swap uint64
+	Cache     uint64
 }
 
 // Usage is one "usage, limit, failcnt" line, in bytes.
@@ -77,6 +138,13 @@ type NodeMemory struct {
 	Anon, File, Shmem   oom.Amount
 	Unevictable, Free   oom.Amount
 	Slab, Unreclaimable oom.Amount // Slab is the reclaimable part.
+	LargestSlab         Slab
+}
+
+// Slab is one cache of the kernel that it can't give up.
+type Slab struct {
+	Name string
+	Size oom.Amount
 }
 
 // Task is one row of the task table. Sizes are in bytes.

@@ -23,7 +23,7 @@ func parseColumns(s string) (columns, bool) {
 	}
 	fields := strings.Fields(rest)
 	n := len(fields)
-	if n < 6 || n > 32 || fields[n-1] != "name" || fields[n-2] != "oom_score_adj" {
+	if n < 6 || n > 32 || fields[n-1] != "name" || fields[n-2] != "oom_score_adj" && fields[n-2] != "oom_adj" {
 		return nil, false
 	}
 	return append(columns{"pid"}, fields[:n-1]...), true
@@ -61,6 +61,9 @@ func (t *Task) set(column, value string, pageSize uint64) bool {
 		adj, err := strconv.ParseInt(value, 10, 16)
 		t.Adj = int(adj)
 		return err == nil
+	}
+	if column == "oom_adj" {
+		return allDigits(strings.TrimPrefix(value, "-")) // up to 2.6.35; a hint since.
 	}
 	n := parseNumber(value)
 	size := pages(value, pageSize)

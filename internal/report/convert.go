@@ -26,7 +26,9 @@ func FromReports(reports []oomlog.Report) Document {
 	for i := range reports {
 		d.Reports = append(d.Reports, fromReport(&reports[i], i+1))
 		for j := range reports[i].Kills {
-			d.Kills = append(d.Kills, fromKill(&reports[i].Kills[j], i+1))
+			k := fromKill(&reports[i].Kills[j], i+1)
+			k.Host, k.Boot = d.Reports[i].Host, d.Reports[i].Boot
+			d.Kills = append(d.Kills, k)
 		}
 	}
 	return d
@@ -72,14 +74,18 @@ func fromTrigger(t *oom.Trigger) *Trigger {
 func fromReport(r *oomlog.Report, id int) Report {
 	k := rank(r)
 	out := Report{
-		ID: id, Seq: r.Seq, Time: timePtr(r.Time), Approximate: r.Approximate, Uptime: seconds(r.Uptime),
+		ID: id, Seq: r.Seq, Host: Clean(r.Host, maxPath), Boot: Clean(r.Boot, maxComm), Time: timePtr(r.Time), Approximate: r.Approximate, Uptime: seconds(r.Uptime),
 		Kernel: Clean(r.Release.Text, maxMask), PageSize: r.PageSize,
 		Trigger: fromTrigger(r.Trigger), Constraint: Clean(string(r.Constraint), maxComm), Global: r.Global,
 		LimitPath: Clean(r.LimitPath, maxPath), VictimPath: Clean(r.VictimPath, maxPath),
 		GroupPath: Clean(r.GroupPath, maxPath),
-		Memory:    fromUsage(r.Memory), Memsw: fromUsage(r.Memsw), Kmem: fromUsage(r.Kmem), Swap: fromUsage(r.Swap),
+		NodeMask:  Clean(r.NodeMask, maxMask), MemsAllowed: Clean(r.MemsAllowed, maxMask),
+		Memory: fromUsage(r.Memory), Memsw: fromUsage(r.Memsw), Kmem: fromUsage(r.Kmem), Swap: fromUsage(r.Swap),
 		Node: fromNode(r.Node), TotalPages: k.total, TasksLeft: r.TasksOmitted,
-		Suppressed: r.Suppressed, Headless: r.Headless, Sysrq: r.Sysrq, NoKillable: r.NoKillable, Partial: r.Partial,
+		Suppressed: r.Suppressed, Headless: r.Headless, RateLimited: r.RateLimited, Panic: Clean(r.Panic, maxMask), Sysrq: r.Sysrq, NoKillable: r.NoKillable, Partial: r.Partial,
+	}
+	if name, u := r.Binding(); u.Limit.IsValue() && !r.Global && !r.Sysrq {
+		out.LimitHit = name
 	}
 	if len(r.Stats) > 0 {
 		out.Stats = make(map[string]uint64, len(r.Stats))
@@ -117,6 +123,7 @@ func fromNode(n oomlog.NodeMemory) *Node {
 		RAM: ptr(n.RAM), Reserved: ptr(n.Reserved), SwapTotal: ptr(n.SwapTotal), SwapFree: ptr(n.SwapFree),
 		Anon: ptr(n.Anon), File: ptr(n.File), Shmem: ptr(n.Shmem), Unevictable: ptr(n.Unevictable),
 		Free: ptr(n.Free), Slab: ptr(n.Slab), Unreclaimable: ptr(n.Unreclaimable),
+		LargestSlab: Clean(n.LargestSlab.Name, maxComm), LargestBytes: ptr(n.LargestSlab.Size),
 	}
 }
 

@@ -23,7 +23,10 @@ type Options struct {
 	PageSize uint64    // of the kernel that wrote the log; 4096 if 0.
 	// Name, if set, says in people's words who a memory cgroup is; empty if
 	// it does not know.
-	Name func(path string) string
+	Name   func(path string) string
+	Select Selection // which reports to tell; all if empty.
+
+	unread string // what could not be read.
 }
 
 // What Explain says when there is nothing to explain.
@@ -35,14 +38,8 @@ var (
 
 // Explain reads a kernel log in any form and tells every OOM in it.
 func Explain(r io.Reader, w io.Writer, opts Options) error {
-	if err := opts.check(); err != nil {
-		return err
-	}
-	reports, err := read(r, opts)
-	if err != nil {
-		return err
-	}
-	return tell(w, reports, opts)
+	open := func() (io.ReadCloser, error) { return io.NopCloser(r), nil }
+	return ExplainAll([]Input{{Open: open}}, w, opts)
 }
 
 // ExplainRecords is Explain for records that have been read already.
@@ -54,7 +51,7 @@ func ExplainRecords(records []kmsg.Record, w io.Writer, opts Options) error {
 	for _, r := range records {
 		c.add(r)
 	}
-	reports := c.finish()
+	reports := opts.Select.keep(c.finish())
 	if len(reports) == 0 {
 		return fmt.Errorf("%w (%d records read)", ErrNoOOM, len(records))
 	}
@@ -77,50 +74,6 @@ func tell(w io.Writer, reports []oomlog.Report, opts Options) error {
 		return JSON(w, FromReports(reports))
 	}
 	return Text(w, reports, opts)
-}
-
-// read returns the reports of a log.
-func read(r io.Reader, opts Options) ([]oomlog.Report, error) {
-	c := newCollector(opts)
-	log := kmsg.LogOptions{Location: opts.Location, Now: opts.Now}
-	stats, err := kmsg.ReadLog(r, log, c.add)
-	if err != nil {
-		return nil, err
-	}
-	reports := c.finish()
-	switch {
-	case len(reports) > 0:
-		return reports, nil
-	case stats.Kernel == 0:
-		return nil, fmt.Errorf("%w (%d lines read)", ErrNoKernelLog, stats.Lines)
-	default:
-		return nil, fmt.Errorf("%w (%d lines read)", ErrNoOOM, stats.Lines)
-	}
-}
-
-// collector gathers the reports of a log.
-type collector struct {
-	parser  *oomlog.Parser
-	reports []oomlog.Report
-}
-
-func newCollector(opts Options) *collector {
-	return &collector{parser: oomlog.New(oomlog.Options{PageSize: opts.PageSize})}
-}
-
-func (c *collector) add(rec kmsg.Record) { c.take(c.parser.Add(rec)) }
-
-func (c *collector) finish() []oomlog.Report {
-	c.take(c.parser.Flush())
-	return c.reports
-}
-
-func (c *collector) take(events []oomlog.Event) {
-	for _, e := range events {
-		if e.Kind == oomlog.KindReport {
-			c.reports = append(c.reports, *e.Report)
-		}
-	}
 }
 
 // deaths counts the processes that a report killed: a group kill's first

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,6 +25,11 @@ const corpus = "../oomlog/testdata/"
 
 func testOptions() Options {
 	return Options{Location: time.UTC, Now: time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)}
+}
+
+// opener opens a log that is a text.
+func opener(text string) func() (io.ReadCloser, error) {
+	return func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }
 }
 
 func explain(t *testing.T, file string, opts Options) string {
@@ -95,7 +101,7 @@ func TestExplainSays(t *testing.T) {
 		{"testdata/centos7-memcg.log", []string{
 			// (261108 + 0 + 560) less 3 %, and 936 x (1 GiB in pages / 1000).
 			"261108 rss + 0 swap + 560 page tables - 7850 (root's 3 %) + 936 oom_score_adj x 262 = 499050",
-			"2026-11-21 10:00:00 UTC", "kernel 3.10.0-1160.el7",
+			"Nov 21 10:00:00", "neither year nor time zone", "kernel 3.10.0-1160.el7",
 		}},
 	} {
 		text := strings.Join(strings.Fields(explain(t, tc.file, testOptions())), " ")

@@ -18,17 +18,32 @@ func (p *printer) headline(r *oomlog.Report) string {
 	why := p.why(r)
 	n := deaths(r.Kills)
 	switch {
+	case r.Panic != "":
+		return fmt.Sprintf("The kernel panicked instead of killing because %s (%s).", why, Clean(r.Panic, maxMask))
 	case r.NoKillable:
 		return "Nothing could be killed when " + why + ": every process there is protected from the OOM killer."
 	case n == 0 && len(r.Exiting) > 0:
 		return "Nothing was killed when " + why + ": the chosen process was already exiting."
 	case n == 0:
-		return "The log breaks off before it says who was killed when " + why + "."
+		return "The log does not say who was killed when " + why + "."
 	case n > 1 || r.GroupPath != "":
-		return fmt.Sprintf("%s of %s killed together (memory.oom.group) because %s.",
-			count(n, "process", "processes"), p.short(r.GroupPath)+verb(n), why)
+		path := r.GroupPath
+		if path == "" {
+			path = r.VictimPath
+		}
+		of := ""
+		if path != "" {
+			of = " of " + p.short(path)
+		}
+		return fmt.Sprintf("%s%s killed together (memory.oom.group) because %s.", count(n, "process", "processes"), of+verb(n), why)
 	}
 	v := r.Kills[0].Victim
+	if r.Reaped {
+		return fmt.Sprintf("%s (pid %d) was killed by the OOM killer; the log does not say why.", Clean(v.Comm, maxComm), v.PID)
+	}
+	if r.Chosen != nil {
+		return fmt.Sprintf("%s (pid %d) was chosen to be killed because %s.", Clean(v.Comm, maxComm), v.PID, why)
+	}
 	return fmt.Sprintf("%s (pid %d) was killed because %s.", Clean(v.Comm, maxComm), v.PID, why)
 }
 
@@ -43,17 +58,33 @@ func (p *printer) why(r *oomlog.Report) string {
 		return "the NUMA nodes of its cpuset ran out of memory"
 	case r.Global && r.Constraint == oom.ConstraintPolicy:
 		return "the NUMA nodes of its memory policy ran out of memory"
+	case (r.Global || r.Constraint == oom.ConstraintNone) && r.NodeMask != "":
+		return "the NUMA nodes of its memory policy ran out of memory"
 	case r.Global, r.Constraint == oom.ConstraintNone:
 		return "the node ran out of memory"
-	case r.LimitPath != "" && r.Memory.Limit.IsValue():
-		return p.short(r.LimitPath) + " reached its memory limit of " + size(r.Memory.Limit)
 	case r.LimitPath != "":
-		return p.short(r.LimitPath) + " reached its memory limit"
-	case r.Constraint == oom.ConstraintMemcg:
-		return "a memory cgroup reached its limit"
+		return p.short(r.LimitPath) + " reached its " + limitReached(r)
+	case r.Constraint == oom.ConstraintMemcg, r.Memory.Limit.IsValue():
+		return "a memory cgroup, which the log does not name, reached its " + limitReached(r)
 	default:
 		return "memory ran out"
 	}
+}
+
+// limitReached says which limit was hit: cgroup v1 has several.
+func limitReached(r *oomlog.Report) string {
+	name, u := r.Binding()
+	text := "memory limit"
+	switch name {
+	case "memory+swap":
+		text = "memory+swap limit"
+	case "kmem":
+		text = "kernel memory limit"
+	}
+	if u.Limit.IsValue() {
+		text += " of " + size(u.Limit)
+	}
+	return text
 }
 
 func verb(n int) string {

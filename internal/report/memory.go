@@ -18,7 +18,7 @@ func (p *printer) memory(r *oomlog.Report) {
 			parts = append(parts, name+" "+size(a))
 		}
 	}
-	if r.Global {
+	if r.Global || r.Node.RAM.IsSet() && !r.Memory.Usage.IsSet() {
 		n := r.Node
 		if ram, ok := n.RAM.Get(); ok {
 			add("usable RAM", oom.Of(ram-min(ram, n.Reserved.Or(0))))
@@ -26,7 +26,12 @@ func (p *printer) memory(r *oomlog.Report) {
 		add("anonymous", n.Anon)
 		add("page cache", n.File)
 		add("tmpfs and shared", n.Shmem)
-		add("kernel slabs", n.Unreclaimable)
+		if name := n.LargestSlab.Name; name != "" && n.Unreclaimable.Or(0) >= max(n.Anon.Or(0), n.File.Or(0)) {
+			parts = append(parts, fmt.Sprintf("kernel slabs %s (the largest is %s with %s)", size(n.Unreclaimable),
+				Clean(name, maxComm), size(n.LargestSlab.Size)))
+		} else {
+			add("kernel slabs", n.Unreclaimable)
+		}
 		add("free", n.Free)
 		if n.SwapTotal.Or(0) > 0 {
 			parts = append(parts, fmt.Sprintf("swap %s free of %s", size(n.SwapFree), size(n.SwapTotal)))
@@ -57,6 +62,9 @@ func (p *printer) memory(r *oomlog.Report) {
 	}
 	add("kernel", kernel)
 	add("sockets", stat("sock"))
+	if swap := stat("total_swap", "swap"); !r.Swap.Usage.IsSet() {
+		add("swap", swap)
+	}
 	if r.Swap.Usage.Or(0) > 0 {
 		parts = append(parts, fmt.Sprintf("swap %s of %s", size(r.Swap.Usage), size(r.Swap.Limit)))
 	}
@@ -65,11 +73,48 @@ func (p *printer) memory(r *oomlog.Report) {
 	}
 }
 
+// largest says who used most, where that is not the victim: the sibling cgroup
+// by the statistics of old kernels, and the process by the task table.
+func (p *printer) largest(r *oomlog.Report) {
+	var top *oomlog.Group
+	below := 0
+	for i := range r.Groups {
+		g := &r.Groups[i]
+		if g.Path == r.LimitPath {
+			continue
+		}
+		if below++; top == nil || g.RSS+g.Swap+g.Cache > top.RSS+top.Swap+top.Cache {
+			top = g
+		}
+	}
+	if below > 1 && top.Path != r.VictimPath {
+		p.item("Most", fmt.Sprintf("of %d cgroups below the limit %s used most: %s anonymous, %s page cache, %s swap", below,
+			p.short(top.Path), size(oom.Of(top.RSS)), size(oom.Of(top.Cache)), size(oom.Of(top.Swap))))
+	}
+	var most *oomlog.Task
+	used := func(t *oomlog.Task) uint64 { return t.RSS.Or(0) + t.Swap.Or(0) }
+	for i := range r.Tasks {
+		if t := &r.Tasks[i]; most == nil || used(t) > used(most) {
+			most = t
+		}
+	}
+	if most == nil || len(r.Kills) == 0 {
+		return
+	}
+	for i := range r.Kills {
+		if t := r.Task(r.Kills[i].Victim); t == most || t == nil && i == 0 {
+			return
+		}
+	}
+	p.item("Most", fmt.Sprintf("%s (pid %d) used most, %s, and was not killed: oom_score_adj %d", Clean(most.Comm, maxComm),
+		most.PID, size(oom.Of(used(most))), most.Adj))
+}
+
 // ranking says why this process, who would have been next, and how large the
 // processes were.
 func (p *printer) ranking(r *oomlog.Report) {
 	if len(r.Tasks) == 0 {
-		p.item("Why", "unknown: the log has no task table (vm.oom_dump_tasks=0, or it is cut)")
+		p.item("Why", "unknown: the log has no task table")
 		return
 	}
 	k := rank(r)

@@ -27,6 +27,8 @@ type Kill struct {
 	Approximate bool       `json:"time_approximate,omitempty"`
 	Uptime      float64    `json:"uptime_seconds,omitempty"`
 	Seq         uint64     `json:"seq"`
+	Host        string     `json:"host,omitempty"`
+	Boot        string     `json:"boot,omitempty"`
 	Report      int        `json:"report,omitempty"`
 	Level       string     `json:"level"`
 	Constraint  string     `json:"constraint,omitempty"`
@@ -78,6 +80,8 @@ type Trigger struct {
 type Report struct {
 	ID          int               `json:"id"`
 	Seq         uint64            `json:"seq"`
+	Host        string            `json:"host,omitempty"`
+	Boot        string            `json:"boot,omitempty"`
 	Time        *time.Time        `json:"time,omitempty"`
 	Approximate bool              `json:"time_approximate,omitempty"`
 	Uptime      float64           `json:"uptime_seconds,omitempty"`
@@ -89,6 +93,9 @@ type Report struct {
 	LimitPath   string            `json:"limit_cgroup,omitempty"`
 	VictimPath  string            `json:"victim_cgroup,omitempty"`
 	GroupPath   string            `json:"group_cgroup,omitempty"`
+	NodeMask    string            `json:"nodemask,omitempty"`
+	MemsAllowed string            `json:"mems_allowed,omitempty"`
+	LimitHit    string            `json:"limit_hit,omitempty"`
 	Memory      *Usage            `json:"memory,omitempty"`
 	Memsw       *Usage            `json:"memory_and_swap,omitempty"`
 	Kmem        *Usage            `json:"kernel_memory,omitempty"`
@@ -101,6 +108,8 @@ type Report struct {
 	Exiting     []Exiting         `json:"already_exiting,omitempty"`
 	Suppressed  uint64            `json:"suppressed,omitempty"`
 	Headless    bool              `json:"headless,omitempty"`
+	RateLimited bool              `json:"rate_limited,omitempty"`
+	Panic       string            `json:"panic,omitempty"`
 	Sysrq       bool              `json:"sysrq,omitempty"`
 	NoKillable  bool              `json:"no_killable,omitempty"`
 	Partial     bool              `json:"partial,omitempty"`
@@ -127,6 +136,8 @@ type Node struct {
 	Free          *uint64 `json:"free_bytes,omitempty"`
 	Slab          *uint64 `json:"slab_reclaimable_bytes,omitempty"`
 	Unreclaimable *uint64 `json:"slab_unreclaimable_bytes,omitempty"`
+	LargestSlab   string  `json:"largest_slab,omitempty"`
+	LargestBytes  *uint64 `json:"largest_slab_bytes,omitempty"`
 }
 
 // Task is one row of the task table.

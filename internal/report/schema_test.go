@@ -5,6 +5,7 @@ package report
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -34,12 +35,11 @@ func corpusReports(t *testing.T) []oomlog.Report {
 		if err != nil {
 			t.Fatal(err)
 		}
-		reports, err := read(f, testOptions())
-		if err != nil {
+		c := newCollector(testOptions())
+		if _, err := (Input{Open: func() (io.ReadCloser, error) { return f, nil }}).read(c, testOptions()); err != nil {
 			t.Fatal(file, err)
 		}
-		f.Close()
-		all = append(all, reports...)
+		all = append(all, c.finish()...)
 	}
 	return all
 }

@@ -35,9 +35,13 @@ func Text(w io.Writer, reports []oomlog.Report, opts Options) error {
 		p.report(&reports[i], i+1, len(reports))
 		if same > 1 {
 			last := &reports[i+same-1]
-			p.item("Again", fmt.Sprintf("the same %d more times, until %s", same-1, p.when(last.Time, last.Uptime)))
+			p.item("Again", fmt.Sprintf("the same %d more times, until %s", same-1, p.when(last, last.Time, last.Uptime)))
 		}
 		i += same
+	}
+	if opts.unread != "" {
+		p.line("")
+		p.wrapped("", opts.unread)
 	}
 	if err := p.w.Flush(); err != nil {
 		return fmt.Errorf("write report: %w", err)
@@ -106,22 +110,33 @@ func (p *printer) report(r *oomlog.Report, n, of int) {
 	if of > 1 {
 		head = fmt.Sprintf("OOM %d of %d", n, of)
 	}
-	if when := p.when(r.Time, r.Uptime); when != "" {
+	if r.Host != "" {
+		head += ", host " + Clean(r.Host, maxComm)
+	}
+	if r.Boot != "" {
+		head += ", boot " + Clean(r.Boot, 12)
+	}
+	if when := p.began(r); when != "" {
 		head += ", " + when
 	}
 	if r.Release.Text != "" {
 		head += ", kernel " + Clean(r.Release.Text, maxComm)
 	}
 	p.line(p.bold(head))
+	p.noDate(r)
 	if r.Headless {
 		p.headless(r)
 		return
 	}
 	p.wrapped("", p.headline(r))
 	p.line("")
+	label := "Killed"
+	if r.Chosen != nil && !r.Reaped {
+		label = "Chosen"
+	}
 	for i, k := range r.Kills {
 		if i == 0 || !k.Duplicate && i < p.opts.Top {
-			p.item("Killed", p.victim(k))
+			p.item(label, p.victim(k))
 		}
 	}
 	if left := len(r.Kills) - p.opts.Top; left > 0 {
@@ -136,8 +151,18 @@ func (p *printer) report(r *oomlog.Report, n, of int) {
 	p.item("Limit", p.limit(r))
 	p.item("Trigger", p.trigger(r))
 	p.memory(r)
+	p.largest(r)
 	p.ranking(r)
-	if r.Partial {
+	p.notes(r)
+}
+
+// notes say what there is to know about the report itself.
+func (p *printer) notes(r *oomlog.Report) {
+	if r.Reaped {
+		p.item("Note", "only the line that its memory was reaped is in this log")
+	} else if r.Chosen != nil {
+		p.item("Note", "the line that says that it was killed is not in this log")
+	} else if r.Partial {
 		p.item("Note", "this report is not whole: lines of it are missing in the log")
 	}
 }
@@ -145,33 +170,109 @@ func (p *printer) report(r *oomlog.Report, n, of int) {
 // headless lists kills that came without a report.
 func (p *printer) headless(r *oomlog.Report) {
 	n := deaths(r.Kills)
-	text := count(n, "more kill", "more kills") + " without a report: the kernel prints at most 10 in 5 s"
+	scope := scopeOf(r.Kills)
+	text := count(n, "process was", "processes were") + " killed" + scope
+	if n == 1 {
+		v := r.Kills[0].Victim
+		text = fmt.Sprintf("%s (pid %d) was killed%s", Clean(v.Comm, maxComm), v.PID, scope)
+	}
 	if r.GroupPath != "" {
-		text = count(n, "process", "processes") + " of " + Clean(r.GroupPath, maxPath) +
-			" killed together (memory.oom.group), without a report: the kernel prints at most 10 in 5 s"
+		text = count(n, "process", "processes") + " of " + Clean(r.GroupPath, maxPath) + " killed together (memory.oom.group)"
+	}
+	if text += "; "; r.RateLimited {
+		text += "the kernel prints at most 10 reports in 5 s, and none about " + it(n)
+	} else {
+		text += "no report about " + it(n) + " is in this log"
 	}
 	p.wrapped("", text)
-	for i, k := range r.Kills {
-		if i == p.opts.Top {
-			p.line(fmt.Sprintf("    and %d more", len(r.Kills)-i))
-			return
-		}
+	shown := 0
+	for _, k := range r.Kills {
 		if k.Duplicate {
 			continue
 		}
-		p.folded("    "+pad(p.when(k.Time, k.Uptime), 22), p.victim(k))
+		if shown == p.opts.Top {
+			p.line(fmt.Sprintf("    and %d more", n-shown))
+			return
+		}
+		shown++
+		line := p.victim(k)
+		if scope == "" && r.GroupPath == "" {
+			line += scopeText(&k)
+		}
+		p.folded("    "+pad(p.when(r, k.Time, k.Uptime), 22), line)
 	}
 }
 
-// when prints a time, or the kernel's clock where the log has no other.
-func (p *printer) when(t time.Time, up time.Duration) string {
+func it(n int) string {
+	if n == 1 {
+		return "it"
+	}
+	return "them"
+}
+
+// scopeOf says what ran out where that is the same for all kills.
+func scopeOf(kills []oom.Kill) string {
+	scope := ""
+	for i := range kills {
+		text := scopeText(&kills[i])
+		if i > 0 && text != scope {
+			return ""
+		}
+		scope = text
+	}
+	return scope
+}
+
+func scopeText(k *oom.Kill) string {
+	switch {
+	case k.Allocating:
+		return " because the node ran out of memory just as it asked for some (vm.oom_kill_allocating_task)"
+	case k.Global:
+		return " because the node ran out of memory"
+	case k.Constraint == oom.ConstraintMemcg:
+		return " because a memory cgroup, which the log does not name, reached its limit"
+	default:
+		return ""
+	}
+}
+
+// when prints a time, or the kernel's clock where the log has no other. What
+// the log does not have of a date is left out.
+func (p *printer) when(r *oomlog.Report, t time.Time, up time.Duration) string {
+	layout := "2006-01-02 15:04:05 MST"
+	switch {
+	case r.NoYear:
+		layout = "Jan 2 15:04:05"
+	case r.NoZone:
+		layout = "2006-01-02 15:04:05"
+	}
 	switch {
 	case !t.IsZero():
-		return t.In(p.opts.Location).Format("2006-01-02 15:04:05 MST")
+		return t.In(p.opts.Location).Format(layout)
 	case up > 0:
 		return fmt.Sprintf("%.3f s after boot", up.Seconds())
 	default:
 		return ""
+	}
+}
+
+func (p *printer) began(r *oomlog.Report) string {
+	if r.Time.IsZero() && r.Date != "" {
+		return Clean(r.Date, maxComm)
+	}
+	return p.when(r, r.Time, r.Uptime)
+}
+
+// noDate says what a date lacks.
+func (p *printer) noDate(r *oomlog.Report) {
+	switch {
+	case r.Time.IsZero():
+	case r.NoYear && r.NoZone:
+		p.line("(the log has neither year nor time zone)")
+	case r.NoYear:
+		p.line("(the log has no year)")
+	case r.NoZone:
+		p.line("(the log has no time zone)")
 	}
 }
 
@@ -213,31 +314,57 @@ func (p *printer) limit(r *oomlog.Report) string {
 	case r.Sysrq:
 		return "none: somebody asked for a kill by sysrq"
 	case r.Global:
-		return "the node's memory" + constraintText(r.Constraint)
-	case r.LimitPath == "" && r.Constraint == oom.ConstraintMemcg:
-		return "of a memory cgroup that the log does not name"
-	case r.LimitPath == "":
+		return "the node's memory" + constraintText(r)
+	case r.LimitPath == "" && r.Constraint != oom.ConstraintMemcg && !r.Memory.Usage.IsSet():
 		return "not in the log"
 	}
-	text := p.group(r.LimitPath)
-	if r.Memory.Usage.IsValue() {
-		text += ": " + size(r.Memory.Usage) + " used of " + size(r.Memory.Limit)
+	text := "of a memory cgroup that the log does not name"
+	if r.LimitPath != "" {
+		text = p.group(r.LimitPath)
 	}
-	if n, ok := r.Memory.Failcnt.Get(); ok && n > 1 {
+	name, u := r.Binding()
+	if u.Usage.IsValue() {
+		text += ": "
+		if name != "memory" {
+			text += name + " "
+		}
+		text += size(u.Usage) + " used of " + size(u.Limit)
+	}
+	if n, ok := u.Failcnt.Get(); ok && n > 1 {
 		text += fmt.Sprintf(", hit %d times so far", n)
 	}
 	return text
 }
 
-func constraintText(c oom.Constraint) string {
-	switch c {
-	case oom.ConstraintCPUSet:
-		return ", in the NUMA nodes of a cpuset"
-	case oom.ConstraintPolicy:
-		return ", in the NUMA nodes of a memory policy"
+func constraintText(r *oomlog.Report) string {
+	text := ""
+	switch {
+	case r.Constraint == oom.ConstraintCPUSet:
+		text = ", in the NUMA nodes of a cpuset"
+		if t := cpusetOf(r); t != "" {
+			text = ", in the NUMA nodes of cpuset " + t
+		}
+	case r.Constraint == oom.ConstraintPolicy, r.NodeMask != "":
+		text = ", in the NUMA nodes of a memory policy"
 	default:
 		return ""
 	}
+	if r.NodeMask != "" {
+		return text + ": " + Clean(r.NodeMask, maxComm)
+	}
+	if r.MemsAllowed != "" {
+		text += ": " + Clean(r.MemsAllowed, maxComm)
+	}
+	return text
+}
+
+// cpusetOf returns the name of the trigger's cpuset.
+func cpusetOf(r *oomlog.Report) string {
+	path := r.CPUSet
+	if r.Trigger != nil && r.Trigger.CPUSetPath != "" {
+		path = r.Trigger.CPUSetPath
+	}
+	return Clean(strings.TrimPrefix(path, "/"), maxPath)
 }
 
 func (p *printer) trigger(r *oomlog.Report) string {
@@ -259,6 +386,9 @@ func (p *printer) trigger(r *oomlog.Report) string {
 	}
 	if !r.Sysrq && t.Order > 0 {
 		text += fmt.Sprintf(", asked for %d contiguous pages (order %d)", uint64(1)<<min(t.Order, 32), t.Order)
+	}
+	if strings.HasPrefix(t.GFPMask, "0x0") && (t.GFPMask == "0x0" || strings.HasPrefix(t.GFPMask, "0x0(")) && !r.Sysrq {
+		text += ", in a page fault that had failed (gfp_mask 0x0, VM_FAULT_OOM): memory need not have been short"
 	}
 	if cpuset := strings.TrimPrefix(t.CPUSetPath, "/"); cpuset != "" {
 		text += ", in cpuset " + Clean(cpuset, maxPath)
