@@ -124,6 +124,7 @@ type Group struct {
 	SwapUsage, SwapLimit   Amount // v2: memory.swap.*.
 	MemswUsage, MemswLimit Amount // v1: memory.memsw.*.
 	Stat                   Stat
+	SlabPinned             uint64 // part of Stat.SlabReclaimable that reclaim cannot free, as far as it is known.
 	Events                 Events
 	Pressure               Pressure
 	Swappiness             Amount // v1: memory.swappiness of the group.

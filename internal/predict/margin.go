@@ -25,11 +25,12 @@ type Margins struct {
 // index never depends on a larger one, so one pass in pre-order will do.
 func Compute(node *oom.Node, tree *oom.Tree) Margins {
 	w := walk{
-		node:  node,
-		tree:  tree,
-		ends:  subtreeEnds(tree),
-		paths: make([]path, len(tree.Groups)),
-		keeps: protects(tree),
+		node:   node,
+		tree:   tree,
+		ends:   subtreeEnds(tree),
+		paths:  make([]path, len(tree.Groups)),
+		keeps:  protects(tree),
+		pinned: pinnedSlab(tree),
 	}
 	out := Margins{
 		Groups:        make([]Margin, len(tree.Groups)),

@@ -316,3 +316,23 @@ func TestComputeNUMALate(t *testing.T) {
 		t.Errorf("%+v, want the node's", m)
 	}
 }
+
+// TestComputePinnedSlab: slab that reclaim was seen not to free counts nowhere on
+// the way up, and for its parents what was seen below counts at least.
+func TestComputePinnedSlab(t *testing.T) {
+	tree := kubeTree(2)
+	for i := 1; i <= 3; i++ {
+		tree.Groups[i].Stat.SlabReclaimable = oom.Of(40 * mib)
+	}
+	got := Compute(kubeNode(), tree)
+	checkMargins(t, tree, got, []wantMargin{{1, 638, oom.LevelSlice, 1}, {2, 162, oom.LevelPod, 2}, {3, 126, oom.LevelContainer, 3}})
+	tree.Groups[3].SlabPinned = 30 * mib
+	got = Compute(kubeNode(), tree)
+	checkMargins(t, tree, got, []wantMargin{{1, 608, oom.LevelSlice, 1}, {2, 132, oom.LevelPod, 2}, {3, 96, oom.LevelContainer, 3}})
+	if got.Node.Bytes != 900*mib || got.Unreclaimable[3] != oom.Of(160*mib) {
+		t.Errorf("node %d MiB, %s of the container cannot be freed", got.Node.Bytes/mib, got.Unreclaimable[3])
+	}
+	tree.Groups[1].SlabPinned, tree.Groups[3].SlabPinned = 35*mib, 1<<40
+	got = Compute(kubeNode(), tree)
+	checkMargins(t, tree, got, []wantMargin{{1, 598, oom.LevelSlice, 1}, {2, 122, oom.LevelPod, 2}, {3, 86, oom.LevelContainer, 3}})
+}

@@ -18,6 +18,9 @@ func (w *walk) nodeMargin() Margin {
 	if !slab.IsValue() {
 		slab = n.SReclaimable
 	}
+	if size, ok := slab.Get(); ok {
+		slab = oom.Of(size - min(size, w.pinnedIn(0)))
+	}
 	parts := n.ActiveFile.Plus(n.InactiveFile).Plus(slab).Plus(n.SwapFree)
 	sum, ok := parts.Get()
 	total, ok2 := n.Total.Get()
@@ -121,7 +124,8 @@ func (w *walk) partial(mems []int) bool {
 }
 
 // numaMargin is the node's sum over the NUMA nodes of group i. What
-// memory.min protects may all lie there, so all of it is taken off.
+// memory.min protects and what slab is pinned may all lie there, so all of it is
+// taken off.
 func (w *walk) numaMargin(i int) Margin {
 	mems := w.tree.Groups[i].Mems
 	m := Margin{Level: oom.LevelNUMA, Group: i}
@@ -142,7 +146,7 @@ func (w *walk) numaMargin(i int) Margin {
 		return m
 	}
 	sum += late + swap
-	sum -= min(sum, w.kept)
+	sum -= min(sum, w.kept+w.pinnedIn(0))
 	m.Bytes = min(sum, present+swap)
 	m.Ratio, m.Known = ratio(m.Bytes, present), true
 	return m

@@ -14,8 +14,9 @@ type walk struct {
 	tree     *oom.Tree
 	ends     []int32
 	paths    []path
-	keeps    bool   // some group has a memory.min.
-	kept     uint64 // page cache that memory.min keeps from the node.
+	keeps    bool     // some group has a memory.min.
+	pinned   []uint64 // slab of each group that reclaim cannot free; nil where there is none.
+	kept     uint64   // page cache that memory.min keeps from the node.
 	nodeLeft Margin
 	numa     []Margin // one for each set of NUMA nodes met.
 }
@@ -69,10 +70,44 @@ func (w *walk) reclaimable(i int) (free uint64, unreclaimable oom.Amount) {
 	if !ok || !ok2 || !ok3 {
 		return 0, oom.Amount{}
 	}
-	free = active + inactive + g.Stat.SlabReclaimable.Or(0)
+	free = active + inactive + w.slab(i)
 	free -= min(free, w.keep(i))
 	free = min(free, usage)
 	return free, oom.Of(usage - free)
+}
+
+// slab is what reclaim can free of a group's reclaimable slab.
+func (w *walk) slab(i int) uint64 {
+	size := w.tree.Groups[i].Stat.SlabReclaimable.Or(0)
+	return size - min(size, w.pinnedIn(i))
+}
+
+// pinnedIn is the part of a group's reclaimable slab that reclaim cannot free.
+func (w *walk) pinnedIn(i int) uint64 {
+	if i >= len(w.pinned) {
+		return 0
+	}
+	return w.pinned[i]
+}
+
+// pinnedSlab is the pinned slab of each group: what was seen in it, or in those
+// below it if that is more. On v1 all slab counts as unreclaimable anyway.
+func pinnedSlab(tree *oom.Tree) []uint64 {
+	var pinned []uint64
+	for i := len(tree.Groups) - 1; i >= 0; i-- {
+		g := &tree.Groups[i]
+		if pinned == nil && g.SlabPinned == 0 {
+			continue
+		}
+		if pinned == nil {
+			pinned = make([]uint64, len(tree.Groups))
+		}
+		pinned[i] = max(pinned[i], g.SlabPinned) // by now it has the sum of its children.
+		if g.Parent >= 0 && g.Parent < i {
+			pinned[g.Parent] += pinned[i]
+		}
+	}
+	return pinned
 }
 
 // limit adds group i's own limit to its path.
