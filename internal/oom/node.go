@@ -16,6 +16,7 @@ type Node struct {
 	SwapTotal, SwapFree        Amount
 	ActiveFile, InactiveFile   Amount
 	KReclaimable, SReclaimable Amount
+	Hugepages                  Amount // the pools of all sizes, used or not.
 
 	OOMKills                                   Amount // /proc/vmstat oom_kill, absent before 4.13.
 	PanicOnOOM, KillAllocatingTask, Overcommit Amount
