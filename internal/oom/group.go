@@ -8,6 +8,7 @@ type Level uint8
 // The levels, in the order in which a tie between margins is decided.
 const (
 	LevelUnknown Level = iota
+	LevelNested        // of a limit inside a container, or inside a unit.
 	LevelContainer
 	LevelPod
 	LevelSlice
@@ -15,7 +16,8 @@ const (
 	LevelNode
 )
 
-// Levels lists every level that a metric may name.
+// Levels lists every level of a kill. A margin may have LevelNested as well: a
+// kill by a limit inside a container is the container's.
 func Levels() []Level {
 	return []Level{LevelContainer, LevelPod, LevelSlice, LevelNode, LevelNUMA, LevelUnknown}
 }
@@ -23,6 +25,8 @@ func Levels() []Level {
 // String returns the level as it stands in labels.
 func (l Level) String() string {
 	switch l {
+	case LevelNested:
+		return "nested"
 	case LevelContainer:
 		return "container"
 	case LevelPod:

@@ -229,7 +229,7 @@ func TestComputeWithoutHierarchy(t *testing.T) {
 		{2, 122, oom.LevelPod, 2},
 		{3, 86, oom.LevelContainer, 3},
 		{4, 930, oom.LevelNode, Node},
-		{5, 774, oom.LevelContainer, 5},
+		{5, 774, oom.LevelNested, 5},
 		{7, 598, oom.LevelSlice, 1},
 	})
 	got = Compute(kubeNode(), kubeTree(2)) // v2 knows no such file.

@@ -29,6 +29,7 @@ type path struct {
 	binding int32  // index of the group whose own is room, -1 if none is limited.
 	parent  int32  // index of the parent whose limits count this group, -1 if none.
 	numa    int32  // index into walk.numa, -1 if all nodes may be used.
+	limit   uint64 // the group's own limit: of the counter with the least room.
 	limited bool   // the group has a limit of its own.
 	known   bool
 }
@@ -127,6 +128,7 @@ func (w *walk) limit(i int, p *path, free uint64, unreclaimable oom.Amount) {
 	}
 	own := int64(math.MaxInt64)
 	if limit, ok := g.Limit.Get(); ok {
+		p.limit = limit
 		own = signed(limit) - signed(n)
 		if w.tree.Version == 1 {
 			own = addRoom(own, w.v1Swap(g))
@@ -138,7 +140,9 @@ func (w *walk) limit(i int, p *path, free uint64, unreclaimable oom.Amount) {
 			p.known = false
 			return
 		}
-		own = min(own, signed(limit)-signed(usage-min(usage, free)))
+		if both := signed(limit) - signed(usage-min(usage, free)); both < own {
+			own, p.limit = both, limit
+		}
 	}
 	p.own, p.limited = own, true
 	if own <= p.room {
