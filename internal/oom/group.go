@@ -8,16 +8,16 @@ type Level uint8
 // The levels, in the order in which a tie between margins is decided.
 const (
 	LevelUnknown Level = iota
-	LevelNested        // of a limit inside a container, or inside a unit.
 	LevelContainer
 	LevelPod
 	LevelSlice
 	LevelNUMA
 	LevelNode
+	LevelNested // a limit inside a container or unit: the innermost, and of margins only.
 )
 
-// Levels lists every level of a kill. A margin may have LevelNested as well: a
-// kill by a limit inside a container is the container's.
+// Levels lists every level that a kill may have; one by a limit inside a
+// container is the container's.
 func Levels() []Level {
 	return []Level{LevelContainer, LevelPod, LevelSlice, LevelNode, LevelNUMA, LevelUnknown}
 }
