@@ -25,6 +25,8 @@ type Proc interface {
 	Scan(dst []oom.Process, still []int32) ([]oom.Process, oom.Skipped, error)
 	Refresh(p *oom.Process) error
 	Exact(p *oom.Process) error
+	// Cgroup returns the path of the process' memory cgroup.
+	Cgroup(pid int32) (string, error)
 }
 
 // Hierarchy reads the memory cgroups; package cgroup has one.
@@ -94,6 +96,7 @@ type Snapshot struct {
 	groups    once[oom.Groups]
 	rowOf     []int32 // group index -> index in Groups.Containers, -1 for none.
 	processes once[oom.Processes]
+	pathsFail bool // see pathsAgree.
 }
 
 // once is a value that is made when it is first asked for.

@@ -23,6 +23,17 @@ type fakeProc struct {
 	scans   int
 	still   []int32
 	looks   map[int32]int
+	cgroups map[int32]string // what /proc/PID/cgroup says.
+	asks    int              // how often it was read.
+}
+
+func (f *fakeProc) Cgroup(pid int32) (string, error) {
+	f.asks++
+	path, ok := f.cgroups[pid]
+	if !ok {
+		return "", fs.ErrNotExist
+	}
+	return path, nil
 }
 
 func (f *fakeProc) Node() (oom.Node, error) { return f.node, f.nodeErr }
