@@ -26,6 +26,9 @@ func TestGuestPrediction(t *testing.T) { inGuest(t, "TestPrediction", "predictio
 
 func TestGuestMargin(t *testing.T) { inGuest(t, "TestMargin", "margin", true, 50) }
 
+// TestGuestMarginFuzz repeats the fuzzer there.
+func TestGuestMarginFuzz(t *testing.T) { inGuest(t, "TestMarginFuzz", "margin-fuzz", true, 200) }
+
 func inGuest(t *testing.T, test, evidence string, swap bool, standard int) {
 	lab.Root(t)
 	timeout := time.Hour
