@@ -32,10 +32,11 @@ func (s *Snapshot) Groups() (*oom.Groups, error) {
 			}
 			switch group.Kind {
 			case oom.KindContainer:
-				if !s.shown(group) {
+				n, limited := nested[i]
+				if !limited && !s.shown(group) {
 					continue
 				}
-				if n, ok := nested[i]; ok {
+				if limited {
 					row.Margin = margin(&s.margins.Groups[n], tree)
 				}
 				s.rowOf[i] = containers.put(tree, i, row)
@@ -53,7 +54,7 @@ func (s *Snapshot) Groups() (*oom.Groups, error) {
 }
 
 // shown tells whether a workload has series of its own: an unlimited systemd
-// unit has none until it is killed.
+// unit has none until it is killed, unless a limit inside it binds.
 func (s *Snapshot) shown(g *oom.Group) bool {
 	return s.h.o.UnlimitedUnits || g.Runtime != "systemd" || g.Limit.IsValue()
 }

@@ -375,6 +375,14 @@ func TestUnlimitedUnitsAreLeftOut(t *testing.T) {
 	if len(g.Containers) != 1 {
 		t.Errorf("%d rows, want only the limited one", len(g.Containers))
 	}
+	groups := tree.tree.Groups // a limit inside the unit.
+	groups[3], groups[4] = groups[4], groups[3]
+	groups[3].Owner, groups[4].Parent, groups[4].Owner = 3, 3, 3
+	groups[4].Limit = oom.Of(2 * mib)
+	if g, _ = newHost(proc, tree).Scrape(time.Time{}).Groups(); len(g.Containers) != 2 || g.Containers[1].Margin.Level != oom.LevelNested {
+		t.Errorf("%+v, want the unit with the limit inside it, too", g.Containers)
+	}
+	groups[4].Limit = oom.Unlimited()
 	h := newHost(proc, tree)
 	h.o.UnlimitedUnits = true
 	if g, _ = h.Scrape(time.Time{}).Groups(); len(g.Containers) != 2 {
