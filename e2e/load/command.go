@@ -29,7 +29,7 @@ func parseCommand(line string) (command, error) {
 	switch c.verb {
 	case "map", "write", "sync", "read", "count", "files", "names", "kibs", "links", "dentries":
 		want = 3
-	case "anon", "shmem", "mlock", "threads", "grow", "adj", "pipes", "sockets", "tables", "thp":
+	case "anon", "shmem", "mlock", "threads", "grow", "adj", "pipes", "sockets", "tables", "thp", "hugetlb":
 	default:
 		return command{}, fmt.Errorf("unknown command %q", c.verb)
 	}

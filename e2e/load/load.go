@@ -56,6 +56,8 @@ func (l *load) do(c command) error {
 		return l.sockets(c.n)
 	case "tables":
 		return l.tables(c.n)
+	case "hugetlb":
+		return l.hugetlb(c.n)
 	case "thp":
 		return l.huge(c.n)
 	case "adj":
