@@ -42,7 +42,7 @@ func assemble(c *config, logger log.Logger) (*parts, error) {
 	p := &parts{proc: fs, closer: []func() error{fs.Close}}
 	o := host.Options{
 		Proc: fs, Top: c.processTop, NearRatio: c.nearRatio, UnlimitedUnits: c.unlimitedUnits,
-		Eviction: c.eviction, EvictionMode: c.evictionMode,
+		Kubelet: c.kubelet,
 	}
 	p.groups, o.HierarchyErr = cgroup.Find(cgroup.Options{
 		Sysfs: c.sysfs, Procfs: c.procfs, MaxGroups: c.maxGroups, Parts: c.groupParts(), Refresh: c.refresh, KeepOpen: c.openGroups,

@@ -168,6 +168,8 @@ func (churnProc) Node() (oom.Node, error) {
 func (churnProc) Scan([]oom.Process, []int32) ([]oom.Process, oom.Skipped, error) {
 	return nil, oom.Skipped{}, nil
 }
+func (churnProc) Cgroup(int32) (string, error) { return "", os.ErrNotExist }
+
 func (churnProc) Refresh(*oom.Process) error { return nil }
 func (churnProc) Exact(*oom.Process) error   { return nil }
 

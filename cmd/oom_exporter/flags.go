@@ -38,8 +38,7 @@ type config struct {
 
 	processTop     int
 	nearRatio      float64
-	eviction       predict.Threshold
-	evictionMode   predict.EvictionMode
+	kubelet        predict.Kubelet
 	unlimitedUnits bool
 	serving        bool // the serve command runs: events are wanted.
 
@@ -116,8 +115,9 @@ func commonFlags(app *kingpin.Application, c *config) {
 	cli.Set(app.Flag("limits.groups", "Memory cgroups to read in one pass at most; what is over it is counted.").PlaceHolder("10000"), "10000", cli.Int(&c.maxGroups, 1, 1<<20))
 	cli.Set(app.Flag("limits.refresh", "Scrapes in which a process and a group are read in full at least once, though what is read of them each time shows no change; 1: each time.").PlaceHolder("8"), "8", cli.Int(&c.refresh, 1, 1000))
 	cli.Set(app.Flag("limits.open-groups", "Memory cgroups that stay open between scrapes, so that reading them costs less: three descriptors and some 10 KiB of kernel memory each; none where half of the groups were left out; 0: none.").PlaceHolder("384"), "384", cli.Int(&c.openGroups, 0, 1<<16))
-	cli.Set(app.Flag("eviction.threshold", "kubelet's memory.available eviction threshold, in bytes or in percent of the node: 100Mi, 5%.").PlaceHolder("100Mi"), "100Mi", thresholdOf(&c.eviction))
-	cli.Set(app.Flag("eviction.usage", "What the node's usage is for kubelet on cgroup v2: stat (anon + file) or free (MemTotal - MemFree, kubelets before 1.33).").PlaceHolder("stat"), "stat", modeOf(&c.evictionMode))
+	cli.Set(app.Flag("eviction.threshold", "kubelet's memory.available eviction threshold, in bytes or in percent of the node: 100Mi, 5%.").PlaceHolder("100Mi"), "100Mi", thresholdOf(&c.kubelet.Threshold))
+	cli.Set(app.Flag("eviction.usage", "What the node's usage is for kubelet on cgroup v2: stat (anon + file) or free (MemTotal - MemFree, kubelets before 1.33).").PlaceHolder("stat"), "stat", modeOf(&c.kubelet.Usage))
+	cli.Set(app.Flag("eviction.hugepages", "Whether kubelet takes the node's hugepages off memory.available: on (since 1.37), off (before, or without the feature gate HugepageAwareEviction), auto (on, unless --eviction.usage is free).").PlaceHolder("auto"), "auto", hugepagesOf(&c.kubelet.Hugepages))
 	cli.Set(app.Flag("near.ratio", "A limit is near, and its next victim is named, below this kill margin ratio.").PlaceHolder("0.10"), "0.10", cli.Ratio(&c.nearRatio))
 }
 

@@ -19,6 +19,22 @@ func thresholdOf(to *predict.Threshold) func(string) error {
 	}
 }
 
+func hugepagesOf(to *predict.HugepageMode) func(string) error {
+	return func(s string) error {
+		switch s {
+		case "auto":
+			*to = predict.HugepagesAuto
+		case "on":
+			*to = predict.HugepagesOn
+		case "off":
+			*to = predict.HugepagesOff
+		default:
+			return fmt.Errorf("must be auto, on or off")
+		}
+		return nil
+	}
+}
+
 func modeOf(to *predict.EvictionMode) func(string) error {
 	return func(s string) error {
 		switch s {

@@ -31,6 +31,9 @@ static const char usage[] =
 	"  threads:N         threads that sleep\n"
 	"  pipes:SIZE        bytes in pipes that nobody reads: kernel memory that can't be freed\n"
 	"  dentries:N        look for N files that are not there\n"
+	"  files:N:BYTES:LENGTH:DIR  make N files of that many bytes, with names of that length\n"
+	"  links:N:LENGTH:DIR        make N hard links to one file\n"
+	"  stats:N:BYTES:LENGTH:DIR  look at the files that files makes\n"
 	"  say:TEXT          a line on stdout\n"
 	"  get:PORT:PATH     print a page of a local web server; exit 4 unless it answers 200\n"
 	"  stop  sleep:MS  exit:N\n"
@@ -160,6 +163,61 @@ static void dentries(long n) {
 	}
 }
 
+// numbers reads some numbers and a path, with colons between them.
+static const char *numbers(const char *arg, long *n, int count) {
+	for (; count > 0; count--) {
+		char *end;
+		*n++ = strtol(arg, &end, 10);
+		if (*end != ':') errno = EINVAL, die(arg);
+		arg = end + 1;
+	}
+	return arg;
+}
+
+// name_of writes the path of the i-th file of a directory.
+static char *name_of(const char *dir, const char *kind, long length, long i) {
+	static char path[PATH_MAX];
+	int n = snprintf(path, sizeof path, "%s/%s%ld", dir, kind, i), want = strlen(dir) + 1 + length;
+	while (n < want && n < (int)sizeof path - 1) path[n++] = 'x';
+	path[n] = 0;
+	return path;
+}
+
+// files makes N files; with a rate, as if each had at least a KiB.
+static void files(const char *arg) {
+	static char block[64 << 10];
+	long n[3];
+	const char *dir = numbers(arg, n, 3);
+	for (long i = 0; i < n[0]; i++) {
+		int fd = open(name_of(dir, "f", n[2], i), O_WRONLY | O_CREAT, 0600);
+		if (fd < 0 || write(fd, block, n[1] < (long)sizeof block ? n[1] : (long)sizeof block) < 0) die(dir);
+		close(fd);
+		if (rate && i % 64 == 63) nap(64.0 * (n[1] + 1024) / rate);
+	}
+}
+
+static void links(const char *arg) {
+	long n[2];
+	const char *dir = numbers(arg, n, 2);
+	char first[PATH_MAX];
+	strcpy(first, name_of(dir, "f", n[1], 0));
+	int fd = open(first, O_WRONLY | O_CREAT, 0600);
+	if (fd < 0) die(dir);
+	close(fd);
+	for (long i = 0; i < n[0]; i++) {
+		if (link(first, name_of(dir, "l", n[1], i)) != 0) die(dir);
+		if (rate && i % 64 == 63) nap(64.0 * 1024 / rate);
+	}
+}
+
+static void stats(const char *arg) {
+	struct stat st;
+	long n[3];
+	const char *dir = numbers(arg, n, 3);
+	for (long i = 0; i < n[0]; i++)
+		if (stat(name_of(dir, "f", n[2], i), &st) != 0) die(dir);
+}
+
 // get is here because busybox's static wget needs shared libraries to resolve any address.
 static void get(const char *arg) {
 	static char head[1 << 20], request[4096];
@@ -220,6 +278,9 @@ static void step(char **argv) {
 	else if (IS("threads")) start_threads(atoi(arg));
 	else if (IS("pipes")) pipes(size_of(arg));
 	else if (IS("dentries")) dentries(atol(arg));
+	else if (IS("files")) files(arg);
+	else if (IS("links")) links(arg);
+	else if (IS("stats")) stats(arg);
 	else if (IS("say")) printf("%s\n", arg);
 	else if (IS("stop")) raise(SIGSTOP);
 	else if (IS("get")) get(arg);

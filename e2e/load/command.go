@@ -27,9 +27,9 @@ func parseCommand(line string) (command, error) {
 	c := command{verb: words[0]}
 	want := 2
 	switch c.verb {
-	case "map", "write", "sync", "read", "count":
+	case "map", "write", "sync", "read", "count", "files", "names", "kibs", "links", "dentries":
 		want = 3
-	case "anon", "shmem", "mlock", "threads", "grow", "adj":
+	case "anon", "shmem", "mlock", "threads", "grow", "adj", "pipes", "sockets", "tables", "thp", "hugetlb":
 	default:
 		return command{}, fmt.Errorf("unknown command %q", c.verb)
 	}

@@ -69,3 +69,36 @@ func TestRun(t *testing.T) {
 		t.Errorf("grew by %d, want %d", got, want)
 	}
 }
+
+// TestRunKernelMemory: small files never have each other's names, and what is in
+// pipes and sockets may be more than one of them holds.
+func TestRunKernelMemory(t *testing.T) {
+	dir := t.TempDir()
+	script := []string{
+		"files " + dir + " 3", "names " + dir + " 2", "kibs " + dir + " 2", "links " + dir + " 2", "links " + dir + " 2", "dentries " + dir + " 5",
+		"pipes 200000", "sockets 1000000", "pipes 1", "tables 8192", "thp 2097152",
+	}
+	var out strings.Builder
+	if err := run(nil, strings.NewReader(strings.Join(script, "\n")), &out); err != nil {
+		t.Fatal(err)
+	}
+	if want := strings.Repeat("ok\n", len(script)); out.String() != want {
+		t.Errorf("got %q", out.String())
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	long, kib := 0, 0
+	for _, e := range entries {
+		if len(e.Name()) == longName {
+			long++
+		}
+		if info, err := e.Info(); err == nil && info.Size() == 1024 {
+			kib++
+		}
+	}
+	if len(entries) != 3+2+2+4+1 || long != 6 || kib != 2 {
+		t.Errorf("%d files, %d with long names, %d of 1 KiB", len(entries), long, kib)
+	}
+}

@@ -19,6 +19,10 @@ type load struct {
 	count *atomic.Int64 // bytes that grow has touched, in a file the test maps.
 	stop  *atomic.Int64 // the test sets it to end grow.
 	idle  [2]int        // a pipe that threads wait on.
+	made  int           // small files.
+	into  int           // the pipe or socket that is being filled,
+	full  bool          // and whether it is full.
+	sum   byte          // of what was read.
 }
 
 // do carries out one command. All memory stays until the process ends.
@@ -44,6 +48,18 @@ func (l *load) do(c command) error {
 		return readFile(c.path, c.n)
 	case "threads":
 		return l.threads(c.n)
+	case "files", "names", "kibs", "links", "dentries":
+		return l.small(c.verb, c.path, c.n)
+	case "pipes":
+		return l.pipes(c.n)
+	case "sockets":
+		return l.sockets(c.n)
+	case "tables":
+		return l.tables(c.n)
+	case "hugetlb":
+		return l.hugetlb(c.n)
+	case "thp":
+		return l.huge(c.n)
 	case "adj":
 		return os.WriteFile("/proc/self/oom_score_adj", strconv.AppendInt(nil, c.n, 10), 0)
 	case "count":

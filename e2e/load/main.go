@@ -37,7 +37,7 @@ func run(args []string, stdin io.Reader, stdout io.Writer) error {
 		return syscall.Exec("/proc/self/exe", []string{"load"}, os.Environ())
 	}
 	debug.SetGCPercent(-1) // a collection would change what was measured.
-	var l load
+	l := load{full: true}
 	lines := bufio.NewScanner(stdin)
 	for lines.Scan() {
 		c, err := parseCommand(lines.Text())

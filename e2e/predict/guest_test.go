@@ -26,7 +26,24 @@ func TestGuestPrediction(t *testing.T) { inGuest(t, "TestPrediction", "predictio
 
 func TestGuestMargin(t *testing.T) { inGuest(t, "TestMargin", "margin", true, 50) }
 
+// TestGuestMarginFuzz repeats the fuzzer in one with a kernel that can charge
+// hugetlb pages, and does.
+func TestGuestMarginFuzz(t *testing.T) {
+	runInGuest(t, guest.K612, "TestMarginFuzz", "margin-fuzz", swapOn+hugetlbOn, 80)
+}
+
+// hugetlbOn has 64 MiB of them.
+const hugetlbOn = "\nmount -o remount,memory_hugetlb_accounting /sys/fs/cgroup\necho 32 >/proc/sys/vm/nr_hugepages\n"
+
 func inGuest(t *testing.T, test, evidence string, swap bool, standard int) {
+	before := ""
+	if swap {
+		before = swapOn
+	}
+	runInGuest(t, guest.K61, test, evidence, before, standard)
+}
+
+func runInGuest(t *testing.T, kernel guest.Kernel, test, evidence, more string, standard int) {
 	lab.Root(t)
 	timeout := time.Hour
 	if os.Getenv("OOM_E2E_FULL") == "" {
@@ -35,18 +52,14 @@ func inGuest(t *testing.T, test, evidence string, swap bool, standard int) {
 	}
 	s := seed(t)
 	t.Logf("seed %d: repeat with OOM_E2E_SEED=%d", s, s)
-	before := guest.FileSystem
-	if swap {
-		before += swapOn
-	}
 	keep := map[string]string{}
 	if dir := os.Getenv("OOM_E2E_EVIDENCE"); dir != "" {
 		name := evidence + "-v2.md"
 		keep[name] = filepath.Join(dir, name)
 	}
 	guest.RunTests(t, guest.Options{
-		MemoryMB: 1280, SwapMB: 1500, Modules: []string{"brd"}, Files: map[string]string{"/bin/load": buildLoad(t)},
-	}, guest.Tests{Run: "^" + test + "$", Before: before, Timeout: timeout, Keep: keep, Env: guestEnv(s, cases(t, standard))})
+		Kernel: kernel, MemoryMB: 1280, SwapMB: 1500, Modules: []string{"brd"}, Files: map[string]string{"/bin/load": buildLoad(t)},
+	}, guest.Tests{Run: "^" + test + "$", Before: guest.FileSystem + more, Timeout: timeout, Keep: keep, Env: guestEnv(s, cases(t, standard))})
 }
 
 // guestEnv is the environment of this package's tests in a guest.

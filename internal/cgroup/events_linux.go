@@ -130,6 +130,28 @@ func (p *pass) settle(n *node, fd, index int) {
 		}
 	}
 	n.events = *e
+	if !p.kills {
+		p.pinSlab(n, &p.tree.Groups[index])
+	}
+}
+
+// pinSlab tells how much of the reclaimable slab of n reclaim cannot free.
+func (p *pass) pinSlab(n *node, g *oom.Group) {
+	size, ok := g.Stat.SlabReclaimable.Get()
+	if !ok || p.h.options.Parts&PartProtection == 0 {
+		return
+	}
+	s := &n.kept.slab
+	if g.AtRest { // its statistics are of an earlier pass, and so is what is pinned.
+		g.SlabPinned = s.pinned
+		return
+	}
+	limit, limited := g.Limit.Get()
+	g.SlabPinned = s.step(slabReading{
+		bytes: size, dentries: p.dentries, everybody: p.tree.Groups[0].Stat.SlabReclaimable.Or(0),
+		hits: g.Events.Max.Or(0), ooms: g.Events.OOMs.Or(0),
+		near: limited && g.Usage.Or(0) >= limit-limit/nearLimit,
+	})
 }
 
 // again reads n's counters a second time.

@@ -22,6 +22,7 @@ type kept struct {
 	killDisabled, underOOM, kills,
 	kernel oom.Amount
 	rest uint64 // usage that was neither anon nor file when kernel was read.
+	slab slab   // v2.
 }
 
 // kernelSlack is by how much a group's usage beyond anon and file may differ

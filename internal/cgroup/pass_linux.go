@@ -36,6 +36,8 @@ type pass struct {
 	noSwap  bool // the node has none.
 	online  int  // NUMA nodes; more than 1 only when cpuset.mems is wanted.
 
+	dentries oom.Amount // of the machine, in use; only where they are wanted.
+
 	odd bool // children had counted more than their parent.
 
 	misses [numFiles]uint8
@@ -86,6 +88,7 @@ func (h *Hierarchy) begin(kills bool) (*pass, error) {
 	p.noSwap = h.options.Refresh > 1 && h.place.version == 2 && h.withoutSwap()
 	if !kills && h.options.Parts&PartProtection != 0 {
 		p.online = h.onlineNodes()
+		p.dentries = h.dentriesInUse()
 	}
 	return p, nil
 }
@@ -240,6 +243,19 @@ func (p *pass) learn() {
 func (h *Hierarchy) withoutSwap() bool {
 	b, err := os.ReadFile(filepath.Join(h.options.Procfs, "swaps"))
 	return err == nil && bytes.Count(b, []byte("\n")) == 1
+}
+
+// dentriesInUse returns how many dentries of the machine are in use, on v2: v1
+// does not tell what of its kernel memory is reclaimable.
+func (h *Hierarchy) dentriesInUse() oom.Amount {
+	if h.place.version == 1 {
+		return oom.Amount{}
+	}
+	b, err := os.ReadFile(filepath.Join(h.options.Procfs, "sys/fs/dentry-state"))
+	if err != nil {
+		return oom.Amount{}
+	}
+	return parseDentryState(b)
 }
 
 // onlineNodes returns the number of NUMA nodes, 1 if it can't be known.

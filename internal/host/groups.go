@@ -21,6 +21,7 @@ func (s *Snapshot) Groups() (*oom.Groups, error) {
 		g := &oom.Groups{}
 		s.rowOf = make([]int32, len(tree.Groups))
 		buffers := s.h.memory.takeRows()
+		nested := nestedLimits(tree, s.margins.Groups)
 		containers, pods := newRows(buffers.containers), newRows(buffers.pods)
 		for _, i := range byAge(states) {
 			group := &tree.Groups[i]
@@ -31,11 +32,16 @@ func (s *Snapshot) Groups() (*oom.Groups, error) {
 			}
 			switch group.Kind {
 			case oom.KindContainer:
-				if s.shown(group) {
-					s.rowOf[i] = containers.put(group.Workload, row)
+				n, limited := nested[i]
+				if !limited && !s.shown(group) {
+					continue
 				}
+				if limited {
+					row.Margin = margin(&s.margins.Groups[n], tree)
+				}
+				s.rowOf[i] = containers.put(tree, i, row)
 			case oom.KindPod:
-				pods.put(group.Workload, row)
+				pods.put(tree, i, row)
 			case oom.KindSlice:
 				if group.Limit.IsValue() {
 					g.Slices = append(g.Slices, row)
@@ -48,7 +54,7 @@ func (s *Snapshot) Groups() (*oom.Groups, error) {
 }
 
 // shown tells whether a workload has series of its own: an unlimited systemd
-// unit has none until it is killed.
+// unit has none until it is killed, unless a limit inside it binds.
 func (s *Snapshot) shown(g *oom.Group) bool {
 	return s.h.o.UnlimitedUnits || g.Runtime != "systemd" || g.Limit.IsValue()
 }
@@ -67,31 +73,50 @@ func byAge(states []*groupState) []int {
 	return order
 }
 
-// rows holds one row a workload. When a restart's old and new group overlap,
-// gauges are those of the one seen last and counters add up.
+// rows holds one row a workload. Where several groups have its labels, twins
+// that a name was folded for or a restart's old and new group, counters add up
+// and all gauges are those of one group, see takesPlace.
 type rows struct {
-	list []oom.Row
-	at   map[oom.Workload]int32
+	list  []oom.Row
+	group []int // of each row, its index in the tree.
+	at    map[oom.Workload]int32
 }
 
 // newRows uses the memory of earlier rows again.
 func newRows(old []oom.Row) rows {
-	return rows{list: old[:0], at: make(map[oom.Workload]int32, len(old))}
+	return rows{list: old[:0], group: make([]int, 0, len(old)), at: make(map[oom.Workload]int32, len(old))}
 }
 
 // put adds a row or lets it take the place of an older one; it returns where.
-func (r *rows) put(w oom.Workload, row oom.Row) int32 {
-	at, ok := r.at[w]
+func (r *rows) put(tree *oom.Tree, group int, row oom.Row) int32 {
+	at, ok := r.at[row.Workload]
 	if !ok {
 		at = int32(len(r.list))
-		r.at[w] = at
-		r.list = append(r.list, row)
+		r.at[row.Workload] = at
+		r.list, r.group = append(r.list, row), append(r.group, group)
 		return at
 	}
 	old := &r.list[at]
-	row.MaxHits, row.HighHits = add(old.MaxHits, row.MaxHits), add(old.HighHits, row.HighHits)
-	*old = row
+	maxHits, highHits := add(old.MaxHits, row.MaxHits), add(old.HighHits, row.HighHits)
+	if r.takesPlace(tree, at, group, &row) {
+		*old, r.group[at] = row, group
+	}
+	old.MaxHits, old.HighHits = maxHits, highHits
 	return at
+}
+
+// takesPlace tells whether a row's group speaks for a workload rather than one
+// that was seen earlier: the one that has processes, else the one that is nearer
+// to a kill, else the younger one.
+func (r *rows) takesPlace(tree *oom.Tree, at int32, group int, row *oom.Row) bool {
+	old := &r.list[at]
+	if now, before := hasProcesses(tree, group), hasProcesses(tree, r.group[at]); now != before {
+		return now
+	}
+	if !row.Margin.Known || !old.Margin.Known || row.Margin.Bytes == old.Margin.Bytes {
+		return true
+	}
+	return row.Margin.Bytes < old.Margin.Bytes
 }
 
 // add adds two counters, of which either may be missing.

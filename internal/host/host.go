@@ -25,6 +25,8 @@ type Proc interface {
 	Scan(dst []oom.Process, still []int32) ([]oom.Process, oom.Skipped, error)
 	Refresh(p *oom.Process) error
 	Exact(p *oom.Process) error
+	// Cgroup returns the path of the process' memory cgroup.
+	Cgroup(pid int32) (string, error)
 }
 
 // Hierarchy reads the memory cgroups; package cgroup has one.
@@ -52,8 +54,7 @@ type Options struct {
 	Top            int     // processes to list, by badness; 0: none.
 	NearRatio      float64 // a limit is near below this kill margin ratio.
 	UnlimitedUnits bool    // give systemd units without a limit a row, too.
-	Eviction       predict.Threshold
-	EvictionMode   predict.EvictionMode
+	Kubelet        predict.Kubelet
 	// Mismatch judges the oldest process' oom_score_adj: 0 or 1, unset where
 	// the identity implies nothing. May be nil.
 	Mismatch func(id *oom.Identity, adj int) oom.Amount
@@ -95,6 +96,7 @@ type Snapshot struct {
 	groups    once[oom.Groups]
 	rowOf     []int32 // group index -> index in Groups.Containers, -1 for none.
 	processes once[oom.Processes]
+	pathsFail bool // see pathsAgree.
 }
 
 // once is a value that is made when it is first asked for.
@@ -168,10 +170,10 @@ func (s *Snapshot) Node() (*oom.NodeState, error) {
 		}
 		s.margins = predict.Compute(&node, tree)
 		state.Margin = margin(&s.margins.Node, tree)
-		available, _, ok := predict.Eviction(&node, tree, s.h.o.Eviction, s.h.o.EvictionMode)
+		available, _, ok := s.h.o.Kubelet.Eviction(&node, tree)
 		if ok {
 			state.EvictionAvailable = available
-			state.EvictionThreshold = oom.Of(s.h.o.Eviction.Bytes(node.Total.Or(0)))
+			state.EvictionThreshold = oom.Of(s.h.o.Kubelet.Threshold.Bytes(node.Total.Or(0)))
 		}
 		return state, nil
 	})

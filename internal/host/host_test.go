@@ -23,6 +23,17 @@ type fakeProc struct {
 	scans   int
 	still   []int32
 	looks   map[int32]int
+	cgroups map[int32]string // what /proc/PID/cgroup says.
+	asks    int              // how often it was read.
+}
+
+func (f *fakeProc) Cgroup(pid int32) (string, error) {
+	f.asks++
+	path, ok := f.cgroups[pid]
+	if !ok {
+		return "", fs.ErrNotExist
+	}
+	return path, nil
 }
 
 func (f *fakeProc) Node() (oom.Node, error) { return f.node, f.nodeErr }
@@ -261,25 +272,99 @@ func TestTopLeavesAfterThreeScrapes(t *testing.T) {
 	}
 }
 
+// TestEqualWorkloadsBecomeOneRow: of groups with one label, one speaks for all,
+// and never with a part of the other's numbers. Counters add up.
 func TestEqualWorkloadsBecomeOneRow(t *testing.T) {
-	proc, tree := small()
-	h := newHost(proc, tree)
-	if _, err := h.Scrape(time.Time{}).Groups(); err != nil {
-		t.Fatal(err)
+	for name, c := range map[string]struct {
+		usage, limit oom.Amount
+		pids, old    []int32 // processes of the new group, and of the old one.
+		want         oom.Amount
+		margin       uint64
+	}{
+		"the older one is nearer":          {oom.Of(mib), oom.Of(64 * mib), []int32{50}, []int32{10}, oom.Of(60 * mib), 4},
+		"the younger one is nearer":        {oom.Of(30 * mib), oom.Of(32 * mib), []int32{50}, []int32{10}, oom.Of(30 * mib), 2},
+		"the older one has ended":          {oom.Of(mib), oom.Of(64 * mib), []int32{50}, nil, oom.Of(mib), 63},
+		"the younger one is not begun":     {oom.Of(31 * mib), oom.Of(32 * mib), nil, []int32{10}, oom.Of(60 * mib), 4},
+		"no processes are to be seen":      {oom.Of(mib), oom.Of(64 * mib), nil, nil, oom.Of(60 * mib), 4},
+		"both the same":                    {oom.Of(28 * mib), oom.Of(32 * mib), []int32{50}, []int32{10}, oom.Of(28 * mib), 4},
+		"nothing is known of the younger":  {oom.Amount{}, oom.Of(32 * mib), []int32{50}, []int32{10}, oom.Amount{}, 0},
+		"the younger one is without limit": {oom.Of(90 * mib), oom.Unlimited(), []int32{50}, []int32{10}, oom.Of(60 * mib), 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			proc, tree := small()
+			h := newHost(proc, tree)
+			if _, err := h.Scrape(time.Time{}).Groups(); err != nil {
+				t.Fatal(err)
+			}
+			// The new group stands before the old one in the tree.
+			old := tree.tree.Groups
+			fresh := group("/s/0", 9, 1, oom.KindContainer, "a", c.usage, c.limit, c.pids...)
+			fresh.Owner, fresh.Events.Max = 2, oom.Of(3)
+			tree.tree.Groups = []oom.Group{old[0], old[1], fresh, old[2]}
+			tree.tree.Groups[3].Owner, tree.tree.Groups[3].Events.Max, tree.tree.Groups[3].PIDs = 3, oom.Of(4), c.old
+			g, err := h.Scrape(time.Time{}).Groups()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(g.Containers) != 1 {
+				t.Fatalf("%d rows", len(g.Containers))
+			}
+			row := g.Containers[0]
+			if row.Usage != c.want || row.MaxHits != oom.Of(7) || row.Margin.Bytes != c.margin*mib {
+				t.Errorf("usage %v, margin %+v, %v hits; want %v, %d MiB and 7", row.Usage, row.Margin, row.MaxHits, c.want, c.margin)
+			}
+			if want := c.limit; row.Usage == c.usage && row.Limit != want {
+				t.Errorf("limit %v, want %v", row.Limit, want)
+			}
+		})
 	}
-	// A restart: a new group of workload a, that stands before the old one in
-	// the tree.
-	old := tree.tree.Groups
-	fresh := group("/s/0", 9, 1, oom.KindContainer, "a", oom.Of(mib), oom.Of(64*mib), 50)
-	fresh.Owner, fresh.Events.Max = 2, oom.Of(3)
-	tree.tree.Groups = []oom.Group{old[0], old[1], fresh, old[2]}
-	tree.tree.Groups[3].Owner, tree.tree.Groups[3].Events.Max = 3, oom.Of(4)
-	g, err := h.Scrape(time.Time{}).Groups()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(g.Containers) != 1 || g.Containers[0].Usage != oom.Of(mib) || g.Containers[0].MaxHits != oom.Of(7) {
-		t.Errorf("rows = %+v, want one with the new group's usage and 7 hits", g.Containers)
+}
+
+// TestNestedLimits: a limit inside a container counts for it where it binds any of
+// its processes, and the level says so.
+func TestNestedLimits(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(g []oom.Group)
+		margin uint64
+		level  oom.Level
+		cgroup string
+	}{
+		"nearer":                      {func([]oom.Group) {}, 1, oom.LevelNested, "/s/lxc/unit"},
+		"deeper still":                {func(g []oom.Group) { g[4].Limit, g[4].PIDs = oom.Of(10*mib), []int32{10} }, 0, oom.LevelNested, "/s/lxc/unit/deep"},
+		"with the processes below it": {func(g []oom.Group) { g[3].PIDs, g[4].PIDs = nil, []int32{10} }, 1, oom.LevelNested, "/s/lxc/unit"},
+		"as near as its own":          {func(g []oom.Group) { g[2].Limit, g[3].Limit = oom.Of(44*mib), oom.Of(34*mib) }, 4, oom.LevelNested, "/s/lxc/unit"},
+		"not as near":                 {func(g []oom.Group) { g[3].Limit = oom.Of(512 * mib) }, 24, oom.LevelContainer, "/s/lxc"},
+		"without processes":           {func(g []oom.Group) { g[3].PIDs = nil }, 24, oom.LevelContainer, "/s/lxc"},
+		"no processes at all":         {func(g []oom.Group) { g[2].PIDs, g[3].PIDs, g[5].PIDs = nil, nil, nil }, 1, oom.LevelNested, "/s/lxc/unit"},
+		"of a helper beside it":       {func(g []oom.Group) { g[3].Limit, g[5].Limit = oom.Unlimited(), oom.Of(mib) }, 24, oom.LevelContainer, "/s/lxc"},
+		"not known":                   {func(g []oom.Group) { g[3].Usage = oom.Amount{} }, 24, oom.LevelContainer, "/s/lxc"},
+		"unlimited above":             {func(g []oom.Group) { g[2].Limit = oom.Unlimited() }, 1, oom.LevelNested, "/s/lxc/unit"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			proc, tree := small()
+			tree.tree.Groups = []oom.Group{
+				tree.tree.Groups[0], tree.tree.Groups[1],
+				group("/s/lxc", 3, 1, oom.KindContainer, "703", oom.Of(40*mib), oom.Of(64*mib), 11),
+				group("/s/lxc/unit", 4, 2, oom.KindPart, "703", oom.Of(30*mib), oom.Of(31*mib), 10),
+				group("/s/lxc/unit/deep", 5, 3, oom.KindPart, "703", oom.Of(10*mib), oom.Unlimited()),
+				group("/s/monitor", 6, 1, oom.KindPart, "703", oom.Of(mib), oom.Unlimited(), 12),
+			}
+			for i := range 3 {
+				tree.tree.Groups[3+i].Owner = 2
+			}
+			tree.tree.Groups[1].Owner, tree.tree.Groups[2].Owner = 1, 2
+			c.change(tree.tree.Groups)
+			g, err := newHost(proc, tree).Scrape(time.Time{}).Groups()
+			if err != nil || len(g.Containers) != 1 {
+				t.Fatalf("%+v, %v", g, err)
+			}
+			if m := g.Containers[0].Margin; m.Bytes != c.margin*mib || m.Level != c.level || m.Cgroup != c.cgroup || !m.Known {
+				t.Errorf("%+v, want %d MiB by %s, %s", m, c.margin, c.level, c.cgroup)
+			}
+			if limit := tree.tree.Groups[2].Limit; g.Containers[0].Limit != limit {
+				t.Errorf("limit %v, want its own %v", g.Containers[0].Limit, limit)
+			}
+		})
 	}
 }
 
@@ -290,6 +375,14 @@ func TestUnlimitedUnitsAreLeftOut(t *testing.T) {
 	if len(g.Containers) != 1 {
 		t.Errorf("%d rows, want only the limited one", len(g.Containers))
 	}
+	groups := tree.tree.Groups // a limit inside the unit.
+	groups[3], groups[4] = groups[4], groups[3]
+	groups[3].Owner, groups[4].Parent, groups[4].Owner = 3, 3, 3
+	groups[4].Limit = oom.Of(2 * mib)
+	if g, _ = newHost(proc, tree).Scrape(time.Time{}).Groups(); len(g.Containers) != 2 || g.Containers[1].Margin.Level != oom.LevelNested {
+		t.Errorf("%+v, want the unit with the limit inside it, too", g.Containers)
+	}
+	groups[4].Limit = oom.Unlimited()
 	h := newHost(proc, tree)
 	h.o.UnlimitedUnits = true
 	if g, _ = h.Scrape(time.Time{}).Groups(); len(g.Containers) != 2 {

@@ -26,7 +26,8 @@ type memory struct {
 	sizes  map[int32]sizes             // by pid: what was read exactly, lately.
 	rows   rowBuffers                  // for the next scrape.
 	still  []int32                     // likewise.
-	strays []int32                     // processes that no group had when all were asked, ascending.
+	strays []int32                     // processes that no group had when they were looked for, ascending.
+	paths  atomic.Bool                 // /proc/PID/cgroup has the paths of the tree.
 }
 
 type groupState struct {
@@ -88,27 +89,21 @@ func (m *memory) borrow() []oom.Process {
 	return b
 }
 
-// stray tells whether there is a process in no group that might be in one at
-// rest: not one that was in none when these were asked last.
-func (m *memory) stray(procs []oom.Process, tree *oom.Tree) bool {
-	resting := false
-	for i := range tree.Groups {
-		resting = resting || tree.Groups[i].AtRest
-	}
-	if !resting {
-		return false
-	}
+// newStrays returns those processes, by index, that are in no group and were in
+// one, or not there, when the strays were looked for last.
+func (m *memory) newStrays(procs []oom.Process) []int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	var found []int
 	for i := range procs {
 		if procs[i].Group >= 0 {
 			continue
 		}
 		if _, known := slices.BinarySearch(m.strays, procs[i].PID); !known {
-			return true
+			found = append(found, i)
 		}
 	}
-	return false
+	return found
 }
 
 func (m *memory) keepStrays(procs []oom.Process) {

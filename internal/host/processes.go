@@ -43,7 +43,11 @@ func (s *Snapshot) Processes() (*oom.Processes, error) {
 		}
 		p := &pass{s: s, node: &node.Node, tree: tree, procs: procs, recalled: map[int]bool{}}
 		p.rules = predict.RulesFor(node.Release, tree.Version)
-		return p.run(), nil
+		out := p.run()
+		if p.moved {
+			s.h.o.Hierarchy.ReadPIDs(tree)
+		}
+		return out, nil
 	})
 }
 
@@ -62,21 +66,6 @@ func (s *Snapshot) still() []int32 {
 	}
 	slices.Sort(all)
 	return all
-}
-
-// place finds each process' group. A group at rest shows the processes of an
-// earlier pass: when somebody is in none, all are asked again.
-func (s *Snapshot) place(procs []oom.Process, tree *oom.Tree) {
-	place(procs, tree)
-	if !s.h.memory.stray(procs, tree) {
-		return
-	}
-	s.h.o.Hierarchy.ReadPIDs(tree)
-	for i := range procs {
-		procs[i].Group = -1
-	}
-	place(procs, tree)
-	s.h.memory.keepStrays(procs)
 }
 
 // place goes by the lists of the groups: what was read last comes last.
@@ -120,6 +109,8 @@ type pass struct {
 	procs []oom.Process
 	// recalled are those whose sizes are of an earlier pass.
 	recalled map[int]bool
+	asked    map[int32]bool // processes that were asked for their group.
+	moved    bool           // one of them had moved.
 }
 
 func (p *pass) run() *oom.Processes {
@@ -148,6 +139,7 @@ func (p *pass) run() *oom.Processes {
 
 // row gives a process its workload and its badness on the node's scale.
 func (p *pass) row(i int) oom.ProcessRow {
+	p.locate(i)
 	proc := p.procs[i]
 	total := p.rules.Total(p.node, p.tree, predict.Node)
 	pages, _ := p.rules.Badness(&proc, total, p.node.PageSize)

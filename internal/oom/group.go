@@ -13,9 +13,11 @@ const (
 	LevelSlice
 	LevelNUMA
 	LevelNode
+	LevelNested // a limit inside a container or unit: the innermost, and of margins only.
 )
 
-// Levels lists every level that a metric may name.
+// Levels lists every level that a kill may have; one by a limit inside a
+// container is the container's.
 func Levels() []Level {
 	return []Level{LevelContainer, LevelPod, LevelSlice, LevelNode, LevelNUMA, LevelUnknown}
 }
@@ -23,6 +25,8 @@ func Levels() []Level {
 // String returns the level as it stands in labels.
 func (l Level) String() string {
 	switch l {
+	case LevelNested:
+		return "nested"
 	case LevelContainer:
 		return "container"
 	case LevelPod:
@@ -125,6 +129,7 @@ type Group struct {
 	SwapUsage, SwapLimit   Amount // v2: memory.swap.*.
 	MemswUsage, MemswLimit Amount // v1: memory.memsw.*.
 	Stat                   Stat
+	SlabPinned             uint64 // part of Stat.SlabReclaimable that reclaim cannot free, as far as it is known.
 	Events                 Events
 	Pressure               Pressure
 	Swappiness             Amount // v1: memory.swappiness of the group.

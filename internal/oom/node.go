@@ -16,6 +16,7 @@ type Node struct {
 	SwapTotal, SwapFree        Amount
 	ActiveFile, InactiveFile   Amount
 	KReclaimable, SReclaimable Amount
+	Hugepages                  Amount // the pools of all sizes, used or not.
 
 	OOMKills                                   Amount // /proc/vmstat oom_kill, absent before 4.13.
 	PanicOnOOM, KillAllocatingTask, Overcommit Amount
@@ -29,6 +30,7 @@ type Zone struct {
 	NUMANode                 int
 	Name                     string
 	Free, Min, Present       uint64
+	Managed                  Amount // pages that the allocator has; not yet those of memory that comes online late.
 	Protection               uint64 // the last entry of the protection list.
 	ActiveFile, InactiveFile uint64
 	SlabReclaimable          uint64 // of the NUMA node; only on the node's first zone, 0 on the others.

@@ -15,8 +15,8 @@ type Margin struct {
 }
 
 // Row is one line of a view: a container, a pod or a slice. Where several
-// groups have equal labels, gauges are those of the group first seen last and
-// counters are added up.
+// groups have equal labels, gauges are those of the group that is nearest to a
+// kill and counters are added up.
 type Row struct {
 	*Group
 	MaxHits       Amount // hits of the own limit, added over groups with equal labels.

@@ -13,23 +13,52 @@ const (
 	EvictionFree                     // MemTotal - MemFree: older kubelets.
 )
 
+// HugepageMode says whether kubelet takes the node's hugepages off
+// memory.available.
+type HugepageMode uint8
+
+// Kubelet does so since 1.37, unless its feature gate HugepageAwareEviction is
+// off.
+const (
+	HugepagesAuto HugepageMode = iota // but where EvictionFree says that kubelet is older.
+	HugepagesOn
+	HugepagesOff
+)
+
+// Kubelet is how kubelet was set up to evict.
+type Kubelet struct {
+	Threshold Threshold // the hard one of memory.available.
+	Usage     EvictionMode
+	Hugepages HugepageMode
+}
+
 // Eviction is kubelet's own arithmetic: memory.available, and how far it is
 // above the hard eviction threshold (negative: kubelet evicts). It is not
 // MemAvailable: it counts all of inactive_file and nothing of active_file.
-func Eviction(node *oom.Node, tree *oom.Tree, threshold Threshold, mode EvictionMode) (available oom.Amount, margin int64, ok bool) {
+func (k Kubelet) Eviction(node *oom.Node, tree *oom.Tree) (available oom.Amount, margin int64, ok bool) {
 	total, ok := node.Total.Get()
 	if !ok || len(tree.Groups) == 0 {
 		return oom.Amount{}, 0, false
 	}
 	root := &tree.Groups[0]
-	usage, ok := rootUsage(node, tree, mode).Get()
+	usage, ok := rootUsage(node, tree, k.Usage).Get()
 	inactive, ok2 := root.Stat.InactiveFile.Get()
 	if !ok || !ok2 {
 		return oom.Amount{}, 0, false
 	}
 	workingSet := usage - min(usage, inactive)
 	left := total - min(total, workingSet)
-	return oom.Of(left), signed(left) - signed(threshold.Bytes(total)), true
+	left -= min(left, k.hugepages(node))
+	return oom.Of(left), signed(left) - signed(k.Threshold.Bytes(total)), true
+}
+
+// hugepages is the capacity of all hugepage pools, where kubelet takes it off:
+// they are in MemTotal, and in no cgroup's usage.
+func (k Kubelet) hugepages(node *oom.Node) uint64 {
+	if k.Hugepages == HugepagesOff || k.Hugepages == HugepagesAuto && k.Usage == EvictionFree {
+		return 0
+	}
+	return node.Hugepages.Or(0)
 }
 
 func rootUsage(node *oom.Node, tree *oom.Tree, mode EvictionMode) oom.Amount {

@@ -25,11 +25,12 @@ type Margins struct {
 // index never depends on a larger one, so one pass in pre-order will do.
 func Compute(node *oom.Node, tree *oom.Tree) Margins {
 	w := walk{
-		node:  node,
-		tree:  tree,
-		ends:  subtreeEnds(tree),
-		paths: make([]path, len(tree.Groups)),
-		keeps: protects(tree),
+		node:   node,
+		tree:   tree,
+		ends:   subtreeEnds(tree),
+		paths:  make([]path, len(tree.Groups)),
+		keeps:  protects(tree),
+		pinned: pinnedSlab(tree),
 	}
 	out := Margins{
 		Groups:        make([]Margin, len(tree.Groups)),
@@ -65,10 +66,9 @@ func (w *walk) margin(i int) Margin {
 	}
 	g := &w.tree.Groups[binding]
 	bytes := uint64(max(0, addRoom(p.room, swap)))
-	limit := g.Limit.Or(g.MemswLimit.Or(0))
 	return tighter(Margin{
 		Bytes: bytes,
-		Ratio: ratio(bytes, limit),
+		Ratio: ratio(bytes, w.paths[binding].limit),
 		Level: levelOf(g.Kind),
 		Group: binding,
 		Known: true,
@@ -96,7 +96,9 @@ func tighter(low, high Margin) Margin {
 
 func levelOf(kind oom.Kind) oom.Level {
 	switch kind {
-	case oom.KindContainer, oom.KindPart, oom.KindSandbox:
+	case oom.KindPart:
+		return oom.LevelNested
+	case oom.KindContainer, oom.KindSandbox:
 		return oom.LevelContainer
 	case oom.KindPod:
 		return oom.LevelPod

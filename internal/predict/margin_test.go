@@ -229,7 +229,7 @@ func TestComputeWithoutHierarchy(t *testing.T) {
 		{2, 122, oom.LevelPod, 2},
 		{3, 86, oom.LevelContainer, 3},
 		{4, 930, oom.LevelNode, Node},
-		{5, 774, oom.LevelContainer, 5},
+		{5, 774, oom.LevelNested, 5},
 		{7, 598, oom.LevelSlice, 1},
 	})
 	got = Compute(kubeNode(), kubeTree(2)) // v2 knows no such file.
@@ -253,4 +253,86 @@ func TestComputeNUMA(t *testing.T) {
 	if want := 310.0 / 1024; math.Abs(got.Groups[7].Ratio-want) > 1e-9 {
 		t.Errorf("ratio %v of the NUMA node, want %v", got.Groups[7].Ratio, want)
 	}
+}
+
+// TestComputeLateMemory: MemFree counts where the zones do not show all memory
+// yet, and the zones where they do.
+func TestComputeLateMemory(t *testing.T) {
+	zones := func(free, present, managed uint64) []oom.Zone {
+		return []oom.Zone{
+			{Name: "DMA", Free: 15 * mib, Min: mib, Protection: 15 * mib, Present: 16 * mib, Managed: oom.Of(15 * mib)},
+			{Name: "Normal", Free: free * mib, Min: 20 * mib, Present: present * mib, Managed: oom.Of((managed - 15) * mib)},
+		}
+	}
+	const cache = 350 // MiB of what is reclaimable.
+	for _, c := range []struct {
+		name  string
+		zones []oom.Zone
+		free  uint64
+		want  uint64
+	}{
+		{"all online", zones(600, 4080, 4096), 615, 580 + cache},
+		{"a few pages short", zones(600, 4080, 4050), 3000, 580 + cache},
+		{"a quarter online", zones(600, 4080, 1024), 3600, 3600 - 36 + cache},
+		{"a tenth is missing", zones(3000, 4080, 3686), 3400, 3400 - 36 + cache},
+		{"late, and nearly all is used", zones(10, 4080, 1024), 30, cache},
+		{"late, MemFree unknown", zones(600, 4080, 1024), 0, 580 + cache},
+		{"more in the zones than there is", zones(3000, 8000, 8192), 800, 800 + cache},
+		{"more in the zones, less of it free", zones(600, 8000, 8192), 800, 580 + cache},
+	} {
+		node := kubeNode()
+		node.Zones, node.Free = c.zones, oom.Of(c.free*mib)
+		if c.free == 0 {
+			node.Free = oom.Amount{}
+		}
+		if got := Compute(node, &oom.Tree{}).Node; got.Bytes != c.want*mib || !got.Known {
+			t.Errorf("%s: %d MiB, want %d", c.name, got.Bytes/mib, c.want)
+		}
+	}
+	node := kubeNode() // of a kernel that does not say what is managed.
+	node.Free = oom.Of(4000 * mib)
+	if got := Compute(node, &oom.Tree{}).Node; got.Bytes != (580+cache)*mib {
+		t.Errorf("without managed: %d MiB", got.Bytes/mib)
+	}
+}
+
+// TestComputeNUMALate: what the zones do not show yet is shared by what each NUMA
+// node has present and not managed.
+func TestComputeNUMALate(t *testing.T) {
+	node, tree := kubeNode(), kubeTree(2)
+	node.Zones = []oom.Zone{
+		{Name: "Normal", Free: 400 * mib, Min: 20 * mib, Present: 2048 * mib, Managed: oom.Of(1024 * mib)},
+		{NUMANode: 1, Name: "Normal", Free: 300 * mib, Min: 10 * mib, Present: 2048 * mib, Managed: oom.Of(2048 * mib)},
+	}
+	node.Free = oom.Of(1500 * mib) // 800 of which no zone shows.
+	tree.Groups[8].Mems, tree.Groups[9].Mems = []int{1}, []int{0}
+	got := Compute(node, tree)
+	checkMargins(t, tree, got, []wantMargin{{8, 290, oom.LevelNUMA, 8}, {9, 380 + 800, oom.LevelNUMA, 9}})
+	for i := range node.Zones { // nothing tells where it is: the node's margin is all that is known.
+		node.Zones[i].Present = node.Zones[i].Managed.Or(0)
+	}
+	got = Compute(node, tree)
+	if m := got.Groups[8]; m.Level != oom.LevelNode || !m.Known {
+		t.Errorf("%+v, want the node's", m)
+	}
+}
+
+// TestComputePinnedSlab: slab that reclaim was seen not to free counts nowhere on
+// the way up, and for its parents what was seen below counts at least.
+func TestComputePinnedSlab(t *testing.T) {
+	tree := kubeTree(2)
+	for i := 1; i <= 3; i++ {
+		tree.Groups[i].Stat.SlabReclaimable = oom.Of(40 * mib)
+	}
+	got := Compute(kubeNode(), tree)
+	checkMargins(t, tree, got, []wantMargin{{1, 638, oom.LevelSlice, 1}, {2, 162, oom.LevelPod, 2}, {3, 126, oom.LevelContainer, 3}})
+	tree.Groups[3].SlabPinned = 30 * mib
+	got = Compute(kubeNode(), tree)
+	checkMargins(t, tree, got, []wantMargin{{1, 608, oom.LevelSlice, 1}, {2, 132, oom.LevelPod, 2}, {3, 96, oom.LevelContainer, 3}})
+	if got.Node.Bytes != 900*mib || got.Unreclaimable[3] != oom.Of(160*mib) {
+		t.Errorf("node %d MiB, %s of the container cannot be freed", got.Node.Bytes/mib, got.Unreclaimable[3])
+	}
+	tree.Groups[1].SlabPinned, tree.Groups[3].SlabPinned = 35*mib, 1<<40
+	got = Compute(kubeNode(), tree)
+	checkMargins(t, tree, got, []wantMargin{{1, 598, oom.LevelSlice, 1}, {2, 122, oom.LevelPod, 2}, {3, 86, oom.LevelContainer, 3}})
 }

@@ -18,19 +18,83 @@ func (w *walk) nodeMargin() Margin {
 	if !slab.IsValue() {
 		slab = n.SReclaimable
 	}
+	if size, ok := slab.Get(); ok {
+		slab = oom.Of(size - min(size, w.pinnedIn(0)))
+	}
 	parts := n.ActiveFile.Plus(n.InactiveFile).Plus(slab).Plus(n.SwapFree)
 	sum, ok := parts.Get()
 	total, ok2 := n.Total.Get()
 	if !ok || !ok2 || len(n.Zones) == 0 {
 		return m
 	}
-	for i := range n.Zones {
-		sum += zoneFree(&n.Zones[i])
-	}
+	sum += nodeFree(n)
 	sum -= min(sum, w.kept)
 	m.Bytes = min(sum, total+n.SwapFree.Or(0))
 	m.Ratio, m.Known = ratio(m.Bytes, total), true
 	return m
+}
+
+// zoneSlack is by which part of MemTotal the zones may differ from it before
+// they are taken not to show all memory; they are the same number on a node at
+// rest.
+const zoneSlack = 32
+
+// nodeFree is what ordinary allocations may take of the free pages. Memory that
+// comes online late (also by virtio-mem, ballooning, or unaccepted memory of
+// confidential VMs) may be in MemTotal and MemFree long before it is in the
+// zones: then MemFree counts, less all that the zones keep.
+func nodeFree(n *oom.Node) uint64 {
+	var sum, kept, managed uint64
+	counted := true
+	for i := range n.Zones {
+		z := &n.Zones[i]
+		sum += zoneFree(z)
+		if z.Present > 0 {
+			kept += z.Min + z.Protection
+		}
+		pages, ok := z.Managed.Get()
+		managed, counted = managed+pages, counted && ok
+	}
+	total, ok := n.Total.Get()
+	free, ok2 := n.Free.Get()
+	switch slack := total / zoneSlack; {
+	case !ok || !ok2 || !counted:
+	case managed+slack < total:
+		return free - min(free, kept)
+	case managed > total+slack: // memory on its way out: the lesser number is safe.
+		return min(sum, free)
+	}
+	return sum
+}
+
+// lateIn is how much of the free memory that the zones do not show yet lies in
+// the NUMA nodes mems: it is shared by what is present in each zone but not
+// managed. It is not known where no zone has such pages.
+func (w *walk) lateIn(mems []int) (bytes uint64, known bool) {
+	n := w.node
+	var managed, shown, missing, here uint64
+	for i := range n.Zones {
+		z := &n.Zones[i]
+		pages, ok := z.Managed.Get()
+		if !ok {
+			return 0, true
+		}
+		managed += pages
+		shown += z.Free
+		gap := z.Present - min(z.Present, pages)
+		missing += gap
+		if slices.Contains(mems, z.NUMANode) {
+			here += gap
+		}
+	}
+	total, free := n.Total.Or(0), n.Free.Or(0)
+	if managed+total/zoneSlack >= total || free <= shown {
+		return 0, true
+	}
+	if missing == 0 {
+		return 0, false
+	}
+	return scale(here, free-shown, missing), true
 }
 
 // zoneFree is what an ordinary allocation may take of a zone.
@@ -60,7 +124,8 @@ func (w *walk) partial(mems []int) bool {
 }
 
 // numaMargin is the node's sum over the NUMA nodes of group i. What
-// memory.min protects may all lie there, so all of it is taken off.
+// memory.min protects and what slab is pinned may all lie there, so all of it is
+// taken off.
 func (w *walk) numaMargin(i int) Margin {
 	mems := w.tree.Groups[i].Mems
 	m := Margin{Level: oom.LevelNUMA, Group: i}
@@ -76,8 +141,12 @@ func (w *walk) numaMargin(i int) Margin {
 			present += z.Present
 		}
 	}
-	sum += swap
-	sum -= min(sum, w.kept)
+	late, ok := w.lateIn(mems)
+	if !ok {
+		return m
+	}
+	sum += late + swap
+	sum -= min(sum, w.kept+w.pinnedIn(0))
 	m.Bytes = min(sum, present+swap)
 	m.Ratio, m.Known = ratio(m.Bytes, present), true
 	return m

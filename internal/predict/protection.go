@@ -45,7 +45,7 @@ func (w *walk) protected(k int, emin uint64) uint64 {
 	}
 	g := &w.tree.Groups[k]
 	usage := g.Usage.Or(0)
-	cache := g.Stat.ActiveFile.Or(0) + g.Stat.InactiveFile.Or(0) + g.Stat.SlabReclaimable.Or(0)
+	cache := g.Stat.ActiveFile.Or(0) + g.Stat.InactiveFile.Or(0) + w.slab(k)
 	unprotected := usage - min(usage, emin)
 	own := cache - min(cache, unprotected)
 

@@ -3,6 +3,7 @@
 package predict
 
 import (
+	"math"
 	"testing"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
@@ -51,14 +52,16 @@ func TestComputeSwapV1(t *testing.T) {
 		limit, usage uint64 // of memory and swap together, in MiB.
 		swappiness   uint64
 		want         uint64
+		of           uint64 // the limit with the least room.
 	}{
-		{"swap is free", 0, 0, 60, 86 + 400},
-		{"memory.swappiness 0", 0, 0, 0, 86},
-		{"memsw leaves 100", 300, 230, 60, 100}, // 230 of which 30 are page cache.
-		{"memsw is full", 200, 230, 60, 0},
-		{"memsw is full by one", 199, 230, 60, 0},
-		{"memsw counts less than the cache", 300, 10, 60, 300},
-		{"limit before memsw", 300, 230, 0, 86},
+		{"swap is free", 0, 0, 60, 86 + 400, 256},
+		{"memory.swappiness 0", 0, 0, 0, 86, 256},
+		{"memsw leaves 100", 300, 230, 60, 100, 300}, // 230 of which 30 are page cache.
+		{"memsw is full", 200, 230, 60, 0, 200},
+		{"memsw is full by one", 199, 230, 60, 0, 199},
+		{"memsw counts less than the cache", 300, 10, 60, 300, 300},
+		{"limit before memsw", 300, 230, 0, 86, 256},
+		{"memsw is full of what is swapped out", 512, 542, 60, 0, 512},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tree := kubeTree(1)
@@ -68,7 +71,13 @@ func TestComputeSwapV1(t *testing.T) {
 			if c.limit > 0 {
 				g.MemswLimit, g.MemswUsage = oom.Of(c.limit*mib), oom.Of(c.usage*mib)
 			}
-			checkMargins(t, tree, Compute(node, tree), []wantMargin{{3, c.want, oom.LevelContainer, 3}})
+			m := Compute(node, tree).Groups[3]
+			if m.Bytes != c.want*mib || m.Level != oom.LevelContainer || m.Group != 3 {
+				t.Errorf("%+v, want %d MiB", m, c.want)
+			}
+			if want := float64(c.want) / float64(c.of); math.Abs(m.Ratio-want) > 1e-9 {
+				t.Errorf("ratio %v, want %v, of the limit that binds", m.Ratio, want)
+			}
 		})
 	}
 }

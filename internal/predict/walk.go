@@ -14,8 +14,9 @@ type walk struct {
 	tree     *oom.Tree
 	ends     []int32
 	paths    []path
-	keeps    bool   // some group has a memory.min.
-	kept     uint64 // page cache that memory.min keeps from the node.
+	keeps    bool     // some group has a memory.min.
+	pinned   []uint64 // slab of each group that reclaim cannot free; nil where there is none.
+	kept     uint64   // page cache that memory.min keeps from the node.
 	nodeLeft Margin
 	numa     []Margin // one for each set of NUMA nodes met.
 }
@@ -28,6 +29,7 @@ type path struct {
 	binding int32  // index of the group whose own is room, -1 if none is limited.
 	parent  int32  // index of the parent whose limits count this group, -1 if none.
 	numa    int32  // index into walk.numa, -1 if all nodes may be used.
+	limit   uint64 // the group's own limit: of the counter with the least room.
 	limited bool   // the group has a limit of its own.
 	known   bool
 }
@@ -69,10 +71,44 @@ func (w *walk) reclaimable(i int) (free uint64, unreclaimable oom.Amount) {
 	if !ok || !ok2 || !ok3 {
 		return 0, oom.Amount{}
 	}
-	free = active + inactive + g.Stat.SlabReclaimable.Or(0)
+	free = active + inactive + w.slab(i)
 	free -= min(free, w.keep(i))
 	free = min(free, usage)
 	return free, oom.Of(usage - free)
+}
+
+// slab is what reclaim can free of a group's reclaimable slab.
+func (w *walk) slab(i int) uint64 {
+	size := w.tree.Groups[i].Stat.SlabReclaimable.Or(0)
+	return size - min(size, w.pinnedIn(i))
+}
+
+// pinnedIn is the part of a group's reclaimable slab that reclaim cannot free.
+func (w *walk) pinnedIn(i int) uint64 {
+	if i >= len(w.pinned) {
+		return 0
+	}
+	return w.pinned[i]
+}
+
+// pinnedSlab is the pinned slab of each group: what was seen in it, or in those
+// below it if that is more. On v1 all slab counts as unreclaimable anyway.
+func pinnedSlab(tree *oom.Tree) []uint64 {
+	var pinned []uint64
+	for i := len(tree.Groups) - 1; i >= 0; i-- {
+		g := &tree.Groups[i]
+		if pinned == nil && g.SlabPinned == 0 {
+			continue
+		}
+		if pinned == nil {
+			pinned = make([]uint64, len(tree.Groups))
+		}
+		pinned[i] = max(pinned[i], g.SlabPinned) // by now it has the sum of its children.
+		if g.Parent >= 0 && g.Parent < i {
+			pinned[g.Parent] += pinned[i]
+		}
+	}
+	return pinned
 }
 
 // limit adds group i's own limit to its path.
@@ -92,6 +128,7 @@ func (w *walk) limit(i int, p *path, free uint64, unreclaimable oom.Amount) {
 	}
 	own := int64(math.MaxInt64)
 	if limit, ok := g.Limit.Get(); ok {
+		p.limit = limit
 		own = signed(limit) - signed(n)
 		if w.tree.Version == 1 {
 			own = addRoom(own, w.v1Swap(g))
@@ -103,7 +140,9 @@ func (w *walk) limit(i int, p *path, free uint64, unreclaimable oom.Amount) {
 			p.known = false
 			return
 		}
-		own = min(own, signed(limit)-signed(usage-min(usage, free)))
+		if both := signed(limit) - signed(usage-min(usage, free)); both < own {
+			own, p.limit = both, limit
+		}
 	}
 	p.own, p.limited = own, true
 	if own <= p.room {

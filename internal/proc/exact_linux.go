@@ -41,6 +41,23 @@ func (f *FS) Exact(p *oom.Process) error {
 	return nil
 }
 
+// Cgroup returns the path of the process' memory cgroup, as this process'
+// cgroup namespace has it. The error is as that of Exact.
+func (f *FS) Cgroup(pid int32) (string, error) {
+	f.exact.mu.Lock()
+	defer f.exact.mu.Unlock()
+	defer runtime.KeepAlive(f.root)
+	content, err := f.exact.read(f.dir, strconv.Itoa(int(pid))+"/cgroup\x00")
+	if err != nil {
+		return "", fmt.Errorf("read process %d in %s: %w", pid, f.path, err)
+	}
+	path, ok := parseCgroup(content)
+	if !ok {
+		return "", fmt.Errorf("find the memory cgroup of process %d in %s: %w", pid, f.path, errDamaged)
+	}
+	return path, nil
+}
+
 // readExact reads both files through the process' directory: that stays the
 // same process even if the PID is used again in between.
 func (f *FS) readExact(p *oom.Process) error {

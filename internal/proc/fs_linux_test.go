@@ -109,7 +109,7 @@ func TestNode(t *testing.T) {
 		Total: oom.Of(24684092 * kib), Free: oom.Of(24318872 * kib), Available: oom.Of(24310452 * kib),
 		SwapTotal: oom.Of(4194300 * kib), SwapFree: oom.Of(4194000 * kib),
 		ActiveFile: oom.Of(27172 * kib), InactiveFile: oom.Of(62836 * kib),
-		KReclaimable: oom.Of(149653 * kib), SReclaimable: oom.Of(149652 * kib),
+		KReclaimable: oom.Of(149653 * kib), SReclaimable: oom.Of(149652 * kib), Hugepages: oom.Of(0),
 		OOMKills: oom.Of(17), PanicOnOOM: oom.Of(0), KillAllocatingTask: oom.Of(1), Overcommit: oom.Of(2), Swappiness: oom.Of(60),
 		Zones:    parseZoneinfo(archived(t, "zoneinfo"), 4096),
 		Pressure: oom.Pressure{WaitingMicros: oom.Of(1234567), StalledMicros: oom.Of(89)},

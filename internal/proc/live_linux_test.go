@@ -4,8 +4,11 @@ package proc
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"math"
 	"os"
 	"os/exec"
 	"runtime"
@@ -231,4 +234,22 @@ func vmstatLine(t *testing.T, key string) (uint64, bool) {
 		}
 	}
 	return 0, false
+}
+
+// TestLiveCgroup: a process' cgroup is the one that it was put into, and one that
+// has gone has none.
+func TestLiveCgroup(t *testing.T) {
+	f := live(t)
+	text, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, _ := parseCgroup(text)
+	got, err := f.Cgroup(int32(os.Getpid()))
+	if err != nil || got != want || got == "" {
+		t.Errorf("%q, %v; want %q", got, err, want)
+	}
+	if path, err := f.Cgroup(math.MaxInt32); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a process that is not there: %q, %v", path, err)
+	}
 }

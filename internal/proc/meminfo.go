@@ -11,7 +11,11 @@ import (
 // parseMeminfo fills the node's sizes from /proc/meminfo. A line that is
 // missing or cannot be understood leaves its size unset: an old kernel has no
 // MemAvailable (3.14) and no KReclaimable (4.20).
+//
+// Hugetlb is the pools of all hugepage sizes; older kernels tell only of the
+// default size.
 func parseMeminfo(b []byte, n *oom.Node) {
+	var pages, size oom.Amount
 	for len(b) > 0 {
 		line, whole := cutLine(&b)
 		key, value, found := bytes.Cut(line, []byte(":"))
@@ -38,10 +42,23 @@ func parseMeminfo(b []byte, n *oom.Node) {
 			field = &n.KReclaimable
 		case "SReclaimable":
 			field = &n.SReclaimable
+		case "Hugetlb":
+			field = &n.Hugepages
+		case "Hugepagesize":
+			field = &size
+		case "HugePages_Total":
+			pages = parseAmount(bytes.TrimSpace(value))
+			continue
 		default:
 			continue
 		}
 		*field = parseKiB(value)
+	}
+	if n.Hugepages.IsSet() || !pages.IsValue() || !size.IsValue() {
+		return
+	}
+	if total, fits := times(pages.Or(0), size.Or(0)); fits {
+		n.Hugepages = oom.Of(total)
 	}
 }
 

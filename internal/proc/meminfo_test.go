@@ -37,9 +37,12 @@ func TestParseMeminfo(t *testing.T) {
 			"MemTotal: 99999999999999999999 kB\nMemFree: x kB\nno colon\n\nMemAvailable: 7 kB\n\xff\xfe: 3 kB\n",
 			oom.Node{Available: oom.Of(7 * kib)},
 		},
-		"cut in a number": {"MemFree: 20 kB\nMemTotal: 24684", oom.Node{Free: oom.Of(20 * kib)}},
-		"empty":           {"", oom.Node{}},
-		"garbage":         {"\x7fELF\x00\x01:\n\n:\n", oom.Node{}},
+		"pools of all sizes":       {"HugePages_Total:     150\nHugePages_Free:      150\nHugepagesize:       2048 kB\nHugetlb:         1355776 kB\n", oom.Node{Hugepages: oom.Of(1355776 * kib)}},
+		"pools of the default one": {"HugePages_Total:     150\nHugePages_Free:      150\nHugepagesize:       2048 kB\n", oom.Node{Hugepages: oom.Of(300 * 1024 * kib)}},
+		"pools beyond 2^64":        {"HugePages_Total: 18446744073709551615\nHugepagesize: 2048 kB\n", oom.Node{}},
+		"cut in a number":          {"MemFree: 20 kB\nMemTotal: 24684", oom.Node{Free: oom.Of(20 * kib)}},
+		"empty":                    {"", oom.Node{}},
+		"garbage":                  {"\x7fELF\x00\x01:\n\n:\n", oom.Node{}},
 	} {
 		var got oom.Node
 		parseMeminfo([]byte(c.text), &got)

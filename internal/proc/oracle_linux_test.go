@@ -146,6 +146,9 @@ func libraryZones(t *testing.T, lib procfs.FS, pageSize uint64) []oom.Zone {
 		zone := oom.Zone{NUMANode: node, Name: z.Zone, Min: bytes(z.Min), Present: bytes(z.Present), SlabReclaimable: bytes(z.NrSlabReclaimable)}
 		zone.Protection = bytes(z.Protection[len(z.Protection)-1])
 		zone.Free = bytes(z.NrFreePages)
+		if z.Managed != nil {
+			zone.Managed = oom.Of(bytes(z.Managed))
+		}
 		zones = append(zones, zone)
 	}
 	return zones
@@ -177,7 +180,7 @@ func compareNode(t *testing.T, f *FS, lib procfs.FS, exactZones bool) string {
 		SReclaimable: ours.SReclaimable,
 		Pressure:     ours.Pressure, BootTime: ours.BootTime, CPUs: ours.CPUs,
 	}
-	if diff := cmp.Diff(wantZones, zones); diff != "" {
+	if diff := cmp.Diff(wantZones, zones, amounts); diff != "" {
 		return fmt.Sprintf("zones (-procfs +ours)\n%s", diff)
 	}
 	return cmp.Diff(want, got, amounts)

@@ -39,5 +39,8 @@ func (f *FS) Exact(*oom.Process) error { return errors.ErrUnsupported }
 // Refresh fails.
 func (f *FS) Refresh(*oom.Process) error { return errors.ErrUnsupported }
 
+// Cgroup fails.
+func (f *FS) Cgroup(int32) (string, error) { return "", errors.ErrUnsupported }
+
 // Hidepid tells nothing.
 func (f *FS) Hidepid() bool { return false }

@@ -13,6 +13,7 @@ import (
 type zone struct {
 	oom.Zone
 	active, inactive oom.Amount // nr_zone_*_file; 4.8 and later.
+	managed          oom.Amount // in pages; 3.8 and later.
 	seen             zoneField
 }
 
@@ -34,6 +35,7 @@ const (
 //	  pages free     3840
 //	        min      42
 //	        present  3998
+//	        managed  3840
 //	        protection: (0, 3019, 5963, 5963, 5963)
 //	      nr_zone_inactive_file 0
 //
@@ -91,6 +93,8 @@ func (z *zone) set(key, value []byte) {
 		field, seen = &z.Min, seenMin
 	case "present":
 		field, seen = &z.Present, seenPresent
+	case "managed":
+		z.managed = parseAmount(value)
 	case "protection:":
 		field, seen, value = &z.Protection, seenProtection, lastProtection(value)
 	case "nr_active_file":
@@ -138,6 +142,11 @@ func (z *zone) appendTo(zones []oom.Zone, pageSize uint64) []oom.Zone {
 		var fits bool
 		if *field, fits = times(*field, pageSize); !fits {
 			return zones
+		}
+	}
+	if n, ok := z.managed.Get(); ok {
+		if bytes, fits := times(n, pageSize); fits {
+			out.Managed = oom.Of(bytes)
 		}
 	}
 	for i := range zones {

@@ -32,20 +32,20 @@ func TestParseZoneinfo(t *testing.T) {
 	const page = 4096
 	want := []oom.Zone{
 		{
-			NUMANode: 0, Name: "DMA", Free: 3840 * page, Min: 42 * page, Present: 3998 * page, Protection: 5963 * page,
+			NUMANode: 0, Name: "DMA", Free: 3840 * page, Min: 42 * page, Present: 3998 * page, Managed: oom.Of(3840 * page), Protection: 5963 * page,
 			ActiveFile: 1 * page, InactiveFile: 2 * page, SlabReclaimable: 700 * page,
 		},
 		{
-			NUMANode: 0, Name: "Normal", Free: 100000 * page, Min: 500 * page, Present: 262144 * page, Protection: 128 * page,
+			NUMANode: 0, Name: "Normal", Free: 100000 * page, Min: 500 * page, Present: 262144 * page, Managed: oom.Of(250000 * page), Protection: 128 * page,
 			ActiveFile: 499 * page, InactiveFile: 598 * page,
 		},
-		{NUMANode: 0, Name: "Movable", Min: 32 * page},
+		{NUMANode: 0, Name: "Movable", Min: 32 * page, Managed: oom.Of(0)},
 		{
-			NUMANode: 1, Name: "Normal", Free: 200000 * page, Min: 600 * page, Present: 262100 * page,
+			NUMANode: 1, Name: "Normal", Free: 200000 * page, Min: 600 * page, Present: 262100 * page, Managed: oom.Of(250000 * page),
 			ActiveFile: 33 * page, InactiveFile: 44 * page, SlabReclaimable: 900 * page,
 		},
 	}
-	if diff := cmp.Diff(want, parseZoneinfo(archived(t, "zoneinfo"), page)); diff != "" {
+	if diff := cmp.Diff(want, parseZoneinfo(archived(t, "zoneinfo"), page), amounts); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
@@ -96,12 +96,12 @@ func TestParseZoneinfoOld(t *testing.T) {
 	const page = 65536
 	want := []oom.Zone{
 		{
-			Name: "DMA", Free: 3977 * page, Min: 67 * page, Present: 3998 * page, Protection: 15861 * page,
+			Name: "DMA", Free: 3977 * page, Min: 67 * page, Present: 3998 * page, Managed: oom.Of(3977 * page), Protection: 15861 * page,
 			ActiveFile: 6 * page, InactiveFile: 5 * page, SlabReclaimable: (7 + 10) * page,
 		},
-		{Name: "Normal", Free: 50 * page, Min: 60 * page, Present: 70 * page, ActiveFile: 9 * page, InactiveFile: 8 * page},
+		{Name: "Normal", Free: 50 * page, Min: 60 * page, Present: 70 * page, Managed: oom.Of(3977 * page), ActiveFile: 9 * page, InactiveFile: 8 * page},
 	}
-	if diff := cmp.Diff(want, parseZoneinfo([]byte(oldZoneinfo), page)); diff != "" {
+	if diff := cmp.Diff(want, parseZoneinfo([]byte(oldZoneinfo), page), amounts); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
@@ -109,6 +109,8 @@ func TestParseZoneinfoOld(t *testing.T) {
 func TestParseZoneinfoDamaged(t *testing.T) {
 	const whole = "  pages free     1\n        min      2\n        present  3\n        protection: (4)\n"
 	good := oom.Zone{NUMANode: 3, Name: "Normal", Free: 1, Min: 2, Present: 3, Protection: 4}
+	managed := good
+	managed.Managed = oom.Of(2)
 	for name, c := range map[string]struct {
 		text string
 		want []oom.Zone
@@ -123,10 +125,12 @@ func TestParseZoneinfoDamaged(t *testing.T) {
 		"cut in protection":   {"Node 3, zone Normal\n" + whole[:len(whole)-3], nil},
 		"open protection":     {"Node 3, zone Normal\n" + whole[:len(whole)-2] + "\n", nil},
 		"size beyond 2^64":    {"Node 3, zone Normal\n" + whole + "        min      18446744073709551616\n", []oom.Zone{good}},
+		"managed":             {"Node 3, zone Normal\n" + whole + "        managed  2\n", []oom.Zone{managed}},
+		"managed too large":   {"Node 3, zone Normal\n" + whole + "        managed  18446744073709551616\n", []oom.Zone{good}},
 		"garbage":             {"\x7fELF\nNode \xff\n\x00", nil},
 		"empty":               {"", nil},
 	} {
-		if diff := cmp.Diff(c.want, parseZoneinfo([]byte(c.text), 1)); diff != "" {
+		if diff := cmp.Diff(c.want, parseZoneinfo([]byte(c.text), 1), amounts); diff != "" {
 			t.Errorf("%s: (-want +got)\n%s", name, diff)
 		}
 	}
@@ -150,7 +154,7 @@ func FuzzZoneinfo(f *testing.F) {
 				t.Errorf("slab on a second zone of the node: %+v", z)
 			}
 			slabOf[z.NUMANode] = true
-			for _, n := range []uint64{z.Free, z.Min, z.Present, z.Protection, z.ActiveFile, z.InactiveFile} {
+			for _, n := range []uint64{z.Free, z.Min, z.Present, z.Protection, z.ActiveFile, z.InactiveFile, z.Managed.Or(0)} {
 				if page != 0 && n%page != 0 {
 					t.Errorf("%d is no multiple of the page size %d: %+v", n, page, z)
 				}
