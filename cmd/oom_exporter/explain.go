@@ -132,9 +132,11 @@ func levelOf(k *oom.Kill) oom.Level {
 		return oom.LevelNode
 	case k.LimitPath == "":
 		return oom.LevelUnknown
-	case workload.ParsePath(k.LimitPath).Kind == oom.KindPod:
+	}
+	switch kind := workload.ParsePath(k.LimitPath).Kind; {
+	case kind == oom.KindPod:
 		return oom.LevelPod
-	case k.LimitPath == k.VictimPath:
+	case kind == oom.KindPart, k.LimitPath == k.VictimPath:
 		return oom.LevelContainer
 	default:
 		return oom.LevelSlice

@@ -82,6 +82,7 @@ type witness struct {
 // the last one is ignored.
 func (l *Ledger) Log(k oom.Kill) {
 	k.VictimPath, k.LimitPath = text.Escape(k.VictimPath), text.Escape(k.LimitPath)
+	k.Victim.Comm = text.Escape(k.Victim.Comm)
 	k.Evidence = ""
 	l.mu.Lock()
 	defer l.Wake()
@@ -201,7 +202,7 @@ func (l *Ledger) Witness(pid int, path string, at time.Time, comm string) {
 	if len(e.witnesses) >= maxWitnesses {
 		clear(e.witnesses)
 	}
-	e.witnesses[pid] = witness{pid: pid, path: path, comm: comm, at: at, taken: l.o.Now(), read: l.reads.begun}
+	e.witnesses[pid] = witness{pid: pid, path: path, comm: text.Escape(comm), at: at, taken: l.o.Now(), read: l.reads.begun}
 }
 
 // witnessIn returns who saw a victim in the cgroup and is of no line, the first
@@ -281,7 +282,7 @@ func (e *evidence) addScan(procs []oom.Process, tree oom.Tree) {
 		}
 		s.placed = append(s.placed, placed{p.PID, p.Group})
 		if p.Exact {
-			s.comms[p.PID] = p.Comm
+			s.comms[p.PID] = text.Escape(p.Comm)
 		}
 	}
 	e.scans = append(e.scans, s)

@@ -108,7 +108,7 @@ func (l layout) parseVictim(b []byte) (v Victim, n int, whole bool) {
 	if end < 0 {
 		return v, n, true
 	}
-	v.Comm = strings.ToValidUTF8(string(text[:end]), "\uFFFD")
+	v.Comm = string(text[:end])
 	return v, n + len(afterPID) + end, true
 }
 

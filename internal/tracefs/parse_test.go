@@ -53,7 +53,7 @@ func TestParseFormat(t *testing.T) {
 // names618 is what the processes of the capture had set as their names.
 func names618() (all []Victim) {
 	for i, comm := range []string{
-		"my app", "a) (b) x", "nl\nSecond", "\uFFFDbin", "\u00e9\u65e5\u672c", `back\x5cslash`,
+		"my app", "a) (b) x", "nl\nSecond", "\xff\xfe\x80bin", "\u00e9\u65e5\u672c", `back\x5cslash`,
 	} {
 		all = append(all, Victim{PID: 22054 + i, Comm: comm})
 	}
@@ -85,7 +85,7 @@ func TestParseCaptures(t *testing.T) {
 	}{
 		{"burst-5.10.txt", layout{}, burst},
 		{"comm-6.1.txt", layout{comm: true}, []Victim{
-			{PID: 192, Comm: "my app"}, {PID: 194, Comm: "a) (b)"}, {PID: 196, Comm: "nl\nSecond"}, {PID: 198, Comm: "\uFFFDb"},
+			{PID: 192, Comm: "my app"}, {PID: 194, Comm: "a) (b)"}, {PID: 196, Comm: "nl\nSecond"}, {PID: 198, Comm: "\xff\xfeb"},
 		}},
 		{"comm-6.18.txt", layout{comm: true}, names618()},
 	} {
@@ -169,7 +169,7 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("the rest %q is not the end of %q", rest, b)
 		}
 		for _, v := range victims {
-			if v.PID <= 0 || !comm && v.Comm != "" || len([]rune(v.Comm)) > maxComm {
+			if v.PID <= 0 || !comm && v.Comm != "" || len(v.Comm) > maxComm {
 				t.Errorf("%+v", v)
 			}
 		}

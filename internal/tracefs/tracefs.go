@@ -21,7 +21,7 @@ import (
 // Victim is a process that the kernel is killing.
 type Victim struct {
 	PID  int    // as the kernel log has it; it may be a thread's id.
-	Comm string // empty where the kernel does not tell.
+	Comm string // as it is, maybe no UTF-8; empty where the kernel does not tell.
 	// Path is the memory cgroup that it was found in, from the root of the
 	// hierarchy; empty where it was too late.
 	Path string
