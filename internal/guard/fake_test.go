@@ -30,9 +30,11 @@ type fake struct {
 	procs   map[string][]oom.Process
 	dying   map[int32]bool
 	panics  uint64
-	off     bool
-	armable bool
-	names   map[string]oom.Identity
+	// lookCost is how long it takes to read a group.
+	lookCost time.Duration
+	off      bool
+	armable  bool
+	names    map[string]oom.Identity
 
 	scanErr   error
 	onReclaim func(g *oom.Group)
@@ -43,6 +45,7 @@ type fake struct {
 	reclaims  int
 	reads     map[string]int
 	marks     map[string][]uint64
+	muted     map[string]bool
 	killed    []int32
 	ended     []string
 	reports   []Action
@@ -52,7 +55,7 @@ type fake struct {
 func newFake(t *testing.T) *fake {
 	f := &fake{
 		t: t, now: time.Unix(1e9, 0), version: 2, groups: map[string]*oom.Group{}, procs: map[string][]oom.Process{},
-		dying: map[int32]bool{}, names: map[string]oom.Identity{}, reads: map[string]int{}, marks: map[string][]uint64{}, armable: true,
+		dying: map[int32]bool{}, names: map[string]oom.Identity{}, reads: map[string]int{}, marks: map[string][]uint64{}, muted: map[string]bool{}, armable: true,
 	}
 	f.add("/", oom.KindRoot, 0, 0)
 	return f
@@ -101,6 +104,7 @@ func (f *fake) Scan() (oom.Node, oom.Tree, error) {
 func (f *fake) Group(path string) (oom.Group, error) {
 	defer f.locked()()
 	f.reads[path]++
+	f.now = f.now.Add(f.lookCost)
 	if g := f.groups[path]; g != nil {
 		return *g, nil
 	}
@@ -264,6 +268,11 @@ func (m fakeMeter) Arm(marks ...uint64) bool {
 	defer m.f.locked()()
 	m.f.marks[m.id.Path] = marks
 	return m.f.armable
+}
+
+func (m fakeMeter) Mute(on bool) {
+	defer m.f.locked()()
+	m.f.muted[m.id.Path] = on
 }
 
 func (m fakeMeter) Close() {

@@ -85,6 +85,9 @@ type Meter interface {
 	// Arm asks for a notice when usage crosses one of the marks, in place of
 	// those before. It returns false where the kernel can't: the guard polls.
 	Arm(marks ...uint64) bool
+	// Mute holds the notices back until it is called again: a group that lives at
+	// its limit has the kernel send them all the time.
+	Mute(on bool)
 	Close()
 }
 

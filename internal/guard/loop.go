@@ -52,7 +52,7 @@ type watched struct {
 	cooled   time.Time     // the end of the cool-down.
 	used     time.Duration // by looks that came to nothing.
 	spentAt  time.Time     // when that was added up.
-	spent    time.Duration // for so long no notice makes the group be looked at.
+	held     bool          // nothing makes the group be looked at before it is due.
 	distance uint64
 	due      time.Time
 	read     time.Time // the last time that its usage was.
@@ -100,10 +100,10 @@ func (g *Guard) visit(ctx context.Context, now time.Time) {
 		if w.busy {
 			continue
 		}
-		if w.top != nil && w.top.grown-w.seen > w.distance/8 && w.judged.IsZero() {
+		if w.top != nil && w.top.grown-w.seen > w.distance/8 && w.judged.IsZero() && !w.held {
 			w.due = now
 		}
-		if w.stirred() && w.judged.IsZero() {
+		if w.stirred() && w.judged.IsZero() && !w.held {
 			w.due = earlier(w.due, together(w.read, g.rest(w, w.gauge.usage)))
 		}
 		if !w.due.After(now) && !g.postpone(w, now) && !g.meet(ctx, w, now) {
@@ -173,6 +173,10 @@ func (g *Guard) meet(ctx context.Context, w *watched, now time.Time) bool {
 	usage, err := w.meter.Usage()
 	if err != nil {
 		return false
+	}
+	if w.held {
+		w.held = false
+		w.meter.Mute(false)
 	}
 	w.gauge.see(now, usage)
 	w.read, w.hurried = now, false
@@ -266,6 +270,9 @@ func (g *Guard) rest(w *watched, usage uint64) time.Duration {
 	default:
 		pace.Floor = floorAlone
 	}
+	if g.cached(w) {
+		pace.Min = max(pace.Min, cachedMin)
+	}
 	return pace.next(w.distance, w.fastest())
 }
 
@@ -347,14 +354,14 @@ func (g *Guard) after(w *watched, a *Action, now time.Time) time.Duration {
 	case OutcomeBelow:
 		w.below(g)
 		w.distance = a.Target.Threshold - min(a.Usage, a.Target.Threshold)
-		return g.rest(w, a.Usage)
+		return w.spend(a, now, g.rest(w, a.Usage))
 	case OutcomeReclaimable:
-		p := Pace{Min: pause, Max: g.o.Pace.Max, Floor: floorAlone}
-		return max(p.next(a.Reclaimable-min(g.spared(a), a.Reclaimable), w.growth.rate()), w.spend(a, now))
+		p := Pace{Min: 2 * pause, Max: g.o.Pace.Max, Floor: floorAlone}
+		return w.spend(a, now, p.next(a.Reclaimable-min(g.spared(a), a.Reclaimable), w.growth.rate()))
 	case OutcomeStanding, OutcomeOvertaken:
 		rest := w.growth.pause(now, g.o.TimeToLimit, g.quick(), g.o.Pace.Min)
 		if w.free > (w.Limit-w.Threshold)/8 {
-			return max(rest, w.spend(a, now))
+			return w.spend(a, now, rest)
 		}
 		return rest
 	case OutcomeRateLimited, OutcomeDying, OutcomeCoolDown:
@@ -370,25 +377,37 @@ func (g *Guard) after(w *watched, a *Action, now time.Time) time.Duration {
 }
 
 // Looks that come to nothing, such as those at a group that lives at its limit
-// with page cache, take a hundredth of a CPU a group at most in the long run.
+// with page cache, take a hundredth of a CPU a group at most in the long run. What is measured
+// of a look is about a third of what it costs in all.
 const (
-	lookShare = 100
-	lookBurst = 100 * time.Millisecond
+	lookShare = 300
+	lookBurst = 30 * time.Millisecond
+	// cachedMin is the least time between two readings of a group most of whose
+	// margin is cache: what can't be reclaimed has more than a margin to go.
+	cachedMin = 20 * time.Millisecond
 )
 
-// spend notes what a look has taken, and returns how long the next one must wait
-// for that: no time before lookBurst is used up.
-func (w *watched) spend(a *Action, now time.Time) time.Duration {
+// cached tells whether a group had so much cache at the last look that it was in
+// no danger.
+func (g *Guard) cached(w *watched) bool {
+	return float64(w.free) > float64(w.Limit)*g.o.ReclaimableShare && w.free > 2*(w.Limit-w.Threshold)
+}
+
+// spend notes what a look has taken, and returns how long to wait for the next
+// one, which would be after rest. Once lookBurst is used up that may be longer,
+// and no notice comes in between.
+func (w *watched) spend(a *Action, now time.Time, rest time.Duration) time.Duration {
 	if !w.spentAt.IsZero() {
 		w.used -= min(w.used, now.Sub(w.spentAt)/lookShare)
 	}
 	w.spentAt = now
 	w.used = min(w.used+a.Reaction, 2*lookBurst)
-	w.spent = 0
-	if w.used > lookBurst {
-		w.spent = min(lookShare*a.Reaction, time.Second)
+	if hold := min(lookShare*a.Reaction, time.Second); w.used > lookBurst && hold > rest {
+		w.held = true
+		w.meter.Mute(true)
+		return hold
 	}
-	return w.spent
+	return rest
 }
 
 // hear takes the notices of a Wait.
@@ -433,7 +452,10 @@ func (g *Guard) hear(notices []Notice) {
 func (w *watched) hurry(now time.Time, itself bool) {
 	w.hurried = w.hurried || itself
 	at := now
-	if soon := w.judged.Add(max(pause, w.spent)); !w.judged.IsZero() && soon.After(now) {
+	if w.held {
+		return
+	}
+	if soon := w.judged.Add(pause); !w.judged.IsZero() && soon.After(now) {
 		at = soon
 	}
 	if at.Before(w.due) {

@@ -534,3 +534,26 @@ func TestStuckGroupsBlindNobody(t *testing.T) {
 		t.Errorf("%d are stuck after all have come back", g.stuck.Load())
 	}
 }
+
+// TestLooksAtCacheAreBounded has a group at its limit have the kernel ring all
+// the time: the looks at it take a hundredth of the time at most.
+func TestLooksAtCacheAreBounded(t *testing.T) {
+	f := newFake(t)
+	f.lookCost = 300 * time.Microsecond
+	f.add("/a", oom.KindContainer, 100*mib, 100*mib, 10).Stat.InactiveFile = oom.Of(6 * mib)
+	g := f.start(f.options())
+	settle(g)
+	before, begin := f.reads["/a"], f.clock()
+	for f.clock().Sub(begin) < time.Minute {
+		if !f.muted["/a"] {
+			g.hear([]Notice{{Kind: NoticeUsage, Token: 1}})
+		}
+		f.run(g, 5*time.Millisecond)
+	}
+	if took := time.Duration(f.reads["/a"]-before) * f.lookCost; took > lookBurst+time.Minute/100 {
+		t.Errorf("looks took %v of a minute", took)
+	}
+	if !f.muted["/a"] && f.reads["/a"] > 5000 {
+		t.Error("its notices are not held back")
+	}
+}
