@@ -109,9 +109,10 @@ type eventReporter struct{ sender *kube.Sender }
 func (r eventReporter) Report(a guard.Action) {
 	reason := "OomGuardWouldKill"
 	if a.Outcome != guard.OutcomeWouldKill {
-		reason = map[guard.Policy]string{
-			guard.PolicyProcess: "OomGuardKillProcess", guard.PolicyContainer: "OomGuardKillContainer",
-		}[a.Policy]
+		reason = "OomGuardKillProcess"
+		if a.Container.Path != "" {
+			reason = "OomGuardKillContainer"
+		}
 	}
 	id := a.Identity
 	if id.StandIn {

@@ -189,6 +189,7 @@ func (g *Guard) meet(ctx context.Context, w *watched, now time.Time) bool {
 		return true
 	}
 	if w.over || usage >= w.early {
+		w.growth.setLimit(w.Limit, w.Threshold)
 		w.growth.see(now, usage-min(w.free, usage))
 	}
 	w.below(g)
@@ -230,6 +231,7 @@ func (g *Guard) approach(ctx context.Context, w *watched, now time.Time, usage u
 		g.hand(ctx, w, now)
 		return
 	}
+	w.growth.setLimit(w.Limit, w.Threshold)
 	w.growth.see(now, usage-min(w.free, usage))
 	quick := g.quick()
 	switch {
@@ -336,7 +338,9 @@ func (g *Guard) finish(r result) {
 	g.tell(a, w.outcome)
 	now := g.o.Now()
 	w.busy, w.outcome, w.judged, g.changed = false, a.Outcome, now, true
-	w.kills, w.free, w.surveyed = a.kills, a.Reclaimable, now
+	if a.Usage > 0 { // it was looked at.
+		w.kills, w.free, w.surveyed = a.kills, a.Reclaimable, now
+	}
 	if w.resized || a.Target.Limit != w.Limit {
 		w.resized = false
 		g.resize(w)
@@ -377,8 +381,8 @@ func (g *Guard) after(w *watched, a *Action, now time.Time) time.Duration {
 }
 
 // Looks that come to nothing, such as those at a group that lives at its limit
-// with page cache, take a hundredth of a CPU a group at most in the long run. What is measured
-// of a look is about a third of what it costs in all.
+// with page cache, take a hundredth of a CPU a group at most in the long run.
+// What is measured of a look is about a third of what it costs in all.
 const (
 	lookShare = 300
 	lookBurst = 30 * time.Millisecond

@@ -12,7 +12,7 @@ import (
 func Headline(a *Action) string {
 	usage := fmt.Sprintf("%s of %s used, %s reclaimable", Size(a.Usage), Size(a.Target.Limit), Size(a.Reclaimable))
 	who := "process " + victim(a)
-	if a.Policy == PolicyContainer {
+	if a.Container.Path != "" {
 		who = "container " + strconv.Quote(a.Identity.Workload.Container)
 	}
 	switch a.Outcome {

@@ -110,10 +110,8 @@ func (g *Guard) arm(w *watched) {
 	ahead := max(4*(w.Limit-w.Threshold), 8<<20)
 	w.early = max(w.Threshold/2, w.Threshold-min(w.Threshold, ahead))
 	was := w.armed
-	// One that stands between two of them rings at the next when it grows again.
-	margin := w.Limit - w.Threshold
-	w.armed = w.meter.Arm(w.early, w.Threshold, w.Limit-margin/2, w.Limit-margin/4)
-	w.growth.setLimit(w.Limit, w.Threshold)
+	// One that stands over its threshold rings at the last when it grows again.
+	w.armed = w.meter.Arm(w.early, w.Threshold, w.Limit-(w.Limit-w.Threshold)/2)
 	switch {
 	case was && !w.armed:
 		g.unarmed++
