@@ -77,7 +77,7 @@ func policyFlags(app *kingpin.Application, c *config) {
 	cli.Set(app.Flag("min-margin", "The least margin. A group whose margin would take more than a quarter of its limit is not watched."), "1Mi", bytesOf(&c.marginMin))
 	cli.Set(app.Flag("max-margin", "The largest margin."), "50Mi", bytesOf(&c.marginMax))
 	cli.Set(app.Flag("reclaimable-share", "Nothing is killed where reclaim could still free more than this part of the limit."), "0.05", cli.Ratio(&c.share))
-	cli.Set(app.Flag("time-to-limit", "Nothing is killed unless the group would reach its limit within this time, at the growth seen."), "100ms", cli.Duration(&c.timeToLimit, time.Millisecond))
+	cli.Set(app.Flag("time-to-limit", "Nothing is killed unless the group would reach its limit within this time, at the growth seen."), "250ms", cli.Duration(&c.timeToLimit, time.Millisecond))
 	var unused time.Duration // reclaim is asked for only where a kill is next, so there is nothing to space out.
 	cli.Set(app.Flag("reclaim-interval", "Not used any more.").Hidden(), "1m", cli.Duration(&unused, 0))
 	cli.Set(app.Flag("poll.min", "Shortest time between two looks at a group."), "2ms", cli.Duration(&c.pollMin, time.Millisecond))

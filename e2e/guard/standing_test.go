@@ -38,7 +38,7 @@ func TestStanding(t *testing.T) {
 	overhead := emptyHog(t, hog, root)
 	var all []*standing
 	for i := range 50 {
-		s := &standing{limit: []int{4, 8, 16, 24, 64}[i%5], rest: []float64{0.6, 0.75, 0.9}[i%3], rate: []int{0, 0, 10, 30, 100}[i/5%5]}
+		s := &standing{limit: []int{4, 8, 16, 24, 64}[i%5], rest: []float64{0.65, 0.75, 0.9}[i%3], rate: []int{0, 0, 10, 30, 100}[i/5%5]}
 		if s.rate == 0 && i%2 == 0 {
 			s.rest = 0.4 // what is filled at once may stand nearer.
 		}
@@ -53,8 +53,12 @@ func TestStanding(t *testing.T) {
 		fill -= fill / 512 // for page tables.
 		s.process = start(t, hog, s.group, fmt.Sprintf("rate:%dM", s.rate), fmt.Sprintf("anon:%dK", fill>>10), "say:up")
 	}
+	overfull := 0
 	for _, s := range all {
-		s.process.WaitLine(t, "up")
+		lab.Eventually(t, time.Minute, "the group is filled", func() bool { return strings.Contains(s.process.Output(), "up") || s.process.Ended() })
+		if s.process.Ended() && kernelKills(t, s.group) > 0 {
+			overfull++ // what it holds beside its memory was more than in the empty one.
+		}
 	}
 	before := g.cpu(t)
 	<-time.After(last)
@@ -65,7 +69,7 @@ func TestStanding(t *testing.T) {
 		if peak(t, s.group) >= uint64(s.limit*mib-margin) {
 			near++
 		}
-		if !running(s.process) {
+		if !running(s.process) && kernelKills(t, s.group) == 0 {
 			dead++
 			t.Errorf("limit %d MiB, filled at %d MiB/s (0: at once), %.2f margins below it: killed", s.limit, s.rate, s.rest)
 		}
@@ -75,15 +79,15 @@ func TestStanding(t *testing.T) {
 
 %s. Policy process; limits of 4 to 64 MiB, filled at once or at 10 to 100 MiB/s up to 0.4 to 0.9 margins below the limit, %v.
 
-| groups | over their threshold | kills | looks at which they stood | CPU, %% of one |
-|---|---|---|---|---|
-| %d | %d | %.0f | %.0f | %.2f |
-`, all[0].group.Version, machine(), last, len(all), near, kills, g.outcome(t, "standing"), 100*share))
+| groups | over their threshold | filled too far, the kernel's kills | kills | looks at which they stood | CPU, %% of one |
+|---|---|---|---|---|---|
+| %d | %d | %d | %.0f | %.0f | %.2f |
+`, all[0].group.Version, machine(), last, len(all), near, overfull, kills, g.outcome(t, "standing"), 100*share))
 	if kills > 0 || dead > 0 {
 		t.Errorf("%v kills, %d dead:\n%s", kills, dead, g.Output())
 	}
-	if near < len(all)*2/3 {
-		t.Errorf("%d of %d are over their thresholds: the test shows nothing", near, len(all))
+	if near < len(all)*2/3 || overfull > len(all)/10 {
+		t.Errorf("%d of %d are over their thresholds, the kernel killed %d: the test shows nothing", near, len(all), overfull)
 	}
 }
 

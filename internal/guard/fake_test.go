@@ -286,7 +286,7 @@ func (f *fake) options() Options {
 		Kernel: f, Bell: f, Reclaimer: f, Killer: f, Reporter: f, Now: f.clock,
 		Policy: PolicyProcess, Margin: Margin{Ratio: 0.02, Min: mib, Max: 50 * mib},
 		Protection:       Protection{Self: 99, AdjBelow: -900, Comm: regexp.MustCompile("^kubelet$")},
-		ReclaimableShare: 0.05, TimeToLimit: 100 * time.Millisecond, CoolDown: 10 * time.Second, KillsPerMinute: 6000,
+		ReclaimableShare: 0.05, TimeToLimit: 250 * time.Millisecond, CoolDown: 10 * time.Second, KillsPerMinute: 6000,
 		Pace: Pace{Min: 2 * time.Millisecond, Max: 5 * time.Second},
 	}
 }

@@ -11,7 +11,7 @@ import (
 // kill needs growth that was seen over the threshold, and that would reach the
 // limit soon. A workload that has filled its memory quickly and then stands is
 // told from a leak by three rules. Growth must have gone on for confirmTime
-// over the threshold; with a TimeToLimit of 100 ms, it must have used up half
+// over the threshold; it must have used up half
 // of the margin, unless the limit would come within quickest; and the last rise
 // must be so recent that another can be expected.
 const (
@@ -25,7 +25,7 @@ const (
 	patienceMax = 2 * time.Second
 	// blindTime is a gap between two readings that makes all before it worthless:
 	// the guard may have been stopped.
-	blindTime = 500 * time.Millisecond
+	blindTime = time.Second
 	// stepAhead is how long before the next expected step of a stepwise growth
 	// the guard acts.
 	stepAhead = 40 * time.Millisecond

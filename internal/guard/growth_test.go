@@ -10,7 +10,7 @@ import (
 // watch lets a size develop over time, reads it as the loop would, and returns
 // the size at which somebody would be killed, 0 if never.
 func watch(limit uint64, size func(at time.Duration) uint64, last, phase time.Duration) uint64 {
-	const toLimit, quick, least = 100 * time.Millisecond, quickest, 2 * time.Millisecond
+	const toLimit, quick, least = 250 * time.Millisecond, quickest, 2 * time.Millisecond
 	m := Margin{Ratio: 0.02, Min: mib, Max: 50 * mib}
 	threshold, _ := m.Threshold(limit)
 	var g growth
@@ -101,7 +101,7 @@ func TestGrowthEnds(t *testing.T) {
 					left := time.Duration(float64(limit-at) / rate * float64(time.Second))
 					if at == 0 {
 						t.Errorf("limit %d MiB, a margin in %v ms by steps of %v, phase %d: not killed", limit/mib, ms, step, phase)
-					} else if most := 130*time.Millisecond + time.Duration(2*ms/64)*time.Millisecond; ms > 50 && left > most {
+					} else if most := 300*time.Millisecond + time.Duration(2*ms/64)*time.Millisecond; ms > 50 && left > most {
 						t.Errorf("limit %d MiB, a margin in %v ms by steps of %v: killed %v before the limit", limit/mib, ms, step, left)
 					}
 				}
@@ -142,7 +142,7 @@ func TestOldGrowthIsWorthless(t *testing.T) {
 	if g.timeLeft(at) > time.Second {
 		t.Fatal("no growth seen")
 	}
-	at = at.Add(time.Second)
+	at = at.Add(2 * time.Second)
 	g.see(at, 99*mib+mib/2)
 	if g.ends(at, time.Hour, quickest) {
 		t.Error("killed by what was seen before a stop")

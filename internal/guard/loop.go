@@ -406,7 +406,11 @@ func (w *watched) spend(a *Action, now time.Time, rest time.Duration) time.Durat
 	}
 	w.spentAt = now
 	w.used = min(w.used+a.Reaction, 2*lookBurst)
-	if hold := min(lookShare*a.Reaction, time.Second); w.used > lookBurst && hold > rest {
+	// What can't be reclaimed has this many margins to go, of which each takes
+	// 50 ms at least where it must be met.
+	room := float64(a.Reclaimable)/float64(w.Limit-w.Threshold) - 1
+	most := time.Duration(max(0, room) * float64(25*time.Millisecond))
+	if hold := min(lookShare*a.Reaction, most, time.Second); w.used > lookBurst && hold > rest {
 		w.held = true
 		w.meter.Mute(true)
 		return hold

@@ -73,7 +73,7 @@ func (o *Options) setDefaults() {
 		o.Policy = PolicyNoop
 	}
 	if o.TimeToLimit == 0 {
-		o.TimeToLimit = 100 * time.Millisecond
+		o.TimeToLimit = 250 * time.Millisecond
 	}
 	if o.ScanInterval <= 0 {
 		o.ScanInterval = 10 * time.Minute
