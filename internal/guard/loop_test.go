@@ -384,7 +384,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	f.onKill = cancel // in the middle of an action: it is ended, and told.
 	f.onWait = func() {
-		time.Sleep(200 * time.Microsecond) // for the workers.
+		<-time.After(200 * time.Microsecond) // for the workers.
 		g := f.groups["/a"]
 		if g.Usage = oom.Of(g.Usage.Or(0) + 20<<10); g.Usage.Or(0) > 101*mib {
 			cancel()
@@ -450,11 +450,15 @@ func TestAllLimitedGroupsAreWatched(t *testing.T) {
 func TestForgedNamesBelongToWhoMadeThem(t *testing.T) {
 	tree := &oom.Tree{Groups: []oom.Group{
 		{GroupID: oom.GroupID{Path: "/"}, Parent: -1, Kind: oom.KindRoot},
-		{GroupID: oom.GroupID{Path: "/kubepods/pod1/own"}, Parent: 0, Kind: oom.KindSlice,
-			Identity: oom.Identity{ContainerID: "own", Workload: oom.Workload{Namespace: "mine"}}},
+		{
+			GroupID: oom.GroupID{Path: "/kubepods/pod1/own"}, Parent: 0, Kind: oom.KindSlice,
+			Identity: oom.Identity{ContainerID: "own", Workload: oom.Workload{Namespace: "mine"}},
+		},
 		{GroupID: oom.GroupID{Path: "/kubepods/pod1/own/nested"}, Parent: 1, Kind: oom.KindSlice},
-		{GroupID: oom.GroupID{Path: "/kubepods/pod1/own/nested/cri-containerd-victim.scope"}, Parent: 2, Kind: oom.KindContainer,
-			Identity: oom.Identity{ContainerID: "victim", Workload: oom.Workload{Namespace: "kube-system"}}},
+		{
+			GroupID: oom.GroupID{Path: "/kubepods/pod1/own/nested/cri-containerd-victim.scope"}, Parent: 2, Kind: oom.KindContainer,
+			Identity: oom.Identity{ContainerID: "victim", Workload: oom.Workload{Namespace: "kube-system"}},
+		},
 		{GroupID: oom.GroupID{Path: "/kubepods/pod2/victim"}, Parent: 0, Kind: oom.KindContainer, Identity: oom.Identity{ContainerID: "victim"}},
 	}}
 	belong(tree)

@@ -14,7 +14,6 @@ type Target struct {
 	oom.Identity
 	Kind             oom.Kind
 	Limit, Threshold uint64
-	growth           float64    // the fastest seen, in bytes a second.
 	kills            oom.Amount // the kernel's, so far.
 }
 

@@ -208,7 +208,7 @@ func (r *fakeRuntime) Stop(ctx context.Context, id string) error {
 		for _, pid := range parsePIDs(b) {
 			_ = syscall.Kill(int(pid), syscall.SIGKILL)
 		}
-		time.Sleep(50 * time.Millisecond)
+		<-time.After(50 * time.Millisecond)
 	}
 	return nil
 }

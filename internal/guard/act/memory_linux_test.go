@@ -52,7 +52,7 @@ func threadElsewhere(tasks string) {
 		os.Exit(1)
 	}
 	fmt.Println("up")
-	time.Sleep(time.Hour)
+	<-time.After(time.Hour)
 }
 
 // helper runs this test binary in a role, and waits for its first line.
