@@ -10,10 +10,10 @@ import (
 // A group that stands near its limit is never killed, however near that is: a
 // kill needs growth that was seen over the threshold, and that would reach the
 // limit soon. A workload that has filled its memory quickly and then stands is
-// told from a leak by three rules. Growth must have gone on for confirmTime
-// over the threshold; it must have used up half
-// of the margin, unless the limit would come within quickest; and the last rise
-// must be so recent that another can be expected.
+// told from a leak by three rules. Growth must have gone on for confirmTime over
+// the threshold; it must have used up half of the margin, unless the limit would
+// come within quickest; and the last rise must be so recent that another can be
+// expected.
 const (
 	confirmTime = 9 * time.Millisecond
 	quickest    = 8 * time.Millisecond

@@ -57,7 +57,8 @@ func (k *Kernel) hold(victims []guard.Victim) ([]held, error) {
 			continue
 		}
 		if err != nil {
-			return all, err
+			release(all)
+			return nil, err
 		}
 		all = append(all, h)
 	}
@@ -66,11 +67,7 @@ func (k *Kernel) hold(victims []guard.Victim) ([]held, error) {
 	for _, h := range all {
 		if h.Cgroup.Path != "" && in[h.Cgroup] == nil {
 			in[h.Cgroup] = map[int32]bool{}
-			pids, err := k.pids(h.Cgroup)
-			if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, guard.ErrGone) {
-				release(all)
-				return nil, err
-			}
+			pids, _ := k.pids(h.Cgroup) // one that can't be read holds nobody who may be killed.
 			for _, pid := range pids {
 				in[h.Cgroup][pid] = true
 			}
@@ -119,10 +116,11 @@ func (k *Kernel) Container(ctx context.Context, e guard.Ending) (killed int, err
 	if err != nil {
 		return 0, err
 	}
+	byRuntime := k.confirmed(ctx, &e, m) // it may take a while.
 	if err := e.Still(); err != nil {
 		return 0, err
 	}
-	if k.confirmed(ctx, &e, m) {
+	if byRuntime {
 		short, cancel := context.WithTimeout(ctx, runtimeTime)
 		err := k.o.Runtime.Stop(short, e.Identity.ContainerID)
 		cancel()
