@@ -18,7 +18,7 @@ const (
 	confirmTime = 9 * time.Millisecond
 	quickest    = 8 * time.Millisecond
 	// quickestMax bounds what quickest becomes where looks take long.
-	quickestMax = 50 * time.Millisecond
+	quickestMax = 16 * time.Millisecond
 	// patience is how long growth may pause before it counts as ended, unless
 	// the pauses before were longer: then it is three times the longest.
 	patience    = 25 * time.Millisecond
