@@ -64,6 +64,7 @@ type Action struct {
 	Usage, Reclaimable uint64
 	Reclaimed          uint64
 	Victim             oom.Process  // the process that the kernel would choose; PID 0: none.
+	cgroup             oom.GroupID  // the group that Victim is in.
 	Sharers            []Victim     // those that share its memory.
 	Kills              int          // processes that were sent SIGKILL.
 	Growth             float64      // bytes a second, as seen over the threshold.

@@ -29,7 +29,7 @@ func (g *Guard) choose(a *Action, m *Members) (Outcome, string) {
 	if at < 0 {
 		return OutcomeNobody, ""
 	}
-	a.Victim = m.Procs[at]
+	a.Victim, a.cgroup = m.Procs[at], m.Tree.Groups[m.Procs[at].Group].GroupID
 	if m.Dying[a.Victim.PID] {
 		return OutcomeDying, ""
 	}
@@ -89,6 +89,48 @@ func (g *Guard) chooseSharers(a *Action, m *Members, at int) (Outcome, string) {
 	}
 	a.Sharers = sharers
 	return "", ""
+}
+
+// choiceAge is how long a choice may be used that was made before it was needed.
+const choiceAge = 500 * time.Millisecond
+
+// chosen is a choice that was made while a group grew: to look at a thousand
+// processes takes longer than may be left in the end.
+type chosen struct {
+	at     time.Time
+	action Action
+}
+
+// chooseAhead makes the choice that will be needed if the growth goes on.
+func (g *Guard) chooseAhead(a *Action, group *oom.Group, seen *growth) {
+	now := g.o.Now()
+	if !seen.ahead.at.IsZero() && now.Sub(seen.ahead.at) <= choiceAge/2 {
+		return
+	}
+	members, err := g.o.Kernel.Members(group)
+	if err != nil {
+		return
+	}
+	ahead := *a
+	if outcome, _ := g.choose(&ahead, &members); outcome == "" {
+		seen.ahead = chosen{now, ahead}
+	}
+}
+
+// chooseNow uses the choice that was made ahead, where there is one that is
+// fresh, or makes one.
+func (g *Guard) chooseNow(a *Action, group *oom.Group, seen *growth) (Outcome, string) {
+	if ahead := &seen.ahead; !ahead.at.IsZero() && g.o.Now().Sub(ahead.at) <= choiceAge {
+		b := &ahead.action
+		a.Victim, a.cgroup, a.Sharers, a.Container, a.Identity = b.Victim, b.cgroup, b.Sharers, b.Container, b.Identity
+		seen.ahead = chosen{} // should it fail, the next is made anew.
+		return "", ""
+	}
+	members, err := g.o.Kernel.Members(group)
+	if err != nil {
+		return excuse(err)
+	}
+	return g.choose(a, &members)
 }
 
 // choice is the process of these that the kernel would choose if it had to kill
@@ -158,10 +200,10 @@ func mayEnd(t *Target) bool {
 func inside(holder, path string) bool { return len(path) >= len(holder) && related(holder, path) }
 
 // act kills, unless a last look finds a reason not to.
-func (g *Guard) act(ctx context.Context, a *Action, m *Members, kills oom.Amount, seen time.Time) error {
+func (g *Guard) act(ctx context.Context, a *Action, kills oom.Amount, seen time.Time) error {
 	still := func() error { return g.still(a, kills, seen) }
 	if a.Container.Path == "" {
-		victims := append([]Victim{{a.Victim, m.Tree.Groups[a.Victim.Group].GroupID}}, a.Sharers...)
+		victims := append([]Victim{{a.Victim, a.cgroup}}, a.Sharers...)
 		var err error
 		a.Kills, err = g.o.Killer.Process(victims, still)
 		return err

@@ -30,11 +30,11 @@ type fake struct {
 	procs   map[string][]oom.Process
 	dying   map[int32]bool
 	panics  uint64
-	// lookCost is how long it takes to read a group.
-	lookCost time.Duration
-	off      bool
-	armable  bool
-	names    map[string]oom.Identity
+	// lookCost is how long it takes to read a group, membersCost its processes.
+	lookCost, membersCost time.Duration
+	off                   bool
+	armable               bool
+	names                 map[string]oom.Identity
 
 	scanErr   error
 	onReclaim func(g *oom.Group)
@@ -133,6 +133,7 @@ func (f *fake) Usage(id oom.GroupID) (uint64, error) {
 
 func (f *fake) Members(group *oom.Group) (Members, error) {
 	defer f.locked()()
+	f.now = f.now.Add(f.membersCost)
 	path := group.Path
 	g := f.groups[path]
 	if g == nil || g.Inode != group.Inode {

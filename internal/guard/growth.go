@@ -52,6 +52,7 @@ type growth struct {
 	hitSeen bool
 	stuck   bool   // tasks hang at the limit: v1 with oom_kill_disable.
 	pinned  uint64 // kernel memory that reclaim has left.
+	ahead   chosen // whom to kill, if it comes to that.
 }
 
 // rise is a size that was reached for the first time.

@@ -68,11 +68,17 @@ func (g *Guard) weigh(ctx context.Context, a *Action, seen *growth) (Outcome, st
 	if outcome, reason := g.reclaim(a, group, seen); outcome != "" {
 		return outcome, reason
 	}
+	if !seen.ends(g.o.Now(), g.o.TimeToLimit, g.quick()) {
+		g.chooseAhead(a, group, seen)
+		if group, outcome, reason = g.observe(a, seen); outcome != "" {
+			return outcome, reason
+		}
+	}
 	now := g.o.Now()
 	if !seen.ends(now, g.o.TimeToLimit, g.quick()) {
 		return OutcomeStanding, ""
 	}
-	return g.strike(ctx, a, group, now)
+	return g.strike(ctx, a, group, seen, now)
 }
 
 // observe looks at a group and adds what it sees to its growth.
@@ -112,16 +118,12 @@ func (g *Guard) idle(a *Action) Outcome {
 }
 
 // strike chooses a victim and kills, unless there is a reason not to.
-func (g *Guard) strike(ctx context.Context, a *Action, group *oom.Group, seen time.Time) (Outcome, string) {
+func (g *Guard) strike(ctx context.Context, a *Action, group *oom.Group, seen *growth, now time.Time) (Outcome, string) {
 	first, err := g.o.Kernel.Recheck(a.Target.GroupID)
 	if err != nil {
 		return excuse(err)
 	}
-	members, err := g.o.Kernel.Members(group)
-	if err != nil {
-		return excuse(err)
-	}
-	if outcome, reason := g.choose(a, &members); outcome != "" {
+	if outcome, reason := g.chooseNow(a, group, seen); outcome != "" {
 		return outcome, reason
 	}
 	reserved := g.o.Now()
@@ -129,13 +131,13 @@ func (g *Guard) strike(ctx context.Context, a *Action, group *oom.Group, seen ti
 		return outcome, ""
 	}
 	if g.o.Policy == PolicyNoop {
-		g.timeLook(reserved.Sub(seen))
+		g.timeLook(reserved.Sub(now))
 		return OutcomeWouldKill, ""
 	}
-	err = g.act(ctx, a, &members, first.Kills, seen)
+	err = g.act(ctx, a, first.Kills, now)
 	switch {
 	case err == nil:
-		g.timeLook(reserved.Sub(seen))
+		g.timeLook(reserved.Sub(now))
 		return OutcomeKilled, ""
 	case a.Kills > 0: // whatever came then: they are dead, and count.
 		return OutcomeIncomplete, err.Error()

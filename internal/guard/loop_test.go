@@ -561,3 +561,16 @@ func TestLooksAtCacheAreBounded(t *testing.T) {
 		t.Error("its notices are not held back")
 	}
 }
+
+// TestManyProcessesAreChosenFromAhead has a group whose processes take longer to
+// look at than the second half of its margin lasts: its leak is met.
+func TestManyProcessesAreChosenFromAhead(t *testing.T) {
+	f := newFake(t)
+	f.membersCost = 60 * time.Millisecond
+	f.add("/a", oom.KindContainer, 256*mib, 240*mib, 10)
+	g := f.start(f.options())
+	settle(g)
+	if reached := grow(f, g, "/a", 50*mib, time.Nanosecond); reached >= 256*mib || !slices.Equal(f.killed, []int32{10}) {
+		t.Errorf("killed %v at %d", f.killed, reached)
+	}
+}
