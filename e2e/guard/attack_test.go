@@ -133,6 +133,9 @@ func TestAttacks(t *testing.T) {
 		g.Wait(t, 10*time.Second)
 	}
 	fmt.Fprint(&b, stoppedGuard(t, binary, hog, root))
+	if t.Failed() {
+		return
+	}
 	version := victimGroup.Version
 	evidence(t, fmt.Sprintf("guard-attacks-v%d.md", version), fmt.Sprintf(`# oom_guard under attack, cgroup v%d
 

@@ -277,11 +277,12 @@ func TestManyMembersAreReadInTime(t *testing.T) {
 		if err != nil || len(m.Procs) < many {
 			t.Fatalf("%d members, %v", len(m.Procs), err)
 		}
+		t.Logf("%d processes in %v", len(m.Procs), time.Since(begun))
 		best = min(best, time.Since(begun))
 	}
 	t.Logf("%d processes in %v", many, best)
-	if best > many*100*time.Microsecond {
-		t.Errorf("%v for %d processes, want less than 100 us each", best, many)
+	if best > many*200*time.Microsecond {
+		t.Errorf("%v for %d processes, want less than 200 us each", best, many)
 	}
 	begun := time.Now()
 	if err := end(t.Context(), k, id, nobody, yes); err != nil {
