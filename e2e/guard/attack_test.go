@@ -120,7 +120,11 @@ func TestAttacks(t *testing.T) {
 			"--path.sysfs=" + view(t, root, 0), "--path.rootfs=" + t.TempDir(), "--cri.socket=" + serveCRI(t, r)})
 		w := watchGroup(t, group, 32*mib)
 		lab.Eventually(t, 30*time.Second, "the guard is ready", func() bool { return lab.Scrape(t, g.url).Value(t, "oom_guard_scans_total", "result", "success") > 0 })
-		leak := start(t, hog, group, "anon:24M", "sleep:300", "rate:8M", "anon:64M")
+		rate := "rate:8M"
+		if emulated() {
+			rate = "rate:1M"
+		}
+		leak := start(t, hog, group, "anon:24M", "sleep:300", rate, "anon:64M")
 		status := leak.Wait(t, time.Minute)
 		w.end()
 		kernel := kernelKills(t, group)
