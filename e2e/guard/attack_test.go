@@ -116,8 +116,10 @@ func TestAttacks(t *testing.T) {
 			start(t, hog, group, c.helper, "anon:1M", "say:up").WaitLine(t, "up")
 		}
 		port := lab.FreePort(t)
-		g := awaitGuard(t, binary, port, []string{"--policy=container", "--kills-per-minute=60000", "--kill-switch=" + filepath.Join(t.TempDir(), "off"),
-			"--path.sysfs=" + view(t, root, 0), "--path.rootfs=" + t.TempDir(), "--cri.socket=" + serveCRI(t, r)})
+		g := awaitGuard(t, binary, port, []string{
+			"--policy=container", "--kills-per-minute=60000", "--kill-switch=" + filepath.Join(t.TempDir(), "off"),
+			"--path.sysfs=" + view(t, root, 0), "--path.rootfs=" + t.TempDir(), "--cri.socket=" + serveCRI(t, r),
+		})
 		w := watchGroup(t, group, 32*mib)
 		lab.Eventually(t, 30*time.Second, "the guard is ready", func() bool { return lab.Scrape(t, g.url).Value(t, "oom_guard_scans_total", "result", "success") > 0 })
 		rate := "rate:8M"
