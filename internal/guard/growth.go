@@ -26,13 +26,17 @@ const (
 	// blindTime is a gap between two readings that makes all before it worthless:
 	// the guard may have been stopped.
 	blindTime = time.Second
+	// standingPause is the time between two readings of a group that stands.
+	standingPause = 50 * time.Millisecond
 	// stepAhead is how long before the next expected step of a stepwise growth
 	// the guard acts.
 	stepAhead = 40 * time.Millisecond
 	// maxRises bounds the rises that are remembered.
 	maxRises = 64
-	// page is the least that the kernel charges.
-	page = 4 << 10
+	// page is the least that the kernel charges, charge what it charges ahead for
+	// each CPU (MEMCG_CHARGE_BATCH).
+	page   = 4 << 10
+	charge = 64 * page
 	// shortSpan is the time over which the latest growth is measured.
 	shortSpan = 10 * time.Millisecond
 )
@@ -228,7 +232,20 @@ func (g *growth) ends(now time.Time, toLimit, quick time.Duration) bool {
 	case !g.hitAt.IsZero() && now.Sub(g.hitAt) <= blindTime:
 		return true
 	}
-	return left <= toLimit && g.left() <= g.margin()/2
+	return left <= toLimit && g.isLate()
+}
+
+// isLate tells whether growth has used up the half of the margin in which it may
+// still turn out to be a start that ends. What a CPU has charged ahead is in the
+// usage: as much more than half must be gone, unless the next rise could take it.
+func (g *growth) isLate() bool {
+	left, zone := g.left(), g.margin()/2
+	ahead := min(charge, g.margin()/4)
+	var step uint64
+	for i := max(g.from(), len(g.rises)-4) + 1; i < len(g.rises); i++ {
+		step = max(step, g.rises[i].size-g.rises[i-1].size)
+	}
+	return left <= zone && (left <= zone-ahead || left <= step+(zone-ahead)/2)
 }
 
 // steps finds what a growth by steps with pauses between them has in common: the
@@ -259,7 +276,7 @@ func (g *growth) nextStepHits(now time.Time) bool {
 // half the time that it needs to where somebody is killed, or where it stands,
 // the longer the longer it has stood.
 func (g *growth) pause(now time.Time, toLimit, quick, least time.Duration) time.Duration {
-	most := 50 * time.Millisecond
+	most := standingPause
 	if len(g.rises) == 0 {
 		return least
 	}

@@ -41,10 +41,10 @@ func TestWeigh(t *testing.T) {
 		"cache":                {func(f *fake, _ *Options) { f.groups["/a"].Stat.ActiveFile = oom.Of(6 * mib) }, OutcomeReclaimable, false, 0},
 		"cache for a while":    {func(f *fake, _ *Options) { f.groups["/a"].Stat.ActiveFile = oom.Of(5 * mib) }, OutcomeStanding, false, 0},
 		"a little cache": {func(f *fake, _ *Options) {
-			f.groups["/a"].Stat.ActiveFile, f.groups["/a"].Usage = oom.Of(mib/8), oom.Of(99*mib+mib/4)
+			f.groups["/a"].Stat.ActiveFile, f.groups["/a"].Usage = oom.Of(mib/8), oom.Of(99*mib+mib/2)
 		}, OutcomeKilled, true, 0},
 		"caches of the kernel": {reclaims(90 * mib), OutcomeBelow, false, 1},
-		"memory of the kernel": {reclaims(99 * mib), OutcomeKilled, true, 1},
+		"memory of the kernel": {reclaims(99*mib + mib/2), OutcomeKilled, true, 1},
 		"kernel killed before": {func(f *fake, _ *Options) { f.groups["/a"].Events.OwnKills = oom.Of(3) }, OutcomeOvertaken, false, 0},
 		"kernel kills meanwhile": {func(f *fake, _ *Options) {
 			f.onKill = func() { f.groups["/a"].Events.OwnKills = oom.Of(3) }
@@ -78,7 +78,7 @@ func TestWeigh(t *testing.T) {
 		"victim left the group":  {func(f *fake, _ *Options) { f.onKill = func() { f.procs["/a"] = f.procs["/a"][1:] } }, OutcomeGone, false, 0},
 	} {
 		f := newFake(t)
-		f.add("/a", oom.KindContainer, 100*mib, 99*mib, 10, 11)
+		f.add("/a", oom.KindContainer, 100*mib, 99*mib+mib/2, 10, 11)
 		o := f.options()
 		g := f.start(o)
 		f.groups["/a"].Events.OwnKills = oom.Of(2)
@@ -123,7 +123,7 @@ func adj(values ...int16) func(*fake, *Options) {
 
 func TestNothingIsRefundedAfterAKill(t *testing.T) {
 	f := newFake(t)
-	f.add("/a", oom.KindContainer, 100*mib, 99*mib, 10, 11)
+	f.add("/a", oom.KindContainer, 100*mib, 99*mib+mib/2, 10, 11)
 	g := f.start(f.options())
 	target, _ := newTarget(f.groups["/a"], g.o.Margin)
 	for i, want := range []Outcome{OutcomeKilled, OutcomeCoolDown, OutcomeCoolDown} {
@@ -139,7 +139,7 @@ func TestNothingIsRefundedAfterAKill(t *testing.T) {
 func TestContainerOfAPod(t *testing.T) {
 	pod := func(t *testing.T) *fake {
 		f := newFake(t)
-		f.add("/pod", oom.KindPod, 100*mib, 99*mib)
+		f.add("/pod", oom.KindPod, 100*mib, 99*mib+mib/2)
 		f.add("/pod/small", oom.KindContainer, 0, 9*mib, 20)
 		f.add("/pod/big", oom.KindContainer, 0, 90*mib, 10, 11)
 		return f
@@ -203,7 +203,7 @@ func TestStaticPodsAreNeverTouched(t *testing.T) {
 
 func TestNamesThatCameLaterAreReported(t *testing.T) {
 	f := newFake(t)
-	f.add("/a", oom.KindContainer, 100*mib, 99*mib, 10).StandIn = true
+	f.add("/a", oom.KindContainer, 100*mib, 99*mib+mib/2, 10).StandIn = true
 	f.names["/a"] = oom.Identity{Workload: oom.Workload{Namespace: "shop", Pod: "web", Container: "app"}, PodUID: "1-2"}
 	a := judged(f, f.options(), "/a")
 	if a.Outcome != OutcomeKilled || a.Identity.Workload.Pod != "web" {
@@ -235,8 +235,8 @@ func TestNoKillWithoutGrowth(t *testing.T) {
 func TestEveryKillCounts(t *testing.T) {
 	for _, policy := range []Policy{PolicyProcess, PolicyContainer} {
 		f := newFake(t)
-		f.add("/a", oom.KindContainer, 100*mib, 99*mib, 10, 11)
-		f.add("/b", oom.KindContainer, 100*mib, 99*mib, 12)
+		f.add("/a", oom.KindContainer, 100*mib, 99*mib+mib/2, 10, 11)
+		f.add("/b", oom.KindContainer, 100*mib, 99*mib+mib/2, 12)
 		f.killErr = errors.New("half-way")
 		f.sharers = []Victim{{f.procs["/a"][1], f.groups["/a"].GroupID}}
 		o := f.options()
@@ -273,7 +273,7 @@ func TestAHelpersNameSavesNobody(t *testing.T) {
 		{"", 0, 0, false, true},
 	} {
 		f := newFake(t)
-		f.add("/a", oom.KindContainer, 100*mib, 99*mib, 10, 11).ContainerID = c.id
+		f.add("/a", oom.KindContainer, 100*mib, 99*mib+mib/2, 10, 11).ContainerID = c.id
 		f.procs["/a"][c.helper].Comm = "kubelet"
 		o := f.options()
 		o.Policy = PolicyContainer
@@ -303,7 +303,7 @@ func TestPreferences(t *testing.T) {
 		"never beats everything": {Preferences{Prefer: Filter{QoS: re("burstable")}, Never: Filter{QoS: re("burstable")}}, ""},
 	} {
 		f := newFake(t)
-		f.add("/kube", oom.KindSlice, 100*mib, 99*mib)
+		f.add("/kube", oom.KindSlice, 100*mib, 99*mib+mib/2)
 		f.add("/kube/small", oom.KindContainer, 0, 9*mib, 20)
 		f.add("/kube/mid", oom.KindContainer, 0, 20*mib, 21)
 		f.add("/kube/big", oom.KindContainer, 0, 70*mib, 22)
@@ -319,9 +319,9 @@ func TestPreferences(t *testing.T) {
 func TestCheckDoesNothing(t *testing.T) {
 	f := newFake(t)
 	f.add("/below", oom.KindContainer, 100*mib, 10*mib, 10)
-	f.add("/over", oom.KindContainer, 100*mib, 99*mib, 20)
-	f.add("/cache", oom.KindContainer, 100*mib, 99*mib, 30).Stat.ActiveFile = oom.Of(50 * mib)
-	f.add("/safe", oom.KindContainer, 100*mib, 99*mib, 40)
+	f.add("/over", oom.KindContainer, 100*mib, 99*mib+mib/2, 20)
+	f.add("/cache", oom.KindContainer, 100*mib, 99*mib+mib/2, 30).Stat.ActiveFile = oom.Of(50 * mib)
+	f.add("/safe", oom.KindContainer, 100*mib, 99*mib+mib/2, 40)
 	f.procs["/safe"][0].Comm = "kubelet"
 	f.procs["/over"][0].Comm = "p\x1b[2J\n20"
 	for policy, over := range map[Policy]string{

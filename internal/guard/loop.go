@@ -241,8 +241,17 @@ func (g *Guard) approach(ctx context.Context, w *watched, now time.Time, usage u
 		w.prepared = true
 		g.hand(ctx, w, now)
 	default:
-		w.due = now.Add(w.growth.pause(now, g.o.TimeToLimit, quick, g.o.Pace.Min))
+		w.due = aligned(now, w.growth.pause(now, g.o.TimeToLimit, quick, g.o.Pace.Min))
 	}
+}
+
+// aligned is when a group is due after a rest. Those that stand are all due at
+// the same times, since a wake costs more than a read.
+func aligned(now time.Time, rest time.Duration) time.Time {
+	if rest < standingPause {
+		return now.Add(rest)
+	}
+	return now.Add(rest - time.Duration(now.UnixNano()%int64(rest)))
 }
 
 // fastest is the growth that a group is trusted to have: the fastest seen,

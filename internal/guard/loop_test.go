@@ -439,7 +439,7 @@ func TestAllLimitedGroupsAreWatched(t *testing.T) {
 	}
 	o := f.options()
 	o.Policy = PolicyContainer
-	f.groups["/docker/0123"].Usage = oom.Of(99 * mib)
+	f.groups["/docker/0123"].Usage = oom.Of(99*mib + mib/2)
 	if a := judged(f, o, "/docker/0123"); !slices.Equal(f.ended, []string{"/docker/0123"}) {
 		t.Errorf("ended %v, %s (%s)", f.ended, a.Outcome, a.Reason)
 	}
