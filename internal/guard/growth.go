@@ -237,7 +237,8 @@ func (g *growth) ends(now time.Time, toLimit, quick time.Duration) bool {
 
 // isLate tells whether growth has used up the half of the margin in which it may
 // still turn out to be a start that ends. What a CPU has charged ahead is in the
-// usage: as much more than half must be gone, unless the next rise could take it.
+// usage: as much more than half must be gone, unless the next rise could take it
+// all. In the least margins that is what the kernel charges ahead in any case.
 func (g *growth) isLate() bool {
 	left, zone := g.left(), g.margin()/2
 	ahead := min(charge, g.margin()/4)
@@ -245,7 +246,7 @@ func (g *growth) isLate() bool {
 	for i := max(g.from(), len(g.rises)-4) + 1; i < len(g.rises); i++ {
 		step = max(step, g.rises[i].size-g.rises[i-1].size)
 	}
-	return left <= zone && (left <= zone-ahead || left <= step+(zone-ahead)/2)
+	return left <= zone && (left <= zone-ahead || g.margin() > 4*charge && left <= step+(zone-ahead)/2)
 }
 
 // steps finds what a growth by steps with pauses between them has in common: the
