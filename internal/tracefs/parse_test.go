@@ -85,7 +85,7 @@ func TestParseCaptures(t *testing.T) {
 	}{
 		{"burst-5.10.txt", layout{}, burst},
 		{"comm-6.1.txt", layout{comm: true}, []Victim{
-			{PID: 192, Comm: "my app"}, {PID: 194, Comm: "a) (b)"}, {PID: 196, Comm: "nl\nSecond"}, {PID: 198, Comm: "\xff\xfeb"},
+			{PID: 192, Comm: "my app"}, {PID: 194, Comm: "a) (b)"}, {PID: 196, Comm: "nl\nSecond"}, {PID: 198, Comm: "\xff\xfe\x80b"},
 		}},
 		{"comm-6.18.txt", layout{comm: true}, names618()},
 	} {
