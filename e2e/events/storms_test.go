@@ -135,3 +135,42 @@ func (b *bench) storms(t *testing.T) {
 		"oom_container_kills_total of the container in which it was made has it, while the containers live, and again when they are removed.\n\n"+
 		b.by("TestStorms")+outcomeHead+rows.String())
 }
+
+// TestStormAmongMany measures what a kill costs among 1,000 cgroups, where a read
+// of all their counters is what costs.
+func TestStormAmongMany(t *testing.T) {
+	b := newBench(t)
+	many := b.containers(t, 1000, groupLimit)
+	e := lab.StartExporter(t)
+	b.baseline(t, e)
+	var rows strings.Builder
+	for _, s := range []struct {
+		kills int
+		over  time.Duration
+		bar   time.Duration // of CPU a kill; 0: the kills are so rare that each may be read for.
+	}{{storm, 10 * time.Second, 0}, {storm, 2 * time.Second, time.Millisecond}, {3 * storm, 6 * time.Second, time.Millisecond}} {
+		for try := 1; ; try++ {
+			before := b.settled(t, e, readBooks(t, e))
+			vmstat, cpu := lab.NodeKills(t), e.CPUTime(t)
+			deaths, took := b.storm(t, b.plan(many, s.kills, s.over))
+			<-time.After(quiet)
+			o := outcome{kills: s.kills, took: took, cpu: e.CPUTime(t) - cpu}
+			d := b.settled(t, e, before).since(before)
+			o.truth = float64(lab.NodeKills(t) - vmstat)
+			o.counted, o.unattributed, o.lost = d.counted(), d.unattributed, d.lost
+			o.right, o.wrong = d.right(deaths)
+			o.rightGone = o.right
+			o.check(t)
+			if s.bar == 0 || o.perKill() <= s.bar || try == tries {
+				if s.bar > 0 && o.perKill() > s.bar {
+					t.Errorf("%d kills in %v: one cost %v of CPU, more than %v", s.kills, s.over, o.perKill(), s.bar)
+				}
+				rows.WriteString(o.row(fmt.Sprintf("%d in %v", s.kills, s.over)))
+				break
+			}
+		}
+	}
+	b.evidence(t, "storms-among-many", "# Storms among 1,000 cgroups\n\n"+
+		"Processes run into the limits of 1,000 containers. The CPU of a kill is that of the whole exporter over the storm and the 3 s after it; nobody scrapes meanwhile.\n\n"+
+		b.by("TestStormAmongMany")+strings.Replace(outcomeHead, "when the groups are gone", "at the end", 1)+rows.String())
+}

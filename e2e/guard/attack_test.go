@@ -122,9 +122,9 @@ func TestAttacks(t *testing.T) {
 		})
 		w := watchGroup(t, group, 32*mib)
 		lab.Eventually(t, 30*time.Second, "the guard is ready", func() bool { return lab.Scrape(t, g.url).Value(t, "oom_guard_scans_total", "result", "success") > 0 })
-		rate := "rate:8M"
+		rate := "rate:2M" // slow: it is not about speed here.
 		if emulated() {
-			rate = "rate:1M"
+			rate = "rate:512K"
 		}
 		leak := start(t, hog, group, "anon:24M", "sleep:300", rate, "anon:64M")
 		status := leak.Wait(t, time.Minute)

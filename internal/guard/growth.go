@@ -11,14 +11,10 @@ import (
 // kill needs growth that was seen over the threshold, and that would reach the
 // limit soon. A workload that has filled its memory quickly and then stands is
 // told from a leak by three rules. Growth must have gone on for confirmTime over
-// the threshold; it must have used up half of the margin, unless the limit would
-// come within quickest; and the last rise must be so recent that another can be
-// expected.
+// the threshold; it must have used up half of the margin; and the last rise must
+// be so recent that another can be expected.
 const (
 	confirmTime = 9 * time.Millisecond
-	quickest    = 8 * time.Millisecond
-	// quickestMax bounds what quickest becomes where looks take long.
-	quickestMax = 16 * time.Millisecond
 	// patience is how long growth may pause before it counts as ended, unless
 	// the pauses before were longer: then it is three times the longest.
 	patience    = 25 * time.Millisecond
@@ -215,8 +211,8 @@ func (g *growth) timeLeft(now time.Time) time.Duration {
 }
 
 // ends tells whether the group reaches its limit so soon that somebody must be
-// killed now. quick is the time below which there is no waiting for more.
-func (g *growth) ends(now time.Time, toLimit, quick time.Duration) bool {
+// killed now.
+func (g *growth) ends(now time.Time, toLimit time.Duration) bool {
 	if g.current < g.threshold || len(g.rises) == 0 {
 		return false
 	}
@@ -227,8 +223,6 @@ func (g *growth) ends(now time.Time, toLimit, quick time.Duration) bool {
 	switch {
 	case left == math.MaxInt64:
 		return false
-	case left <= quick:
-		return true
 	case !g.hitAt.IsZero() && now.Sub(g.hitAt) <= blindTime:
 		return true
 	}
@@ -276,7 +270,7 @@ func (g *growth) nextStepHits(now time.Time) bool {
 // pause is how long the group may go unread while it is over its threshold:
 // half the time that it needs to where somebody is killed, or where it stands,
 // the longer the longer it has stood.
-func (g *growth) pause(now time.Time, toLimit, quick, least time.Duration) time.Duration {
+func (g *growth) pause(now time.Time, toLimit, least time.Duration) time.Duration {
 	most := standingPause
 	if len(g.rises) == 0 {
 		return least
@@ -292,7 +286,7 @@ func (g *growth) pause(now time.Time, toLimit, quick, least time.Duration) time.
 	if !g.confirmed() {
 		return least
 	}
-	zone := max(rate*quick.Seconds(), min(rate*toLimit.Seconds(), float64(g.margin()/2)))
+	zone := min(rate*toLimit.Seconds(), float64(g.margin()/2))
 	far := (float64(g.left()) - zone) / rate / 2
 	return min(max(least, time.Duration(max(0, far)*float64(time.Second))), most)
 }

@@ -10,7 +10,7 @@ import (
 // watch lets a size develop over time, reads it as the loop would, and returns
 // the size at which somebody would be killed, 0 if never.
 func watch(limit uint64, size func(at time.Duration) uint64, last, phase time.Duration) uint64 {
-	const toLimit, quick, least = 250 * time.Millisecond, quickest, 2 * time.Millisecond
+	const toLimit, least = 250 * time.Millisecond, 2 * time.Millisecond
 	m := Margin{Ratio: 0.02, Min: mib, Max: 50 * mib}
 	threshold, _ := m.Threshold(limit)
 	var g growth
@@ -22,14 +22,14 @@ func watch(limit uint64, size func(at time.Duration) uint64, last, phase time.Du
 			return 0
 		}
 		g.see(now, current)
-		if g.ends(now, toLimit, quick) {
+		if g.ends(now, toLimit) {
 			return current
 		}
 		if current < threshold {
 			at += least
 			continue
 		}
-		at += g.pause(now, toLimit, quick, least)
+		at += g.pause(now, toLimit, least)
 	}
 	return 0
 }
@@ -147,11 +147,11 @@ func TestOldGrowthIsWorthless(t *testing.T) {
 	}
 	at = at.Add(2 * time.Second)
 	g.see(at, 99*mib+mib/2)
-	if g.ends(at, time.Hour, quickest) {
+	if g.ends(at, time.Hour) {
 		t.Error("killed by what was seen before a stop")
 	}
 	g.setLimit(200*mib, 196*mib)
-	if g.ends(at, time.Hour, quickest) || len(g.rises) > 0 {
+	if g.ends(at, time.Hour) || len(g.rises) > 0 {
 		t.Error("killed by what was seen under another limit")
 	}
 }
@@ -165,7 +165,7 @@ func TestHitsNeedGrowth(t *testing.T) {
 		at = at.Add(5 * time.Millisecond)
 		g.see(at, 99*mib)
 		g.hit(at, i, false)
-		if g.ends(at, 100*time.Millisecond, quickest) {
+		if g.ends(at, 100*time.Millisecond) {
 			t.Fatal("hits without growth")
 		}
 	}
@@ -174,13 +174,13 @@ func TestHitsNeedGrowth(t *testing.T) {
 		g.see(at, 99*mib+i*40<<10)
 		g.hit(at, 100+i, false)
 	}
-	if !g.ends(at, time.Millisecond, 0) {
+	if !g.ends(at, time.Millisecond) {
 		t.Error("hits that rise with growth")
 	}
 	g.reset()
 	g.see(at, 100*mib)
 	g.hit(at, 0, true)
-	if !g.ends(at, 0, 0) {
+	if !g.ends(at, 0) {
 		t.Error("tasks that hang at the limit")
 	}
 }

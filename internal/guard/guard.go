@@ -55,7 +55,6 @@ type Guard struct {
 	containers map[string]Target // of the last scan, limited or not.
 	tree       *oom.Tree         // of a scan that the loop has not taken yet.
 	slowest    time.Duration     // of the last reclaims.
-	looked     time.Duration     // how long looks take that end in a kill.
 }
 
 // result is what a worker gives back to the loop.

@@ -68,14 +68,14 @@ func (g *Guard) weigh(ctx context.Context, a *Action, seen *growth) (Outcome, st
 	if outcome, reason := g.reclaim(a, group, seen); outcome != "" {
 		return outcome, reason
 	}
-	if !seen.ends(g.o.Now(), g.o.TimeToLimit, g.quick()) {
+	if !seen.ends(g.o.Now(), g.o.TimeToLimit) {
 		g.chooseAhead(a, group, seen)
 		if group, outcome, reason = g.observe(a, seen); outcome != "" {
 			return outcome, reason
 		}
 	}
 	now := g.o.Now()
-	if !seen.ends(now, g.o.TimeToLimit, g.quick()) {
+	if !seen.ends(now, g.o.TimeToLimit) {
 		return OutcomeStanding, ""
 	}
 	return g.strike(ctx, a, group, seen, now)
@@ -101,7 +101,7 @@ func (g *Guard) observe(a *Action, seen *growth) (*oom.Group, Outcome, string) {
 // grows tells whether a group is on its way into its limit.
 func (g *Guard) grows(seen *growth) bool {
 	now := g.o.Now()
-	return seen.timeLeft(now) <= max(reclaimAhead, g.o.TimeToLimit) || seen.ends(now, g.o.TimeToLimit, g.quick())
+	return seen.timeLeft(now) <= max(reclaimAhead, g.o.TimeToLimit) || seen.ends(now, g.o.TimeToLimit)
 }
 
 // spared is how much of a group must be reclaimable for nobody to be killed.
@@ -131,13 +131,11 @@ func (g *Guard) strike(ctx context.Context, a *Action, group *oom.Group, seen *g
 		return outcome, ""
 	}
 	if g.o.Policy == PolicyNoop {
-		g.timeLook(reserved.Sub(now))
 		return OutcomeWouldKill, ""
 	}
 	err = g.act(ctx, a, first.Kills, now)
 	switch {
 	case err == nil:
-		g.timeLook(reserved.Sub(now))
 		return OutcomeKilled, ""
 	case a.Kills > 0: // whatever came then: they are dead, and count.
 		return OutcomeIncomplete, err.Error()
@@ -249,21 +247,6 @@ func (g *Guard) timeReclaim(took time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.slowest = max(took, g.slowest*9/10, fastReclaim)
-}
-
-// timeLook remembers how long it takes from a look to a kill.
-func (g *Guard) timeLook(took time.Duration) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.looked = max(took, g.looked*9/10)
-}
-
-// quick is the time to a limit below which there is no waiting for more: twice
-// as long as looks take here.
-func (g *Guard) quick() time.Duration {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return min(max(quickest, 2*g.looked), quickestMax)
 }
 
 // excuse turns an error into the outcome that it stands for.

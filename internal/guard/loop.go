@@ -233,15 +233,14 @@ func (g *Guard) approach(ctx context.Context, w *watched, now time.Time, usage u
 	}
 	w.growth.setLimit(w.Limit, w.Threshold)
 	w.growth.see(now, usage-min(w.free, usage))
-	quick := g.quick()
 	switch {
-	case w.growth.ends(now, g.o.TimeToLimit, quick), now.Sub(w.surveyed) > surveyAge:
+	case w.growth.ends(now, g.o.TimeToLimit), now.Sub(w.surveyed) > surveyAge:
 		g.hand(ctx, w, now)
 	case !w.prepared && w.growth.timeLeft(now) <= reclaimAhead:
 		w.prepared = true
 		g.hand(ctx, w, now)
 	default:
-		w.due = aligned(now, w.growth.pause(now, g.o.TimeToLimit, quick, g.o.Pace.Min))
+		w.due = aligned(now, w.growth.pause(now, g.o.TimeToLimit, g.o.Pace.Min))
 	}
 }
 
@@ -372,7 +371,7 @@ func (g *Guard) after(w *watched, a *Action, now time.Time) time.Duration {
 		p := Pace{Min: 2 * pause, Max: g.o.Pace.Max, Floor: floorAlone}
 		return w.spend(a, now, p.next(a.Reclaimable-min(g.spared(a), a.Reclaimable), w.growth.rate()))
 	case OutcomeStanding, OutcomeOvertaken:
-		rest := w.growth.pause(now, g.o.TimeToLimit, g.quick(), g.o.Pace.Min)
+		rest := w.growth.pause(now, g.o.TimeToLimit, g.o.Pace.Min)
 		if w.free > (w.Limit-w.Threshold)/8 {
 			return w.spend(a, now, rest)
 		}

@@ -211,9 +211,10 @@ func (l *Ledger) needGroups() bool {
 }
 
 // groupsPause is the least time between two reads of all cgroups: where there
-// are thousands, a storm must not cost more than a quarter of a CPU for them.
+// are thousands, a storm must not cost more than a 25th of a CPU for them. The
+// first kill after a quiet time is looked into immediately.
 func (l *Ledger) groupsPause() time.Duration {
-	return max(groupsGap, min(4*l.looks.groupsCost, maxGroupsGap))
+	return max(groupsGap, min(25*l.looks.groupsCost, maxGroupsGap))
 }
 
 // readGroups reads the counters of all cgroups.

@@ -173,7 +173,7 @@ func TestThrashingDoesNotKeepBusy(t *testing.T) {
 }
 
 func TestStormReadsTheGroupsTenTimesASecond(t *testing.T) {
-	for takes, most := range map[time.Duration]int{0: 101, 40 * time.Millisecond: 63, 100 * time.Millisecond: 26} {
+	for takes, most := range map[time.Duration]int{0: 101, 8 * time.Millisecond: 51, 40 * time.Millisecond: 11, 100 * time.Millisecond: 6} {
 		stormReads(t, takes, most)
 	}
 }
