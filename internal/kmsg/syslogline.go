@@ -33,6 +33,7 @@ func (p *prefix) dated(opts LogOptions) bool {
 	}
 	p.rest, p.form, p.any = text, formSyslog, true
 	p.rec.Host = host
+	p.priority() // some daemons leave the kernel's own where it was.
 	p.bracket(opts)
 	p.setDate(d)
 	return true

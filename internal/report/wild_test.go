@@ -143,6 +143,8 @@ func TestWildPrefixes(t *testing.T) {
 		{"caller, -x", "kern  :err   : [ 4219.090305] [  T23337] TEXT", "", ""},
 		{"caller, -T", "[Tue Nov 24 10:00:00 2026] [  T23337] TEXT", "", "2026-11-24T10:00:00Z"},
 		{"caller, -d", "[ 4219.090305 <    0.000010>] [    C3] TEXT", "", ""},
+		{"caller, syslog with the kernel's priority", "Nov 24 10:00:00 hv kernel: <4>[ 4219.090305][ T23337] TEXT", "hv", ""},
+		{"syslog with the kernel's priority", "2026-11-24T10:00:00+01:00 hv kernel: <4>[ 4219.090305] TEXT", "hv", "2026-11-24T09:00:00Z"},
 		{"caller, --time-format=iso", "2026-11-24T10:00:00,123456+01:00 [  T23337] TEXT", "", "2026-11-24T09:00:00.123456Z"},
 		{"dmesg -T -d", "[Tue Nov 24 10:00:00 2026 <    0.000010>] TEXT", "", "2026-11-24T10:00:00Z"},
 		{"dmesg -H, first", "[Nov24 10:00] TEXT", "", ""},
