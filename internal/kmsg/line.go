@@ -145,10 +145,10 @@ func (p *prefix) bracket(opts LogOptions) {
 
 // vendorMark is what the kernels of some vendors put behind the time: a CPU, a
 // task, a colon.
-var vendorMark = regexp.MustCompile(`^(?:: |C\d+ |c\d+ +\d+ |\(\d+\)\[\d+:[^\]]{1,15}\] ?)`)
+var vendorMark = regexp.MustCompile(`^(?:: |C\d+ |c\d+ +\d+ | *\(\d+\)\[\d+:[^\]]{1,15}\] ?)`)
 
 func cutVendor(s string) string {
-	if s == "" || strings.IndexByte(":Cc(", s[0]) < 0 {
+	if s == "" || strings.IndexByte(":Cc( ", s[0]) < 0 {
 		return s
 	}
 	return s[len(vendorMark.FindString(s)):]

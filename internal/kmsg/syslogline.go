@@ -109,8 +109,15 @@ func cutTag(s string, opts LogOptions) (host, tag, text string, ok bool) {
 	case len(words) == 1:
 		host = words[0]
 	}
-	if unit, name, ok := strings.Cut(tag, "/"); ok && unit != "" && name == kernelTag {
+	switch unit, name, ok := strings.Cut(tag, "/"); {
+	case ok && unit != "" && name == kernelTag:
 		tag = name // journalctl -o with-unit.
+	case tag == "klogd": // what handed the kernel's lines on before rsyslog did.
+		tag = kernelTag
+	case strings.HasSuffix(head, " "):
+		host, tag = tag, kernelTag // a host, and no tag at all.
+	case allDigits(tag):
+		host, tag = "", kernelTag // the end of a date.
 	}
 	if tag != kernelTag && opts.startsBy(s, len(head)) {
 		return "", "", "", false // the kernel's text, without a tag before it.
