@@ -60,7 +60,8 @@ func holding(t *testing.T, g *lab.Group, steps ...string) *lab.Process {
 	return hog
 }
 
-// diesBefore lets a process grow, and tells whether another is killed for it
+// diesBefore lets a process grow, not faster than the memory of the dead becomes
+// free, and tells whether another is killed for it
 // while it lives.
 func diesBefore(t *testing.T, victim, grows *lab.Process) bool {
 	t.Helper()
@@ -90,7 +91,7 @@ func asksNobody(t *testing.T) myth {
 
 func looksAtSizeOnly(t *testing.T) myth {
 	g := mythGroup(t, "nice")
-	burn := fmt.Sprintf("renice -n 19 $$ >/dev/null; i=0; while [ $i -lt 400000 ]; do i=$((i+1)); done; exec %s enter:%s comm:old anon:12M stop anon:20M say:grown", lab.Hog(t), g.File("cgroup.procs"))
+	burn := fmt.Sprintf("renice -n 19 $$ >/dev/null; i=0; while [ $i -lt 400000 ]; do i=$((i+1)); done; exec %s enter:%s comm:old anon:12M stop rate:50M anon:20M say:grown", lab.Hog(t), g.File("cgroup.procs"))
 	old := lab.Start(t, exec.Command("sh", "-c", burn))
 	old.WaitStopped(t)
 	used := old.CPUTime(t)
@@ -109,7 +110,7 @@ func looksAtSizeOnly(t *testing.T) myth {
 func adjCountsInALimit(t *testing.T) myth {
 	g := mythGroup(t, "adj")
 	small := holding(t, g, "adj:900", "anon:20M", "stop")
-	big := holding(t, g, "anon:30M", "stop", "anon:20M", "say:grown")
+	big := holding(t, g, "anon:30M", "stop", "rate:50M", "anon:20M", "say:grown")
 	died := diesBefore(t, small, big)
 	big.WaitLine(t, "grown")
 	return myth{
