@@ -148,7 +148,7 @@ func TestStormAmongMany(t *testing.T) {
 		kills int
 		over  time.Duration
 		bar   time.Duration // of CPU a kill; 0: the kills are so rare that each may be read for.
-	}{{storm, 10 * time.Second, 0}, {storm, 2 * time.Second, time.Millisecond}, {3 * storm, 6 * time.Second, time.Millisecond}} {
+	}{{storm, 10 * time.Second, 0}, {storm, 2 * time.Second, 2 * time.Millisecond}, {3 * storm, 6 * time.Second, 2 * time.Millisecond}} {
 		for try := 1; ; try++ {
 			before := b.settled(t, e, readBooks(t, e))
 			vmstat, cpu := lab.NodeKills(t), e.CPUTime(t)
