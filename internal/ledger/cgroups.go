@@ -120,6 +120,13 @@ func (k *groupKills) forget(now time.Time) {
 // counted tells whether the kernel counts kills in the cgroup.
 func (g *cgroup) counted() bool { return g.own.IsValue() || g.tree.IsValue() }
 
+// wasThere tells whether the cgroup was there when the numbered read had begun.
+// One that was there at the first read of this run may be older than that: where
+// the evidence is not the kernel's own, it is taken for it.
+func (g *cgroup) wasThere(read uint64, byKernel bool) bool {
+	return g != nil && (g.first <= read || !g.young && !byKernel)
+}
+
 // advance moves a counter to its new value and returns the step. The first
 // value of a cgroup that was made since the epoch is a step, that of an older
 // one is the baseline.

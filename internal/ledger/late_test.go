@@ -210,3 +210,42 @@ func TestAReportThatTheCounterRefutes(t *testing.T) {
 		t.Errorf("%d kills by the forged report, want none", n)
 	}
 }
+
+// A process may have been seen in another cgroup before it moved to the one in
+// which it died. What a scan or a witness says is refuted by the counter of a
+// living cgroup, right after a restart too.
+func TestAScanBeforeTheMove(t *testing.T) {
+	for _, name := range []string{"scan", "witness"} {
+		o := stateIn(t)
+		k := newKernel(1, 1)
+		c := k.cluster(1, 2)
+		begin(t, k, o)
+		k.quiet(time.Second)
+		world{}.start(t, k, o)
+		k.limiter, k.limited, k.reports = true, k.now, 10
+		line := k.kill(c[1], c[1])
+		tree, _ := k.Groups()
+		for i := range tree.Groups {
+			if tree.Groups[i].Path == c[0].path && name == "scan" {
+				k.ledger.SeeProcesses([]oom.Process{{PID: int32(line.Victim.PID), Group: int32(i)}}, tree)
+			}
+		}
+		if name == "witness" {
+			k.ledger.Witness(line.Victim.PID, c[0].path, k.now, line.Victim.Comm)
+		}
+		if err := k.start(o); err != nil { // before anything was read.
+			t.Fatal(err)
+		}
+		for i := range tree.Groups {
+			if tree.Groups[i].Path == c[0].path {
+				k.ledger.SeeProcesses([]oom.Process{{PID: int32(line.Victim.PID), Group: int32(i)}}, tree)
+			}
+		}
+		k.deliver(1 << 30)
+		k.ledger.SetLog(oom.LogLive)
+		v := settled(t, k)
+		if diff := cmp.Diff(map[oom.Workload]uint64{c[1].who.Workload: 1}, killsOf(v)); diff != "" {
+			t.Errorf("%s: kills (-want +got):\n%s", name, diff)
+		}
+	}
+}

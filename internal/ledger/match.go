@@ -154,7 +154,7 @@ func (l *Ledger) matchNamedLines() {
 			return true
 		}
 		g := l.cgroups.byPath[ln.Path]
-		known := g != nil && g.first <= ln.read // else the path was used again.
+		known := g.wasThere(ln.read, ln.By == byReport) // else the path was used again.
 		unmoved := known && l.alive(g) && g.counted()
 		if known && (ln.By == byReport || !unmoved) && l.replaceGuess(g, ln) {
 			return false
@@ -247,7 +247,7 @@ func (l *Ledger) matchWitnesses(now time.Time) {
 			continue
 		}
 		g := l.cgroups.byPath[w.path]
-		if l.alive(g) && g.counted() && g.first <= w.read {
+		if l.alive(g) && g.counted() && g.wasThere(w.read, false) {
 			continue // its counter would have moved.
 		}
 		l.cgroups.takeRemoved(w.path)

@@ -177,6 +177,7 @@ func worlds() []world {
 		{name: "v2 starved, rate limited", set: func(k *kernel) { k.own, k.crowds, k.limiter = true, true, true }, starved: true, check: counted},
 		{name: "v1 starved", set: func(k *kernel) { k.version, k.own = 1, true }, starved: true, check: exactLevels},
 		{name: "v2 starved, crashes", set: func(k *kernel) { k.own, k.crowds = true, true }, starved: true, crashes: true, disk: true, check: exact},
+		{name: "v1 crashes, rate limited", set: func(k *kernel) { k.version, k.limiter = 1, true }, crashes: true, disk: true, check: exact},
 		{name: "v1 slow disk", set: v1, crashes: true, disk: true, check: full},
 		{name: "v2 slow disk, vanishing", crashes: true, disk: true, vanish: true, check: exact},
 		{name: "v1 clock steps", set: v1, stepped: true, crashes: true, check: full},

@@ -111,19 +111,23 @@ func workloadOf(who oom.Identity, path string) (w oom.Workload, standIn bool) {
 }
 
 // whoIs returns the identity of a cgroup by its path, alive or dead: as it was
-// last read, or as it is remembered elsewhere.
+// last read, or as it is remembered elsewhere. What a read of the tree says of a
+// cgroup without a name is better than what its path alone says.
 func (l *Ledger) whoIs(path string) (oom.Identity, oom.Kind, bool) {
 	g := l.cgroups.byPath[path]
 	if g != nil && !g.who.StandIn {
 		return g.who, g.kind, true
 	}
 	who, kind, known := l.o.Names.Lookup(path)
-	if known || who.Workload != (oom.Workload{}) {
-		who.StandIn = !known
+	switch {
+	case known:
+		who.StandIn = false
 		return who, kind, true
-	}
-	if g != nil {
+	case g != nil:
 		return g.who, g.kind, true
+	case who.Workload != (oom.Workload{}):
+		who.StandIn = true
+		return who, kind, true
 	}
 	return oom.Identity{}, oom.KindContainer, false
 }
