@@ -220,14 +220,15 @@ func (o *fuzzed) see(ratio float64, size int64) {
 }
 
 // judge holds the case against the bars: what is warned of may come later by what
-// the kernel's counters lag behind, and by a step.
+// the kernel's counters lag behind, which is up to 2 MiB (docs/margins.md), and by
+// a step.
 func (o *fuzzed) judge(t *testing.T, c *container) {
 	t.Helper()
 	limit := float64(o.limit)
 	switch {
 	case o.last > near:
 		o.wrong = fmt.Sprintf("killed with %.0f %% left", 100*o.last)
-	case float64(o.grown) > near*limit+max(0.04*limit, mib):
+	case float64(o.grown) > near*limit+max(0.04*limit, 2*mib):
 		o.wrong = fmt.Sprintf("%.0f %% more was to be had", 100*float64(o.grown)/limit)
 	}
 	if o.wrong != "" {
