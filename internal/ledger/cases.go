@@ -30,7 +30,7 @@ type finding struct {
 	path     string   // of the victim's cgroup; empty: unattributed.
 	evidence string   // what named it.
 	shown    uint64   // the read of the cgroups that showed the kill.
-	decision uint64   // the OOM that it belongs to, where no line says so.
+	decision uint64   // the OOM that it belongs to.
 	witness  *witness // who saw it, where no line did.
 	removed  bool     // it was in a removed child of the cgroup.
 }
@@ -111,6 +111,15 @@ func (cs *cases) find(fits func(*killCase) bool) *killCase {
 		return cs.closed[i]
 	}
 	return nil
+}
+
+// rename moves closed cases to another workload.
+func (cs *cases) rename(from, to oom.Workload) {
+	for _, c := range cs.closed {
+		if c.workload == from {
+			c.workload = to
+		}
+	}
 }
 
 // count returns how many closed cases fit.

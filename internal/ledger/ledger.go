@@ -168,7 +168,7 @@ func New(o Options) (*Ledger, error) {
 	l := &Ledger{
 		o:        o,
 		wake:     make(chan struct{}, 1),
-		looks:    looks{started: o.Now()},
+		looks:    newLooks(o.Now()),
 		saver:    newSaver(o.StateFile),
 		evidence: evidence{witnesses: map[int]witness{}},
 		cgroups:  newCgroups(),

@@ -40,6 +40,18 @@ type looks struct {
 	vmstatTrouble, groupTrouble trouble
 }
 
+func newLooks(now time.Time) looks {
+	return looks{
+		started: now,
+		vmstatTrouble: trouble{
+			msg: "cannot count OOM kills", remedy: "make /proc/vmstat readable", resumed: "/proc/vmstat is readable again",
+		},
+		groupTrouble: trouble{
+			msg: "cannot count OOM kills by cgroup", remedy: "make the memory cgroups readable", resumed: "memory cgroups are readable again",
+		},
+	}
+}
+
 // reads numbers the reads, so that evidence can be said to be older than one.
 type reads struct {
 	begun, done             uint64 // of all cgroups.
@@ -183,9 +195,7 @@ func (l *Ledger) readVmstat(now time.Time) {
 // vmstat reads the counter and tells of trouble.
 func (l *Ledger) vmstat() (oom.Amount, bool) {
 	v, err := l.o.Counters.Vmstat()
-	t := &l.looks.vmstatTrouble
-	t.msg, t.remedy, t.resumed = "cannot count OOM kills", "make /proc/vmstat readable", "/proc/vmstat is readable again"
-	t.report(l.o.Logger, err)
+	l.looks.vmstatTrouble.report(l.o.Logger, err)
 	return v, err == nil
 }
 
@@ -226,9 +236,7 @@ func (l *Ledger) readGroups(now time.Time) {
 	l.mu.Unlock()
 	tree, err := l.o.Counters.Groups()
 	l.looks.groupsCost = l.o.Now().Sub(now)
-	t := &l.looks.groupTrouble
-	t.msg, t.remedy, t.resumed = "cannot count OOM kills by cgroup", "make the memory cgroups readable", "memory cgroups are readable again"
-	t.report(l.o.Logger, err)
+	l.looks.groupTrouble.report(l.o.Logger, err)
 	l.mu.Lock()
 	first := l.reads.last == 0
 	l.reads.done = read

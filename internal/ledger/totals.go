@@ -139,6 +139,7 @@ func (l *Ledger) renameStandIns() {
 		if who, ok := l.realName(t); ok {
 			l.totals.workloads.rename(w, who)
 			l.totals.renameRecords(w, who)
+			l.cases.rename(w, who)
 			l.changed()
 		}
 	}

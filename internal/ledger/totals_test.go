@@ -49,6 +49,33 @@ func TestALaterNameMovesTheTotals(t *testing.T) {
 	}
 }
 
+// What has been counted under a stand-in follows it to its name: the record that a
+// late line completes, and the OOM that a group kill's other lines belong to.
+func TestALateLineAfterTheName(t *testing.T) {
+	k := newKernel(1, 2)
+	c := k.cluster(1, 1)
+	real := c[0].who
+	c[0].who = oom.Identity{Workload: oom.Workload{Pod: "uid", Container: "0123456789ab"}, StandIn: true}
+	l := begin(t, k, Options{})
+	k.quiet(time.Second)
+	k.noLog = true
+	k.killGroup(c[0], 3)
+	k.quiet(3 * time.Second) // published without its lines.
+	c[0].who = real
+	k.quiet(11 * time.Second) // the name is known.
+	k.noLog = false
+	v := settled(t, k)
+	want := []oom.WorkloadKills{{Workload: real.Workload, Kills: 3, OOMs: 1, Survived: 3, LastKill: v.LastKill}}
+	if diff := cmp.Diff(want, v.Workloads); diff != "" {
+		t.Errorf("totals (-want +got):\n%s", diff)
+	}
+	for _, r := range l.Records() {
+		if r.Workload != real.Workload || r.Victim.PID == 0 {
+			t.Errorf("record %+v, want the name and the line's pid", r)
+		}
+	}
+}
+
 // slowNames are known only to who waits for them.
 type slowNames struct {
 	*kernel
