@@ -44,7 +44,9 @@ type saver struct {
 	shown   *View
 	changes uint64        // so many there were, and so many are saved.
 	saved   uint64        //
-	waiting time.Time     // when the oldest unsaved change was made; zero: none.
+	exposed uint64        // so many have been shown before they were saved.
+	waiting time.Time     // when the oldest change was made that no save has begun with.
+	saving  time.Time     // the same for the save that has begun; zero: none.
 	failing bool          // the last save failed: all is shown unsaved.
 	done    chan struct{} // is closed when a save has ended.
 
@@ -90,10 +92,14 @@ func (s *saver) holds(now time.Time) bool {
 
 // unsavedFor returns the age of the oldest change that is not saved.
 func (s *saver) unsavedFor(now time.Time) time.Duration {
-	if s.waiting.IsZero() {
+	since := s.saving
+	if since.IsZero() {
+		since = s.waiting
+	}
+	if since.IsZero() {
 		return 0
 	}
-	return now.Sub(s.waiting)
+	return now.Sub(since)
 }
 
 // takeUnsaved returns the published kills that need not wait for a save.
@@ -171,9 +177,9 @@ func (l *Ledger) beginSave() (*state, []oom.Kill) {
 		return nil, nil
 	}
 	st := l.snapshot()
-	st.view, st.changes, st.waiting = l.draw(), s.changes, s.waiting
+	st.view, st.changes = l.draw(), s.changes
 	st.view.records = st.Records
-	s.waiting = time.Time{}
+	s.saving, s.waiting = s.waiting, time.Time{}
 	out := l.outbox
 	l.outbox = nil
 	return st, out
@@ -185,14 +191,18 @@ func (l *Ledger) endSave(st *state, err error) {
 	defer l.mu.Unlock()
 	s := &l.saver
 	if s.failing = err != nil; s.failing {
-		s.waiting = st.waiting
+		s.waiting = s.saving
 		select {
 		case s.dirty <- struct{}{}:
 		default:
 		}
 	} else {
-		s.shown, s.saved = st.view, st.changes
+		s.saved = st.changes
+		if s.saved >= s.exposed { // else more has been shown already.
+			s.shown = st.view
+		}
 	}
+	s.saving = time.Time{}
 	close(s.done)
 	s.done = make(chan struct{})
 }

@@ -133,33 +133,45 @@ func TestAKillIsToldOnce(t *testing.T) {
 
 // slowDisk is a disk that takes its time, in a bubble of fake time.
 type slowDisk struct {
-	takes time.Duration
-	fails error
-	saves []time.Time // when a save was over.
+	takes  time.Duration
+	fails  error
+	fewest int           // saves before it works again, if set,
+	later  time.Duration // and takes so long.
+	saves  []time.Time   // when a save was over.
 }
 
 func (d *slowDisk) write(string, []byte) error {
+	if d.fewest > 0 && len(d.saves) >= d.fewest {
+		d.takes, d.fails = d.later, nil
+	}
 	<-time.After(d.takes)
 	d.saves = append(d.saves, time.Now())
 	return d.fails
 }
 
-// onDisk runs a ledger whose state is on this disk, in which 20 processes a
-// second are killed for a time.
-func onDisk(t *testing.T, d *slowDisk, over time.Duration, look func(*Ledger, time.Duration)) string {
+// onDisk runs a ledger whose state is on this disk, in which a process is killed
+// after each pause, for a time.
+func onDisk(t *testing.T, d *slowDisk, over, pause time.Duration, look func(*Ledger, time.Duration)) string {
 	t.Helper()
 	var said bytes.Buffer
 	o := stateIn(t)
 	o.Logger = log.NewSyncLogger(log.NewLogfmtLogger(&said))
 	running(t, o, func(l *Ledger, c *locked) {
 		l.SetLog(oom.LogLive)
-		for passed := time.Duration(0); passed < over; passed += 50 * time.Millisecond {
+		shown := l.View()
+		for passed := time.Duration(0); passed < over; passed += pause {
 			c.Lock()
 			all := c.k.containers()
 			c.k.kill(all[0], all[0])
 			c.Unlock()
 			l.Wake()
-			after(c, 50*time.Millisecond)
+			after(c, pause)
+			v := l.View()
+			if err := v.NotBelow(shown); err != nil {
+				t.Errorf("after %v: %v", passed, err)
+				return
+			}
+			shown = v
 			look(l, passed)
 		}
 	}, func(l *Ledger) { l.saver.write = d.write })
@@ -173,7 +185,7 @@ func TestSlowDisk(t *testing.T) {
 		t.Run(takes.String(), func(t *testing.T) {
 			d := &slowDisk{takes: takes}
 			var worst time.Duration
-			said := onDisk(t, d, 40*time.Second, func(l *Ledger, _ time.Duration) {
+			said := onDisk(t, d, 40*time.Second, 50*time.Millisecond, func(l *Ledger, _ time.Duration) {
 				v := l.View()
 				worst = max(worst, v.Unsaved)
 				if !v.HasState {
@@ -198,7 +210,7 @@ func TestSlowDisk(t *testing.T) {
 // A disk that hangs does not keep kills from being shown for ever.
 func TestHangingDisk(t *testing.T) {
 	d := &slowDisk{takes: 10 * time.Minute}
-	onDisk(t, d, 90*time.Second, func(l *Ledger, passed time.Duration) {
+	onDisk(t, d, 90*time.Second, 50*time.Millisecond, func(l *Ledger, passed time.Duration) {
 		v := l.View()
 		n := uint64(0)
 		for _, w := range v.Workloads {
@@ -213,10 +225,50 @@ func TestHangingDisk(t *testing.T) {
 	})
 }
 
+// A save that hangs may hold all there is: nothing else changes meanwhile.
+func TestTheOnlySaveHangs(t *testing.T) {
+	d := &slowDisk{takes: 10 * time.Minute}
+	running(t, stateIn(t), func(l *Ledger, c *locked) {
+		after(c, 10*time.Second)
+		c.Lock()
+		all := c.k.containers()
+		c.k.kill(all[0], all[0])
+		c.Unlock()
+		l.Wake()
+		after(c, 30*time.Second)
+		if v := l.View(); v.Unsaved < 15*time.Second {
+			t.Errorf("unsaved for %v after 30 s", v.Unsaved)
+		}
+		after(c, 45*time.Second)
+		if v := l.View(); len(v.Workloads) == 0 {
+			t.Error("the kill is not shown after 75 s")
+		}
+	}, func(l *Ledger) { l.saver.write = d.write })
+}
+
+// What was shown unsaved is not taken back when the disk works again.
+func TestADiskThatRecovers(t *testing.T) {
+	for name, d := range map[string]*slowDisk{
+		"it hung":                {takes: 70 * time.Second, fewest: 1},
+		"it hung twice":          {takes: 90 * time.Second, fewest: 2},
+		"it failed":              {fails: errors.New("no space left on device"), fewest: 5},
+		"it failed, and is slow": {fails: errors.New("no space left on device"), takes: 3 * time.Second, fewest: 3},
+		"it hung, and is slow":   {takes: 70 * time.Second, fewest: 1, later: 14 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onDisk(t, d, 5*time.Minute, time.Second/2, func(l *Ledger, passed time.Duration) {
+				if v := l.View(); passed > 250*time.Second && v.Unsaved > 2*d.later+2*time.Second {
+					t.Errorf("unsaved for %v after %v", v.Unsaved, passed)
+				}
+			})
+		})
+	}
+}
+
 // Where the file can't be written, all is shown unsaved.
 func TestFailingDisk(t *testing.T) {
 	d := &slowDisk{fails: errors.New("no space left on device")}
-	said := onDisk(t, d, 20*time.Second, func(l *Ledger, passed time.Duration) {
+	said := onDisk(t, d, 20*time.Second, 50*time.Millisecond, func(l *Ledger, passed time.Duration) {
 		if v := l.View(); passed > 5*time.Second && len(v.Workloads) == 0 {
 			t.Fatalf("nothing is shown after %v", passed)
 		}

@@ -41,7 +41,6 @@ type state struct {
 
 	view    *View // of the same moment.
 	changes uint64
-	waiting time.Time
 }
 
 type savedTotal struct {

@@ -30,21 +30,25 @@ type View struct {
 func (l *Ledger) View() View {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.visible()
+	out := *l.visible()
+	out.HasState, out.Unsaved = l.saver.path != "", l.saver.unsavedFor(l.o.Now())
+	return out
 }
 
-func (l *Ledger) visible() View {
-	now := l.o.Now()
-	v := l.saver.shown
-	if !l.saver.holds(now) {
+// visible returns what may be shown.
+func (l *Ledger) visible() *View {
+	s := &l.saver
+	switch {
+	case s.path == "":
 		if l.view == nil {
 			l.view = l.draw()
 		}
-		v = l.view
+		return l.view
+	case !s.holds(l.o.Now()) && s.exposed < s.changes:
+		s.shown, s.exposed = l.draw(), s.changes
+		s.shown.records = l.totals.copyRecords()
 	}
-	out := *v
-	out.HasState, out.Unsaved = l.saver.path != "", l.saver.unsavedFor(now)
-	return out
+	return s.shown
 }
 
 func (l *Ledger) draw() *View {
@@ -143,10 +147,10 @@ func (v *View) NotBelow(earlier View) error {
 func (l *Ledger) Records() []oom.Kill {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.saver.holds(l.o.Now()) {
-		return l.saver.shown.records
+	if l.saver.path == "" {
+		return l.totals.copyRecords()
 	}
-	return l.totals.copyRecords()
+	return l.visible().records
 }
 
 func (t *totals) copyRecords() []oom.Kill {
