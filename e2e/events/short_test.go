@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -77,6 +78,7 @@ func instances(t *testing.T, pid int) []string {
 type short struct {
 	traced bool
 	life   time.Duration
+	busy   int // processes that take all the CPU time they get.
 }
 
 // TestShortLived kills in groups that are gone 7 ms after they were made, or
@@ -85,16 +87,16 @@ func TestShortLived(t *testing.T) { newBench(t).shortLived(t) }
 
 func (b *bench) shortLived(t *testing.T) {
 	var rows strings.Builder
-	for _, s := range []short{{true, 0}, {true, 157 * time.Millisecond}, {false, 0}, {false, 157 * time.Millisecond}} {
-		if !s.traced && b.stretch > 1 && !full() {
+	for _, s := range []short{{true, 0, 0}, {true, 157 * time.Millisecond, 0}, {true, 0, 8}, {false, 0, 0}, {false, 157 * time.Millisecond, 0}} {
+		if (!s.traced || s.busy > 0) && b.stretch > 1 && !full() {
 			continue // the host has the figures without it.
 		}
-		t.Run(fmt.Sprintf("%v,traced=%v", s.life, s.traced), func(t *testing.T) {
-			rows.WriteString(b.enough(t, s.traced, 0.95, func(t *testing.T) (string, float64) { return b.short(t, s) }))
+		t.Run(fmt.Sprintf("%v,traced=%v,busy=%d", s.life, s.traced, s.busy), func(t *testing.T) {
+			rows.WriteString(b.enough(t, s.traced && s.busy == 0, 0.95, func(t *testing.T) (string, float64) { return b.short(t, s) }))
 		})
 	}
 	b.evidence(t, "short-lived", "# Kills in groups that live for milliseconds\n\n"+
-		"50 containers, each made for one process that runs into its limit, and removed when the process is dead, or 157 ms after it was made. "+
+		"50 containers, each made for one process that runs into its limit, and removed when the process is dead, or 157 ms after it was made; once beside eight processes that take all the CPU time they get. "+
 		"Named is what oom_container_kills_total has for the right container.\n\n"+b.by("TestShortLived")+
 		"| removed | life, median | 90 % | tracefs | vmstat | counted / true | named / true | only the pod | wrong | no name | CPU a kill |\n|---|---|---|---|---|---|---|---|---|---|---|\n"+
 		rows.String()+"\n"+limits)
@@ -135,6 +137,9 @@ func (b *bench) short(t *testing.T, s short) (row string, named float64) {
 	if b.stretch > 1 { // else they would live for a second.
 		over *= 4
 	}
+	for range s.busy {
+		lab.Start(t, exec.Command("sh", "-c", "while :; do :; done"))
+	}
 	plan := make([]lab.Death, n)
 	for i := range plan {
 		plan[i] = lab.Death{At: b.slow(over) * time.Duration(i) / n, Life: s.life, Comm: b.comm(), Path: b.name(p).path}
@@ -161,6 +166,9 @@ func (b *bench) short(t *testing.T, s short) (row string, named float64) {
 	how := "at once"
 	if s.life > 0 {
 		how = "after " + s.life.String()
+	}
+	if s.busy > 0 {
+		how += fmt.Sprintf(", %d busy processes", s.busy)
 	}
 	return fmt.Sprintf("| %s | %.1f ms | %.1f ms | %s | %.0f | %.3f | %.3f | %.0f | %.0f | %.0f | %.2f ms |\n", how, ms(deaths[n/2].Gone), ms(deaths[n*9/10].Gone),
 		onOff(s.traced), truth, d.counted()/truth, right/n, d.podOnly(), wrong, d.unattributed, ms(cpu)/n), right / n

@@ -36,7 +36,7 @@ type looks struct {
 	started                     time.Time
 	lastVmstat, lastGroups      time.Time
 	lastTidy                    time.Time
-	groupsCost                  time.Duration // how long the last read of all cgroups took.
+	groupsPause                 time.Duration // the least time until all cgroups are read again.
 	vmstatTrouble, groupTrouble trouble
 }
 
@@ -114,7 +114,7 @@ func (l *Ledger) tick() time.Duration {
 		l.o.PollLog()
 	}
 	l.readVmstat(now)
-	if now.Sub(l.looks.lastGroups) >= l.groupsPause() && l.needGroups() {
+	if now.Sub(l.looks.lastGroups) >= l.looks.groupsPause && l.needGroups() {
 		l.readGroups(now)
 		if l.o.PollLog != nil {
 			l.o.PollLog()
@@ -220,13 +220,6 @@ func (l *Ledger) needGroups() bool {
 	return false
 }
 
-// groupsPause is the least time between two reads of all cgroups: where there
-// are thousands, a storm must not cost more than a 25th of a CPU for them. The
-// first kill after a quiet time is looked into immediately.
-func (l *Ledger) groupsPause() time.Duration {
-	return max(groupsGap, min(25*l.looks.groupsCost, maxGroupsGap))
-}
-
 // readGroups reads the counters of all cgroups.
 func (l *Ledger) readGroups(now time.Time) {
 	l.looks.lastGroups = now
@@ -235,7 +228,7 @@ func (l *Ledger) readGroups(now time.Time) {
 	read := l.reads.begun
 	l.mu.Unlock()
 	tree, err := l.o.Counters.Groups()
-	l.looks.groupsCost = l.o.Now().Sub(now)
+	l.looks.groupsPause = pauseAfter(len(tree.Groups), l.o.Now().Sub(now))
 	l.looks.groupTrouble.report(l.o.Logger, err)
 	l.mu.Lock()
 	first := l.reads.last == 0
@@ -247,6 +240,15 @@ func (l *Ledger) readGroups(now time.Time) {
 	if err == nil && tree.Version == 1 {
 		l.readLimits(read, first)
 	}
+}
+
+// pauseAfter is the least time between two reads of all cgroups. Where there are
+// thousands, a storm must not cost more than a 25th of a CPU for them: reading one
+// takes some 16 us. Where reads take long for another reason, they may take a
+// quarter of the time. The first kill after a quiet time never waits.
+func pauseAfter(cgroups int, took time.Duration) time.Duration {
+	const perCgroup = 25 * 16 * time.Microsecond
+	return max(groupsGap, min(max(time.Duration(cgroups)*perCgroup, 4*took), maxGroupsGap))
 }
 
 // tidy throws away what is no longer needed.

@@ -173,8 +173,26 @@ func TestThrashingDoesNotKeepBusy(t *testing.T) {
 }
 
 func TestStormReadsTheGroupsTenTimesASecond(t *testing.T) {
-	for takes, most := range map[time.Duration]int{0: 101, 8 * time.Millisecond: 51, 40 * time.Millisecond: 11, 100 * time.Millisecond: 6} {
+	for takes, most := range map[time.Duration]int{0: 101, 40 * time.Millisecond: 63, 100 * time.Millisecond: 26} {
 		stormReads(t, takes, most)
+	}
+}
+
+// Among many cgroups they are read more rarely, however quick a read is.
+func TestPauseBetweenReads(t *testing.T) {
+	for _, tt := range []struct {
+		cgroups    int
+		took, want time.Duration
+	}{
+		{64, time.Millisecond, 100 * time.Millisecond},
+		{64, 8 * time.Millisecond, 100 * time.Millisecond}, // a busy machine.
+		{64, 100 * time.Millisecond, 400 * time.Millisecond},
+		{1000, 10 * time.Millisecond, 400 * time.Millisecond},
+		{10_000, 100 * time.Millisecond, 2 * time.Second},
+	} {
+		if got := pauseAfter(tt.cgroups, tt.took); got != tt.want {
+			t.Errorf("%d cgroups read in %v: %v, want %v", tt.cgroups, tt.took, got, tt.want)
+		}
 	}
 }
 
