@@ -108,7 +108,7 @@ func (f *Feed) PollLog() func() {
 	return f.pollSyslog
 }
 
-// Connect says who takes the evidence; it is called before Run and PollLog.
+// Connect sets where the evidence goes; it must be called before Run and PollLog.
 func (f *Feed) Connect(sink Sink) {
 	f.sink = sink
 	sink.SetLog(f.log.state)

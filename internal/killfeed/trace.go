@@ -21,7 +21,7 @@ const traceRemedy = "run as root, with tracefs mounted and writable; --events.tr
 const (
 	// traceAgain is the pause before a trace that has ended is begun again.
 	traceAgain = time.Minute
-	// lossAgain is how often lost events are told of in the log at most.
+	// lossAgain is the least time between two log lines about lost events.
 	lossAgain = time.Minute
 )
 
@@ -73,8 +73,8 @@ func (f *Feed) traceStarted() {
 	f.traceLost = oom.Of(f.traceLost.Or(0))
 }
 
-// traceLoss makes the function that counts lost events and tells of them now and
-// then. It is called by the one goroutine that reads the trace.
+// traceLoss makes the function that counts and logs lost events. Only the goroutine
+// that reads the trace calls it.
 func (f *Feed) traceLoss() func(n uint64) {
 	var told time.Time
 	return func(n uint64) {

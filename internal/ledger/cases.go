@@ -31,15 +31,15 @@ type finding struct {
 	evidence string   // what named it.
 	shown    uint64   // the read of the cgroups that showed the kill.
 	decision uint64   // the OOM that it belongs to.
-	witness  *witness // who saw it, where no line did.
+	witness  *witness // the sighting (tracefs), where there is no line.
 	removed  bool     // it was in a removed child of the cgroup.
 }
 
 const (
 	// caseAge is how long a closed case waits for late evidence.
 	caseAge = time.Minute
-	// maxClosed bounds the closed cases and maxOpen the open ones: what is
-	// over it is unattributed at once.
+	// maxClosed bounds the closed cases and maxOpen the open ones: kills beyond
+	// maxOpen are unattributed immediately.
 	maxClosed = 4096
 	maxOpen   = 1 << 18
 )
@@ -51,9 +51,8 @@ type cases struct {
 	debt   int64       // what vmstat went back by beyond the open cases.
 }
 
-// add opens n cases, or takes the youngest away where vmstat went back; what
-// it went back by too far is carried over. It returns how many there was no
-// room for.
+// add opens n cases. Where vmstat went back, n is negative: the youngest cases are
+// dropped, and what is left of n becomes a debt. It returns how many did not fit.
 func (cs *cases) add(n int64, at time.Time, read uint64) (excess int64) {
 	for ; n < 0 && len(cs.open) > 0; n++ {
 		cs.open = cs.open[:len(cs.open)-1]
@@ -71,11 +70,10 @@ func (cs *cases) add(n int64, at time.Time, read uint64) (excess int64) {
 	return n - paid - room
 }
 
-// take removes the case of a kill that a read of the cgroups has shown from the
-// open ones: the youngest of those that were open when the read began, else
-// the youngest. So the age of those that wait without evidence is not renewed
-// by kills that are quickly named, and the case of a kill that no read can
-// have shown yet is kept for it.
+// take removes an open case for a kill that the numbered read of the cgroups has
+// shown. It prefers the youngest case that was open when the read began, and
+// otherwise takes the youngest of all. So cases that wait for evidence keep their
+// age, and a case that is younger than the read is left for its own kill.
 func (cs *cases) take(shown uint64) *killCase {
 	for i, c := range slices.Backward(cs.open) {
 		if c.read < shown {

@@ -22,8 +22,8 @@ type cgroup struct {
 	own, tree, ooms, groupKills, treeGroupKills, hits oom.Amount
 
 	// Evidence that has not been joined with a case.
-	steps   []step // of its own counter.
-	behind  int64  // 0 or below: what its own counter went back by.
+	steps   []step // by which its local counter moved.
+	behind  int64  // 0 or below: by how much its local counter went back.
 	removed removedSteps
 	group   groupKills
 
@@ -52,8 +52,8 @@ type removedSteps struct {
 }
 
 // groupKills relates the group kills of a cgroup to the duplicates that were
-// closed for it. A group kill that was counted, the duplicate, and its line in
-// the log are told of in any order.
+// closed for it. The count of the group kill, the duplicate, and its line in the
+// log can become known in any order.
 type groupKills struct {
 	kills     int64     // group kills beyond duplicates; below 0: the counter was read before.
 	estimated int64     // duplicates beyond their lines.
@@ -76,7 +76,7 @@ func (g *cgroup) takeGroupKill() {
 	}
 }
 
-// unjoined returns how many kills of its own counter have no case yet.
+// unjoined returns how many kills of its local counter have no case yet.
 func (g *cgroup) unjoined() (n int64) {
 	for i := range g.steps {
 		n += g.steps[i].N

@@ -77,7 +77,7 @@ func (l *Ledger) seen(tg *oom.Group, read uint64, now time.Time) *cgroup {
 	return g
 }
 
-// identify takes over who the cgroup is and for whom it counts.
+// identify takes over the cgroup's identity, and that of the cgroup it counts for.
 func (g *cgroup) identify(t oom.Tree, i int) {
 	tg := &t.Groups[i]
 	g.kind, g.who, g.row = tg.Kind, tg.Identity, g.id

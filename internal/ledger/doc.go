@@ -33,7 +33,7 @@
 //   - the step of removed children: a v2 cgroup also counts the kills in its
 //     children. What its counter moved by beyond its own kills and those of its
 //     living children happened in a child that is gone;
-//   - a witness, who saw the victim's cgroup while it died (tracefs);
+//   - a witness: tracefs told of a dying process, and its cgroup was read;
 //   - the processes of the last scans.
 //
 // Once a tick, match joins the evidence with the open cases. A line is joined

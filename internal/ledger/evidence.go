@@ -69,7 +69,7 @@ type line struct {
 // took along: where it has not come, that is not known.
 func (ln *line) ofGroupKill() bool { return ln == nil || ln.Kill.GroupKill && !ln.announces }
 
-// witness is what somebody saw of a victim.
+// witness is a sighting of a dying process (tracefs) with its cgroup.
 type witness struct {
 	pid        int
 	path, comm string
@@ -205,8 +205,7 @@ func (l *Ledger) Witness(pid int, path string, at time.Time, comm string) {
 	e.witnesses[pid] = witness{pid: pid, path: path, comm: text.Escape(comm), at: at, taken: l.o.Now(), read: l.reads.begun}
 }
 
-// witnessIn returns who saw a victim in the cgroup and is of no line, the first
-// one first.
+// witnessIn returns the earliest sighting in the cgroup that no line has used.
 func (e *evidence) witnessIn(path string) *witness {
 	var found *witness
 	for _, w := range e.witnesses {
@@ -222,8 +221,8 @@ func (e *evidence) keepLines(used func(*line) bool) {
 	e.lines = slices.DeleteFunc(e.lines, used)
 }
 
-// nameLine looks for who saw the line's process. A process that a group kill
-// took along may have been below the cgroup that the log names.
+// nameLine looks for a sighting of the line's process. A member of a group kill may
+// have been below the cgroup that the log names.
 func (e *evidence) nameLine(ln *line) {
 	if ln.Path != "" && !ln.Kill.GroupKill {
 		return

@@ -5,8 +5,8 @@ package ledger
 // A closed case and a line that comes late meet here; so do the two kinds of
 // evidence for one duplicate.
 
-// meetWitnessed joins a line with the case that was published because somebody
-// saw its process die.
+// meetWitnessed joins a line with the case that was published because its process
+// was seen dying.
 func (l *Ledger) meetWitnessed(ln *line) bool {
 	if ln.Kill.Duplicate || !l.counts.HasVmstat {
 		return false

@@ -28,7 +28,7 @@ type Counters interface {
 	Populated(oom.GroupID) bool
 }
 
-// Names tells who a cgroup is, or was: also for a while after it is gone.
+// Names knows the identity of a cgroup, also for a while after it is gone.
 type Names interface {
 	// Lookup answers from memory. Where a name is not known, the identity may
 	// have ids that stand in for it.

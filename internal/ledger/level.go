@@ -87,7 +87,7 @@ func levelByCounters(g *cgroup, shown uint64, scope oom.Constraint) (oom.Level, 
 	return levelOfKind(hit.kind), hit.id.Path
 }
 
-// levelOfRemoved is for a kill by a limit in a cgroup that nobody could read:
+// levelOfRemoved is for a kill by a limit in a cgroup that was gone before it was read:
 // where no cgroup above it is limited (v1) or was out of memory just then (v2),
 // the limit was its own.
 func (l *Ledger) levelOfRemoved(path string, shown uint64, scope oom.Constraint) (oom.Level, string) {

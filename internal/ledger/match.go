@@ -12,8 +12,8 @@ const (
 	// lineWait is how long a cgroup's step waits for its line in the log, and
 	// a line for its step of vmstat.
 	lineWait = 2 * time.Second
-	// witnessWait is how long a line that could be several cgroups' waits
-	// for somebody who saw its process.
+	// witnessWait is how long a line that could belong to several cgroups waits
+	// for a sighting of its process.
 	witnessWait = time.Second
 )
 
@@ -224,7 +224,7 @@ func (l *Ledger) matchSteps(now time.Time) {
 	}
 }
 
-// nextDecision numbers an OOM that no line tells of.
+// nextDecision numbers an OOM for which the log has no line.
 func (l *Ledger) nextDecision(g *cgroup) uint64 {
 	if g != nil && g.together != 0 {
 		return g.together
@@ -233,8 +233,8 @@ func (l *Ledger) nextDecision(g *cgroup) uint64 {
 	return l.evidence.decision
 }
 
-// matchWitnesses publishes kills in cgroups that are gone and that only
-// somebody saw who watched: there are more cases than lines.
+// matchWitnesses publishes kills in cgroups that are gone and of which a sighting
+// is all there is: there are more cases than lines.
 func (l *Ledger) matchWitnesses(now time.Time) {
 	for pid, w := range l.evidence.witnesses {
 		if now.Sub(w.taken) >= witnessAge {

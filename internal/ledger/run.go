@@ -158,7 +158,7 @@ func (l *Ledger) pending() bool {
 	return len(l.cases.open) > 0
 }
 
-// nextLook returns when to look again if nobody wakes us.
+// nextLook returns when to look again if no wake comes.
 func (l *Ledger) nextLook() time.Duration {
 	switch {
 	case len(l.cases.open) > 0 || len(l.evidence.lines) > 0 || len(l.cgroups.stepped) > 0:
@@ -192,7 +192,7 @@ func (l *Ledger) readVmstat(now time.Time) {
 	l.openCases(moved)
 }
 
-// vmstat reads the counter and tells of trouble.
+// vmstat reads the counter and logs trouble.
 func (l *Ledger) vmstat() (oom.Amount, bool) {
 	v, err := l.o.Counters.Vmstat()
 	l.looks.vmstatTrouble.report(l.o.Logger, err)
@@ -244,8 +244,9 @@ func (l *Ledger) readGroups(now time.Time) {
 
 // pauseAfter is the least time between two reads of all cgroups. Where there are
 // thousands, a storm must not cost more than a 25th of a CPU for them: reading one
-// takes some 16 us. Where reads take long for another reason, they may take a
-// quarter of the time. The first kill after a quiet time never waits.
+// takes 12 us (BenchmarkLive/ReadKills of internal/cgroup), its name some more.
+// Where reads take long for another reason, they may take a quarter of the time.
+// The first kill after a quiet time never waits.
 func pauseAfter(cgroups int, took time.Duration) time.Duration {
 	const perCgroup = 25 * 16 * time.Microsecond
 	return max(groupsGap, min(max(time.Duration(cgroups)*perCgroup, 4*took), maxGroupsGap))

@@ -167,8 +167,8 @@ func tooSlow(took time.Duration) error {
 	return fmt.Errorf("saving took %v", took.Round(time.Millisecond))
 }
 
-// beginSave copies what is to be saved, and takes the kills to be told of when
-// it is; nil before the epoch, or when there is nothing new.
+// beginSave copies what is to be saved, and takes the kills that are passed to
+// OnKill once it is; nil before the epoch, or when there is nothing new.
 func (l *Ledger) beginSave() (*state, []oom.Kill) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

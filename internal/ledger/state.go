@@ -252,7 +252,7 @@ func (st *state) addCases(cs *cases) {
 	}
 }
 
-// restore goes on from a saved state. Reads of the cgroups are numbered anew:
+// restore goes on from a saved state. The reads of the cgroups are numbered from the start:
 // the steps are the next one's, so that everything open waits for it. Times of
 // the future, from before the clock was set back, are taken for now.
 func (l *Ledger) restore(st *state) {

@@ -9,10 +9,10 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// View is what the ledger shows at one moment. It is shared: nobody may write
-// to it.
+// View is what the ledger shows at one moment. It is shared and must not be
+// modified.
 type View struct {
-	oom.KillTotals           // Sources is left to who knows them.
+	oom.KillTotals           // Sources and TraceEventsLost are left to the caller.
 	Epoch          time.Time // zero: counting has not begun.
 	Step           int64     // of vmstat since the epoch; without vmstat, our own count.
 
@@ -143,7 +143,7 @@ func (v *View) NotBelow(earlier View) error {
 }
 
 // Records returns the last kills, oldest first, also those of before the
-// epoch. Nobody may write to them.
+// epoch. They must not be modified.
 func (l *Ledger) Records() []oom.Kill {
 	l.mu.Lock()
 	defer l.mu.Unlock()
