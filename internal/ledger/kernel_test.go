@@ -209,6 +209,16 @@ func (k *kernel) deliver(n int) {
 	}
 }
 
+// scan has a scrape see the process in the cgroup; without a comm it read none.
+func (k *kernel) scan(g *kgroup, pid int, comm string) {
+	tree, _ := k.Groups()
+	for i := range tree.Groups {
+		if tree.Groups[i].Path == g.path {
+			k.ledger.SeeProcesses([]oom.Process{{PID: int32(pid), Group: int32(i), Exact: comm != "", Comm: comm}}, tree)
+		}
+	}
+}
+
 // overrun makes the ring lose what is not among its last n lines.
 func (k *kernel) overrun(n int) { k.lost = max(k.lost, len(k.log)-n) }
 

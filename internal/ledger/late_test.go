@@ -214,33 +214,24 @@ func TestAReportThatTheCounterRefutes(t *testing.T) {
 // A process may have been seen in another cgroup before it moved to the one in
 // which it died. What a scan or a witness says is refuted by the counter of a
 // living cgroup, right after a restart too.
-func TestAScanBeforeTheMove(t *testing.T) {
-	for _, name := range []string{"scan", "witness"} {
+func TestASightingBeforeTheMove(t *testing.T) {
+	for name, see := range map[string]func(k *kernel, g *kgroup, line oom.Kill){
+		"scan": func(k *kernel, g *kgroup, line oom.Kill) { k.scan(g, line.Victim.PID, "") },
+		"witness": func(k *kernel, g *kgroup, line oom.Kill) {
+			k.ledger.Witness(line.Victim.PID, g.path, k.now, line.Victim.Comm)
+		},
+	} {
 		o := stateIn(t)
 		k := newKernel(1, 1)
 		c := k.cluster(1, 2)
 		begin(t, k, o)
 		k.quiet(time.Second)
-		world{}.start(t, k, o)
 		k.limiter, k.limited, k.reports = true, k.now, 10
 		line := k.kill(c[1], c[1])
-		tree, _ := k.Groups()
-		for i := range tree.Groups {
-			if tree.Groups[i].Path == c[0].path && name == "scan" {
-				k.ledger.SeeProcesses([]oom.Process{{PID: int32(line.Victim.PID), Group: int32(i)}}, tree)
-			}
-		}
-		if name == "witness" {
-			k.ledger.Witness(line.Victim.PID, c[0].path, k.now, line.Victim.Comm)
-		}
-		if err := k.start(o); err != nil { // before anything was read.
+		if err := k.start(o); err != nil { // a restart, before anything is read.
 			t.Fatal(err)
 		}
-		for i := range tree.Groups {
-			if tree.Groups[i].Path == c[0].path {
-				k.ledger.SeeProcesses([]oom.Process{{PID: int32(line.Victim.PID), Group: int32(i)}}, tree)
-			}
-		}
+		see(k, c[0], line)
 		k.deliver(1 << 30)
 		k.ledger.SetLog(oom.LogLive)
 		v := settled(t, k)

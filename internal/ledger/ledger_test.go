@@ -99,19 +99,13 @@ func TestWhatNamesAKillWithoutReport(t *testing.T) {
 			k.ledger.Witness(line.Victim.PID, g.path, k.now, "hog")
 		}},
 		{name: "a scan", evidence: byScan, vanish: true, see: func(k *kernel, g *kgroup, line oom.Kill) {
-			tree, _ := k.Groups()
-			for i := range tree.Groups {
-				if tree.Groups[i].Path == g.path {
-					k.ledger.SeeProcesses([]oom.Process{{PID: int32(line.Victim.PID), Group: int32(i), Exact: true, Comm: "hog"}}, tree)
-				}
-			}
+			k.scan(g, line.Victim.PID, "hog")
 		}},
 		{name: "a witness in the root", vanish: true, see: func(k *kernel, _ *kgroup, line oom.Kill) {
 			k.ledger.Witness(line.Victim.PID, "/", k.now, "hog")
 		}},
 		{name: "a scan of another process with this pid", vanish: true, see: func(k *kernel, g *kgroup, line oom.Kill) {
-			tree, _ := k.Groups()
-			k.ledger.SeeProcesses([]oom.Process{{PID: int32(line.Victim.PID), Group: 3, Exact: true, Comm: "bash"}}, tree)
+			k.scan(g, line.Victim.PID, "bash")
 		}},
 		{name: "a witness whom the counters contradict", evidence: byCounter, see: func(k *kernel, g *kgroup, line oom.Kill) {
 			k.ledger.Witness(line.Victim.PID, k.containers()[0].path, k.now, "hog")
