@@ -210,24 +210,34 @@ func (l *Ledger) endSave(st *state, err error) {
 // awaitSave waits until what has changed up to now is saved, or for a while.
 func (l *Ledger) awaitSave(most time.Duration) {
 	l.mu.Lock()
-	s := &l.saver
-	wanted := s.changes
+	wanted := l.saver.changes
 	l.mu.Unlock()
-	timer := time.NewTimer(most)
-	defer timer.Stop()
+	var timeout <-chan time.Time // made only if there is something to wait for.
 	for {
-		l.mu.Lock()
-		done, ready := s.done, s.saved >= wanted || !s.holds(l.o.Now()) || l.counts.Epoch.IsZero()
-		l.mu.Unlock()
+		ended, ready := l.saveState(wanted)
 		if ready {
 			return
 		}
+		if timeout == nil {
+			timer := time.NewTimer(most)
+			defer timer.Stop()
+			timeout = timer.C
+		}
 		select {
-		case <-done:
-		case <-timer.C:
+		case <-ended:
+		case <-timeout:
 			return
 		}
 	}
+}
+
+// saveState tells whether the changes up to the numbered one are saved or need not
+// be, and returns what is closed when the next save ends.
+func (l *Ledger) saveState(wanted uint64) (ended <-chan struct{}, ready bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := &l.saver
+	return s.done, s.saved >= wanted || !s.holds(l.o.Now()) || l.counts.Epoch.IsZero()
 }
 
 // readState reads the state file. It returns nil where there is none.
