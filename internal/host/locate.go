@@ -26,7 +26,7 @@ func (s *Snapshot) place(procs []oom.Process, tree *oom.Tree) {
 	case len(strays) <= maxAsked && s.pathsAgree(procs, tree):
 		for _, i := range strays {
 			if g, ok := s.groupOf(procs[i].PID, tree); ok {
-				procs[i].Group = int32(g)
+				procs[i].Group = g
 			}
 		}
 	case anyAtRest(tree):
@@ -62,23 +62,24 @@ func (p *pass) locate(i int) {
 		p.asked = map[int32]bool{}
 	}
 	p.asked[proc.PID] = true
-	if g, ok := p.s.groupOf(proc.PID, p.tree); ok && g != int(proc.Group) {
-		proc.Group, p.moved = int32(g), true
+	if g, ok := p.s.groupOf(proc.PID, p.tree); ok && g != proc.Group {
+		proc.Group, p.moved = g, true
 	}
 }
 
-// groupOf asks a process for its group.
-func (s *Snapshot) groupOf(pid int32, tree *oom.Tree) (int, bool) {
+// groupOf asks a process for its group: -1 where that is none of the tree. It is
+// false where the process cannot be asked.
+func (s *Snapshot) groupOf(pid int32, tree *oom.Tree) (int32, bool) {
 	path, err := s.h.o.Proc.Cgroup(pid)
 	if err != nil {
 		return 0, false
 	}
 	for i := range tree.Groups {
 		if tree.Groups[i].Path == path {
-			return i, true
+			return int32(i), true
 		}
 	}
-	return 0, false
+	return -1, true
 }
 
 // pathsAgree tells whether processes name their groups as the tree does. They do

@@ -117,3 +117,23 @@ func TestStrayAgain(t *testing.T) {
 		t.Errorf("processes %v, want 40 with b", got)
 	}
 }
+
+// TestMovedOutOfSight: a process that is in none of the groups any more is named
+// under none, rather than under the one that it has left.
+func TestMovedOutOfSight(t *testing.T) {
+	proc, tree, b := resting()
+	b.PIDs = []int32{20}
+	proc.cgroups[20] = "/s/made-meanwhile"
+	ps, err := newHost(proc, tree).Scrape(time.Time{}).Processes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range ps.Top {
+		if p.PID == 20 && p.Workload != (oom.Workload{}) {
+			t.Errorf("20 is named under %+v", p.Workload)
+		}
+	}
+	if tree.lates != 1 {
+		t.Errorf("the groups were asked %d times, want once", tree.lates)
+	}
+}
