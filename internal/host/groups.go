@@ -74,9 +74,9 @@ func byAge(states []*groupState) []int {
 	return order
 }
 
-// rows holds one row a workload. Where several groups have its labels, twins
-// that a name was folded for or a restart's old and new group, counters add up
-// and all gauges are those of one group, see takesPlace.
+// rows holds one row for each workload. Where several groups have its labels, as
+// the allocations of one task or the old and the new group of a restart, counters
+// are added up and all gauges are those of one group, see takesPlace.
 type rows struct {
 	list         []oom.Row
 	group        []int // of each row, its index in the tree.
@@ -110,9 +110,9 @@ func (r *rows) put(group int, row oom.Row) int32 {
 	return at
 }
 
-// takesPlace tells whether a row's group speaks for a workload rather than one
-// that was seen earlier: the one that has processes, else the one that is nearer
-// to a kill, else the younger one.
+// takesPlace tells whether the gauges are a group's rather than those of one that
+// was seen earlier: they are of the one that has processes, else of the one that
+// is nearer to a kill, else, also where one margin is not known, of the younger.
 func (r *rows) takesPlace(at int32, group int, row *oom.Row) bool {
 	old := &r.list[at]
 	if now, before := r.hasProcesses[group], r.hasProcesses[r.group[at]]; now != before {

@@ -5,17 +5,17 @@ package host
 import "github.com/oom-exporter/oom_exporter/internal/oom"
 
 const (
-	// maxAsked is the number of processes in no group up to which each is asked
-	// for its own. Where there are more, the groups are.
+	// maxAsked is the most processes in no group that are asked for theirs one by
+	// one. Where there are more, the lists of the groups are read again.
 	maxAsked = 64
 	// witnesses is how many processes whose group is known are asked at most to
 	// find out whether their answers are paths of the tree.
 	witnesses = 4
 )
 
-// place finds each process' group. A process that was forked while the groups
-// were read is in none, and so is one that left a group whose list is read now
-// for one at rest, which shows the processes of an earlier pass.
+// place finds each process' group by the groups' lists. In none of these are
+// processes that were forked while they were read, and those that moved from a
+// group whose list was read now to one at rest, whose list is of an earlier pass.
 func (s *Snapshot) place(procs []oom.Process, tree *oom.Tree) {
 	place(procs, tree)
 	strays := s.h.memory.newStrays(procs)
@@ -50,9 +50,8 @@ func anyAtRest(tree *oom.Tree) bool {
 	return false
 }
 
-// locate makes sure that a process which is about to be named is named under its
-// group: the list of one at rest may still have it when it has moved to another
-// one at rest.
+// locate makes sure that a process is named under its own group: when it moves
+// from one at rest to another one at rest, it is still in the list of the first.
 func (p *pass) locate(i int) {
 	proc := &p.procs[i]
 	if proc.Group < 0 || !p.tree.Groups[proc.Group].AtRest || p.asked[proc.PID] || !p.s.pathsAgree(p.procs, p.tree) {

@@ -34,9 +34,8 @@ func (w *walk) nodeMargin() Margin {
 	return m
 }
 
-// zoneSlack is by which part of MemTotal the zones may differ from it before
-// they are taken not to show all memory; they are the same number on a node at
-// rest.
+// zoneSlack is the part of MemTotal, 1/32, by which the zones may differ from it
+// before they are taken not to show all memory. On most nodes they don't differ.
 const zoneSlack = 32
 
 // nodeFree is what ordinary allocations may take of the free pages. Memory that
@@ -65,9 +64,9 @@ func nodeFree(n *oom.Node) uint64 {
 	return sum
 }
 
-// lateIn is how much of the free memory that the zones do not show yet lies in
-// the NUMA nodes mems: it is shared by what is present in each zone but not
-// managed. It is not known where no zone has such pages.
+// lateIn is how much of the free memory that no zone shows yet lies in the NUMA
+// nodes mems, in proportion to what the zones have present but not managed. It is
+// not known where no zone has such pages.
 func (w *walk) lateIn(mems []int) (bytes uint64, known bool) {
 	n := w.node
 	total, free := n.Total.Or(0), n.Free.Or(0)
@@ -131,8 +130,8 @@ func (w *walk) partial(mems []int) bool {
 }
 
 // numaMargin is the node's sum over the NUMA nodes of group i. What
-// memory.min protects and what slab is pinned may all lie there, so all of it is
-// taken off.
+// memory.min protects and the pinned slab may all lie there, so all of it is taken
+// off.
 func (w *walk) numaMargin(i int) Margin {
 	mems := w.tree.Groups[i].Mems
 	m := Margin{Level: oom.LevelNUMA, Group: i}
