@@ -25,7 +25,7 @@ func containerFamilies(t *[families]family) {
 	w(containerFile, family{name: "memory_file_bytes", typ: gauge, optional: true, help: "Page cache, shmem included.", source: "memory.stat file | total_cache"})
 	w(containerActiveFile, family{name: "memory_active_file_bytes", typ: gauge, optional: true, help: "Page cache on the active list: reclaimable, but part of the working set.", source: "memory.stat active_file | total_active_file"})
 	w(containerInactiveFile, family{name: "memory_inactive_file_bytes", typ: gauge, optional: true, help: "Page cache on the inactive list.", source: "memory.stat inactive_file | total_inactive_file"})
-	w(containerSlabReclaimable, family{name: "memory_slab_reclaimable_bytes", typ: gauge, optional: true, help: "Slab that the kernel calls reclaimable: dentries and inodes, those that files of tmpfs pin among them.", source: "memory.stat slab_reclaimable | -"})
+	w(containerSlabReclaimable, family{name: "memory_slab_reclaimable_bytes", typ: gauge, optional: true, help: "Slab that the kernel calls reclaimable: dentries and inodes, including those that files in a tmpfs pin.", source: "memory.stat slab_reclaimable | -"})
 	w(containerUnevictable, family{name: "memory_unevictable_bytes", typ: gauge, optional: true, help: "Memory that can't be reclaimed, mlock among it.", source: "memory.stat unevictable | total_unevictable"})
 	w(containerSwap, family{name: "memory_swap_bytes", typ: gauge, optional: true, help: "Memory swapped out.", source: "memory.swap.current | total_swap"})
 	w(containerPeak, family{name: "memory_peak_bytes", typ: gauge, optional: true, help: "The highest usage since the container began or somebody reset it.", source: "memory.peak (5.19) | memory.max_usage_in_bytes"})

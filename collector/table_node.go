@@ -71,7 +71,7 @@ func nodeFamilies(t *[families]family) {
 	n(nodeMarginRatio, family{name: "kill_margin_ratio", help: "Kill margin divided by MemTotal.", source: "docs/margins.md"})
 	n(nodeCapacity, family{name: "memory_capacity_bytes", help: "Memory that the kernel manages.", source: "/proc/meminfo MemTotal"})
 	n(nodeAvailable, family{name: "memory_available_bytes", help: "The kernel's estimate of what may be used without swapping; neither the kill margin nor kubelet's memory.available.", source: "/proc/meminfo MemAvailable"})
-	n(nodeEvictionMargin, family{name: "eviction_margin_bytes", help: "kubelet's memory.available minus the eviction threshold, hugepages taken off as --eviction.hugepages says; negative while kubelet evicts.", source: "docs/margins.md"})
+	n(nodeEvictionMargin, family{name: "eviction_margin_bytes", help: "kubelet's memory.available minus the eviction threshold; negative while kubelet evicts. --eviction.hugepages says whether hugepages are subtracted.", source: "docs/margins.md"})
 	n(nodeEvictionThreshold, family{name: "eviction_threshold_bytes", help: "The eviction threshold as given by --eviction.threshold.", source: "flag"})
 	n(nodeUnkillable, family{name: "unkillable_bytes", help: "Anonymous and swapped memory of processes at oom_score_adj -1000, which the kernel never kills.", source: "/proc/PID/status RssAnon + VmSwap"})
 	n(nodePanic, family{name: "panic_on_oom", help: "0: kill; 1: panic when the node runs out; 2: panic also for cgroups.", source: "/proc/sys/vm/panic_on_oom"})

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,8 +19,8 @@ import (
 // longName is the length of names that need memory of their own.
 const longName = 188
 
-// small makes n small files, or what stands for them, in a directory: none of them
-// ever has the name of another.
+// small makes n small files, hard links or negative dentries in a directory. No
+// name is used twice.
 func (l *load) small(verb, dir string, n int64) error {
 	first := filepath.Join(dir, "first")
 	if verb == "links" {
@@ -94,7 +95,7 @@ func (l *load) fill(n int64, open func() (int, int, error)) error {
 
 // tables makes page tables of n bytes, by reading one page of each 2 MiB: all of
 // these are the zero page.
-func (l *load) tables(n int64) error {
+func tables(n int64) error {
 	const reach = 2 << 20
 	b, err := syscall.Mmap(-1, 0, int(n/int64(os.Getpagesize())*reach), syscall.PROT_READ, syscall.MAP_PRIVATE|syscall.MAP_ANON|syscall.MAP_NORESERVE)
 	if err != nil {
@@ -103,14 +104,16 @@ func (l *load) tables(n int64) error {
 	if err := unix.Madvise(b, unix.MADV_NOHUGEPAGE); err != nil && !errors.Is(err, unix.EINVAL) {
 		return err
 	}
+	var sum byte
 	for i := 0; i < len(b); i += reach {
-		l.sum += b[i]
+		sum += b[i]
 	}
+	runtime.KeepAlive(sum)
 	return nil
 }
 
-// hugetlb takes n bytes of the machine's pool of huge pages of 2 MiB. One that may
-// not be charged ends the process, which a touch of all of them brings about now.
+// hugetlb takes n bytes of the machine's pool of huge pages of 2 MiB, and touches
+// them: a page that cannot be charged ends the process now, not later.
 func (l *load) hugetlb(n int64) error {
 	_, err := l.take(n, syscall.MAP_PRIVATE|syscall.MAP_ANON|syscall.MAP_HUGETLB, -1)
 	return err

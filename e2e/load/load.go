@@ -22,7 +22,6 @@ type load struct {
 	made  int           // small files.
 	into  int           // the pipe or socket that is being filled,
 	full  bool          // and whether it is full.
-	sum   byte          // of what was read.
 }
 
 // do carries out one command. All memory stays until the process ends.
@@ -55,7 +54,7 @@ func (l *load) do(c command) error {
 	case "sockets":
 		return l.sockets(c.n)
 	case "tables":
-		return l.tables(c.n)
+		return tables(c.n)
 	case "hugetlb":
 		return l.hugetlb(c.n)
 	case "thp":

@@ -28,7 +28,7 @@ var titles = map[string]string{
 	"margin-fuzz": "# The kill margin while anything at all takes memory\n\nA container takes random mixes of up to four kinds of memory, in steps of 0.5 to 2 % of the limit, " +
 		"with a scrape of the exporter after each; when less than 10 % is left, or after the last step, it takes anonymous memory in steps of 1 % until the kernel kills. " +
 		"The limit is its own or its parent's, where a sibling has page cache, protected or not; some limits are lowered on the way. " +
-		"A case holds if less than 10 % was left by the last scrape before the kill, and if after the first such scrape no more than that was to be had, give or take 4 % or 1 MiB.\n\n" +
+		"A case holds if less than 10 % was left by the last scrape before the kill, and if after the first such scrape no more than that was to be had, give or take 4 % or 1 MiB and its transparent huge pages, of which reclaim drops what is zero.\n\n" +
 		"write: dirty pages; sync: clean ones; read: active ones; map: a mapped file; tables: page tables; files, names, kibs, links: small files in tmpfs, empty, with long names, of 1 KiB, hard links with long names; dentries: of files that are not there (v2). " +
 		"lowest is the margin when the steps ended, last that of the last scrape, then taken what was taken after the first scrape below 10 %.\n\n" +
 		"Written by `go test -tags e2e -run TestMarginFuzz ./e2e/predict` with OOM_E2E_EVIDENCE set.\n\n",

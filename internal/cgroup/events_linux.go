@@ -149,7 +149,7 @@ func (p *pass) pinSlab(n *node, g *oom.Group) {
 	limit, limited := g.Limit.Get()
 	g.SlabPinned = s.step(slabReading{
 		bytes: size, dentries: p.dentries, everybody: p.tree.Groups[0].Stat.SlabReclaimable.Or(0),
-		hits: g.Events.Max.Or(0), ooms: g.Events.OOMs.Or(0),
+		hits: g.Events.Max.Or(s.last.hits), ooms: g.Events.OOMs.Or(s.last.ooms),
 		near: limited && g.Usage.Or(0) >= limit-limit/nearLimit,
 	})
 }

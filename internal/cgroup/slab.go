@@ -9,27 +9,27 @@ import (
 )
 
 // memory.stat counts slab objects as reclaimable by their cache, but a dentry in
-// use is not: files of tmpfs keep theirs, with their names, for as long as they
+// use is not: files in a tmpfs keep theirs, with their names, for as long as they
 // live, while those of files on a disk are freed under pressure. No file of a
-// cgroup tells the two apart. /proc/sys/fs/dentry-state does, for the machine:
+// cgroup tells the two apart. /proc/sys/fs/dentry-state does, for the machine: its
+// first two numbers are all dentries, and those not in use.
 //
 //	143765	142332	45	0	19490	0
 //
-// are all dentries, and those not in use. What a cgroup's slab grows by while
-// the machine's dentries in use do is pinned; so is what stays when the cgroup
-// hits its limit, which no reclaim has freed then, as far as it may have been
-// there, in use, before the first pass.
+// What a cgroup's slab grows by while the machine's dentries in use rise is
+// pinned. What was there before the first pass may be: it is taken to be pinned
+// when the cgroup hits its limit and reclaim does not free it.
 const (
 	// bytesPinned is the most slab that one dentry in use stands for: itself, a
 	// long name, and a node of the file's page tree.
 	bytesPinned = 1024
-	// bytesDoubted is the most that one stands for which was there before the
-	// first pass: a dentry with a long name.
+	// bytesDoubted is the same for a dentry that was in use before the first
+	// pass: itself and a long name.
 	bytesDoubted = 512
-	// nearLimit is the part of a limit that is left where reclaim is due.
+	// nearLimit is the part of a limit, 1/64, below which reclaim must be at work.
 	nearLimit = 64
-	// shrunk is the part of the slab whose going under a hit shows, where no
-	// dentry-state does, that the rest is no different.
+	// shrunk is the part of the slab, 1/16, that must go in a hit for the rest to
+	// be taken as reclaimable, too, where there is no dentry-state.
 	shrunk = 16
 )
 
@@ -51,7 +51,7 @@ type slabReading struct {
 	dentries  oom.Amount // of the machine, in use.
 	everybody uint64     // slab_reclaimable of the root.
 	hits      uint64     // of the cgroup's own limit.
-	ooms      uint64     // of which reclaim was of no use.
+	ooms      uint64     // hits after which reclaim has failed.
 	near      bool       // hardly anything is left of the limit.
 }
 
@@ -60,7 +60,7 @@ type slab struct {
 	known  bool
 	last   slabReading
 	pinned uint64 // seen to be in use.
-	doubt  uint64 // was there before the first pass, and may be in use.
+	doubt  uint64 // from before the first pass: may be in use.
 }
 
 // step takes the next reading and returns how much of the slab reclaim cannot
@@ -95,9 +95,9 @@ func (s *slab) step(now slabReading) uint64 {
 	return s.pinned
 }
 
-// follow lets pinned rise and fall by what the cgroup's slab and the machine's
-// dentries in use have moved by together. The more the slab of others moved
-// meanwhile, the smaller is the cgroup's share of the dentries.
+// follow lets pinned rise where both the cgroup's slab and the machine's dentries
+// in use have risen, and fall where both have fallen. The more the slab of others
+// has changed meanwhile, the smaller is the cgroup's share of these dentries.
 func (s *slab) follow(last, now slabReading) {
 	before, ok := last.dentries.Get()
 	if !ok {
@@ -120,7 +120,7 @@ func (s *slab) follow(last, now slabReading) {
 
 func abs(n int64) int64 { return max(n, -n) }
 
-// guess goes by the hits alone.
+// guess goes by the hits of the limit alone.
 func (s *slab) guess(before, now uint64, hit bool) {
 	switch {
 	case hit && now >= before:

@@ -21,8 +21,9 @@ func (s *Snapshot) Groups() (*oom.Groups, error) {
 		g := &oom.Groups{}
 		s.rowOf = make([]int32, len(tree.Groups))
 		buffers := s.h.memory.takeRows()
-		nested := nestedLimits(tree, s.margins.Groups)
-		containers, pods := newRows(buffers.containers), newRows(buffers.pods)
+		hasProcesses := withProcesses(tree)
+		nested := nestedLimits(tree, s.margins.Groups, hasProcesses)
+		containers, pods := newRows(buffers.containers, hasProcesses), newRows(buffers.pods, hasProcesses)
 		for _, i := range byAge(states) {
 			group := &tree.Groups[i]
 			s.rowOf[i] = -1
@@ -39,9 +40,9 @@ func (s *Snapshot) Groups() (*oom.Groups, error) {
 				if limited {
 					row.Margin = margin(&s.margins.Groups[n], tree)
 				}
-				s.rowOf[i] = containers.put(tree, i, row)
+				s.rowOf[i] = containers.put(i, row)
 			case oom.KindPod:
-				pods.put(tree, i, row)
+				pods.put(i, row)
 			case oom.KindSlice:
 				if group.Limit.IsValue() {
 					g.Slices = append(g.Slices, row)
@@ -73,22 +74,26 @@ func byAge(states []*groupState) []int {
 	return order
 }
 
-// rows holds one row a workload. Where several groups have its labels, twins
-// that a name was folded for or a restart's old and new group, counters add up
-// and all gauges are those of one group, see takesPlace.
+// rows holds one row for each workload. Where several groups have its labels, as
+// the allocations of one task or the old and the new group of a restart, counters
+// are added up and all gauges are those of one group, see takesPlace.
 type rows struct {
-	list  []oom.Row
-	group []int // of each row, its index in the tree.
-	at    map[oom.Workload]int32
+	list         []oom.Row
+	group        []int // of each row, its index in the tree.
+	at           map[oom.Workload]int32
+	hasProcesses []bool // by index in the tree.
 }
 
 // newRows uses the memory of earlier rows again.
-func newRows(old []oom.Row) rows {
-	return rows{list: old[:0], group: make([]int, 0, len(old)), at: make(map[oom.Workload]int32, len(old))}
+func newRows(old []oom.Row, hasProcesses []bool) rows {
+	return rows{
+		list: old[:0], group: make([]int, 0, len(old)), at: make(map[oom.Workload]int32, len(old)),
+		hasProcesses: hasProcesses,
+	}
 }
 
 // put adds a row or lets it take the place of an older one; it returns where.
-func (r *rows) put(tree *oom.Tree, group int, row oom.Row) int32 {
+func (r *rows) put(group int, row oom.Row) int32 {
 	at, ok := r.at[row.Workload]
 	if !ok {
 		at = int32(len(r.list))
@@ -98,19 +103,19 @@ func (r *rows) put(tree *oom.Tree, group int, row oom.Row) int32 {
 	}
 	old := &r.list[at]
 	maxHits, highHits := add(old.MaxHits, row.MaxHits), add(old.HighHits, row.HighHits)
-	if r.takesPlace(tree, at, group, &row) {
+	if r.takesPlace(at, group, &row) {
 		*old, r.group[at] = row, group
 	}
 	old.MaxHits, old.HighHits = maxHits, highHits
 	return at
 }
 
-// takesPlace tells whether a row's group speaks for a workload rather than one
-// that was seen earlier: the one that has processes, else the one that is nearer
-// to a kill, else the younger one.
-func (r *rows) takesPlace(tree *oom.Tree, at int32, group int, row *oom.Row) bool {
+// takesPlace tells whether the gauges are a group's rather than those of one that
+// was seen earlier: they are of the one that has processes, else of the one that
+// is nearer to a kill, else, also where one margin is not known, of the younger.
+func (r *rows) takesPlace(at int32, group int, row *oom.Row) bool {
 	old := &r.list[at]
-	if now, before := hasProcesses(tree, group), hasProcesses(tree, r.group[at]); now != before {
+	if now, before := r.hasProcesses[group], r.hasProcesses[r.group[at]]; now != before {
 		return now
 	}
 	if !row.Margin.Known || !old.Margin.Known || row.Margin.Bytes == old.Margin.Bytes {

@@ -329,16 +329,18 @@ func TestNestedLimits(t *testing.T) {
 		level  oom.Level
 		cgroup string
 	}{
-		"nearer":                      {func([]oom.Group) {}, 1, oom.LevelNested, "/s/lxc/unit"},
-		"deeper still":                {func(g []oom.Group) { g[4].Limit, g[4].PIDs = oom.Of(10*mib), []int32{10} }, 0, oom.LevelNested, "/s/lxc/unit/deep"},
-		"with the processes below it": {func(g []oom.Group) { g[3].PIDs, g[4].PIDs = nil, []int32{10} }, 1, oom.LevelNested, "/s/lxc/unit"},
-		"as near as its own":          {func(g []oom.Group) { g[2].Limit, g[3].Limit = oom.Of(44*mib), oom.Of(34*mib) }, 4, oom.LevelNested, "/s/lxc/unit"},
-		"not as near":                 {func(g []oom.Group) { g[3].Limit = oom.Of(512 * mib) }, 24, oom.LevelContainer, "/s/lxc"},
-		"without processes":           {func(g []oom.Group) { g[3].PIDs = nil }, 24, oom.LevelContainer, "/s/lxc"},
-		"no processes at all":         {func(g []oom.Group) { g[2].PIDs, g[3].PIDs, g[5].PIDs = nil, nil, nil }, 1, oom.LevelNested, "/s/lxc/unit"},
-		"of a helper beside it":       {func(g []oom.Group) { g[3].Limit, g[5].Limit = oom.Unlimited(), oom.Of(mib) }, 24, oom.LevelContainer, "/s/lxc"},
-		"not known":                   {func(g []oom.Group) { g[3].Usage = oom.Amount{} }, 24, oom.LevelContainer, "/s/lxc"},
-		"unlimited above":             {func(g []oom.Group) { g[2].Limit = oom.Unlimited() }, 1, oom.LevelNested, "/s/lxc/unit"},
+		"nearer":                        {func([]oom.Group) {}, 1, oom.LevelNested, "/s/lxc/unit"},
+		"deeper still":                  {func(g []oom.Group) { g[4].Limit, g[4].PIDs = oom.Of(10*mib), []int32{10} }, 0, oom.LevelNested, "/s/lxc/unit/deep"},
+		"with the processes below it":   {func(g []oom.Group) { g[3].PIDs, g[4].PIDs = nil, []int32{10} }, 1, oom.LevelNested, "/s/lxc/unit"},
+		"the middle one of three":       {func(g []oom.Group) { g[4].Limit, g[4].PIDs = oom.Of(12*mib), []int32{9} }, 1, oom.LevelNested, "/s/lxc/unit"},
+		"two as near, one in the other": {func(g []oom.Group) { g[4].Limit, g[4].PIDs = oom.Of(11*mib), []int32{9} }, 1, oom.LevelNested, "/s/lxc/unit/deep"},
+		"as near as its own":            {func(g []oom.Group) { g[2].Limit, g[3].Limit = oom.Of(44*mib), oom.Of(34*mib) }, 4, oom.LevelNested, "/s/lxc/unit"},
+		"not as near":                   {func(g []oom.Group) { g[3].Limit = oom.Of(512 * mib) }, 24, oom.LevelContainer, "/s/lxc"},
+		"without processes":             {func(g []oom.Group) { g[3].PIDs = nil }, 24, oom.LevelContainer, "/s/lxc"},
+		"no processes at all":           {func(g []oom.Group) { g[2].PIDs, g[3].PIDs, g[5].PIDs = nil, nil, nil }, 1, oom.LevelNested, "/s/lxc/unit"},
+		"of a helper beside it":         {func(g []oom.Group) { g[3].Limit, g[5].Limit = oom.Unlimited(), oom.Of(mib) }, 24, oom.LevelContainer, "/s/lxc"},
+		"not known":                     {func(g []oom.Group) { g[3].Usage = oom.Amount{} }, 24, oom.LevelContainer, "/s/lxc"},
+		"unlimited above":               {func(g []oom.Group) { g[2].Limit = oom.Unlimited() }, 1, oom.LevelNested, "/s/lxc/unit"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			proc, tree := small()

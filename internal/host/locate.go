@@ -5,17 +5,17 @@ package host
 import "github.com/oom-exporter/oom_exporter/internal/oom"
 
 const (
-	// maxAsked is the number of processes in no group up to which each is asked
-	// for its own. Where there are more, the groups are.
+	// maxAsked is the most processes in no group that are asked for theirs one by
+	// one. Where there are more, the lists of the groups are read again.
 	maxAsked = 64
 	// witnesses is how many processes whose group is known are asked at most to
 	// find out whether their answers are paths of the tree.
 	witnesses = 4
 )
 
-// place finds each process' group. A process that was forked while the groups
-// were read is in none, and so is one that left a group whose list is read now
-// for one at rest, which shows the processes of an earlier pass.
+// place finds each process' group by the groups' lists. In none of these are
+// processes that were forked while they were read, and those that moved from a
+// group whose list was read now to one at rest, whose list is of an earlier pass.
 func (s *Snapshot) place(procs []oom.Process, tree *oom.Tree) {
 	place(procs, tree)
 	strays := s.h.memory.newStrays(procs)
@@ -26,7 +26,7 @@ func (s *Snapshot) place(procs []oom.Process, tree *oom.Tree) {
 	case len(strays) <= maxAsked && s.pathsAgree(procs, tree):
 		for _, i := range strays {
 			if g, ok := s.groupOf(procs[i].PID, tree); ok {
-				procs[i].Group = int32(g)
+				procs[i].Group = g
 			}
 		}
 	case anyAtRest(tree):
@@ -50,9 +50,8 @@ func anyAtRest(tree *oom.Tree) bool {
 	return false
 }
 
-// locate makes sure that a process which is about to be named is named under its
-// group: the list of one at rest may still have it when it has moved to another
-// one at rest.
+// locate makes sure that a process is named under its own group: when it moves
+// from one at rest to another one at rest, it is still in the list of the first.
 func (p *pass) locate(i int) {
 	proc := &p.procs[i]
 	if proc.Group < 0 || !p.tree.Groups[proc.Group].AtRest || p.asked[proc.PID] || !p.s.pathsAgree(p.procs, p.tree) {
@@ -62,23 +61,24 @@ func (p *pass) locate(i int) {
 		p.asked = map[int32]bool{}
 	}
 	p.asked[proc.PID] = true
-	if g, ok := p.s.groupOf(proc.PID, p.tree); ok && g != int(proc.Group) {
-		proc.Group, p.moved = int32(g), true
+	if g, ok := p.s.groupOf(proc.PID, p.tree); ok && g != proc.Group {
+		proc.Group, p.moved = g, true
 	}
 }
 
-// groupOf asks a process for its group.
-func (s *Snapshot) groupOf(pid int32, tree *oom.Tree) (int, bool) {
+// groupOf asks a process for its group: -1 where that is none of the tree. It is
+// false where the process cannot be asked.
+func (s *Snapshot) groupOf(pid int32, tree *oom.Tree) (int32, bool) {
 	path, err := s.h.o.Proc.Cgroup(pid)
 	if err != nil {
 		return 0, false
 	}
 	for i := range tree.Groups {
 		if tree.Groups[i].Path == path {
-			return i, true
+			return int32(i), true
 		}
 	}
-	return 0, false
+	return -1, true
 }
 
 // pathsAgree tells whether processes name their groups as the tree does. They do

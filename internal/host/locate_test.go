@@ -96,3 +96,44 @@ func TestMovedIsNamedAtOnce(t *testing.T) {
 		t.Errorf("named %v, the groups were asked %d times; want 11 under b, and once", got, tree.lates)
 	}
 }
+
+// TestStrayAgain: a process that was in no group, then in one, and has left that
+// for one at rest is looked for once more; so is another process with its PID.
+func TestStrayAgain(t *testing.T) {
+	proc, tree, _ := resting()
+	h := newHost(proc, tree)
+	proc.procs = append(proc.procs, oom.Process{PID: 40, RSS: mib})
+	proc.cgroups[40] = "/made/meanwhile"
+	if got := counts(t, h); got["a"] != 3 || got["b"] != 1 {
+		t.Fatalf("processes %v", got)
+	}
+	a := &tree.tree.Groups[2]
+	a.PIDs = append(a.PIDs, 40)
+	if got := counts(t, h); got["a"] != 4 || got["b"] != 1 {
+		t.Fatalf("processes %v", got)
+	}
+	a.PIDs, proc.cgroups[40] = a.PIDs[:2], "/s/b"
+	if got := counts(t, h); got["a"] != 3 || got["b"] != 2 {
+		t.Errorf("processes %v, want 40 with b", got)
+	}
+}
+
+// TestMovedOutOfSight: a process that is in none of the groups any more is named
+// under none, rather than under the one that it has left.
+func TestMovedOutOfSight(t *testing.T) {
+	proc, tree, b := resting()
+	b.PIDs = []int32{20}
+	proc.cgroups[20] = "/s/made-meanwhile"
+	ps, err := newHost(proc, tree).Scrape(time.Time{}).Processes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range ps.Top {
+		if p.PID == 20 && p.Workload != (oom.Workload{}) {
+			t.Errorf("20 is named under %+v", p.Workload)
+		}
+	}
+	if tree.lates != 1 {
+		t.Errorf("the groups were asked %d times, want once", tree.lates)
+	}
+}

@@ -3,7 +3,6 @@
 package host
 
 import (
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -26,7 +25,7 @@ type memory struct {
 	sizes  map[int32]sizes             // by pid: what was read exactly, lately.
 	rows   rowBuffers                  // for the next scrape.
 	still  []int32                     // likewise.
-	strays []int32                     // processes that no group had when they were looked for, ascending.
+	strays []int32                     // processes that were looked for and found in no group, ascending.
 	paths  atomic.Bool                 // /proc/PID/cgroup has the paths of the tree.
 }
 
@@ -89,20 +88,28 @@ func (m *memory) borrow() []oom.Process {
 	return b
 }
 
-// newStrays returns those processes, by index, that are in no group and were in
-// one, or not there, when the strays were looked for last.
+// newStrays returns those processes, by index, that are in no group and were not
+// among the strays before. Those that are none any more are forgotten.
 func (m *memory) newStrays(procs []oom.Process) []int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var found []int
+	known, left := m.strays, m.strays[:0]
 	for i := range procs {
+		pid := procs[i].PID
 		if procs[i].Group >= 0 {
 			continue
 		}
-		if _, known := slices.BinarySearch(m.strays, procs[i].PID); !known {
-			found = append(found, i)
+		for len(known) > 0 && known[0] < pid {
+			known = known[1:]
 		}
+		if len(known) > 0 && known[0] == pid {
+			left = append(left, pid)
+			continue
+		}
+		found = append(found, i)
 	}
+	m.strays = left
 	return found
 }
 

@@ -10,12 +10,16 @@ import (
 // nestedLimits finds the containers in which a limit below their own is at least
 // as near: of a unit inside a system container, a step inside a job, a service
 // inside a container. It returns, by the container's index, that of the group
-// with the nearest such limit.
-func nestedLimits(tree *oom.Tree, margins []predict.Margin) map[int]int {
+// with the nearest such limit. A limit binds where the group has processes; where
+// none of the container's are seen, which is so in another pid namespace, it may.
+func nestedLimits(tree *oom.Tree, margins []predict.Margin, hasProcesses []bool) map[int]int {
 	var nearest map[int]int
 	for i := range margins {
 		g, m := &tree.Groups[i], &margins[i]
-		if g.Kind != oom.KindPart || !m.Known || m.Group != i || !isBelow(tree, i, g.Owner) || !binds(tree, i, g.Owner) {
+		if g.Kind != oom.KindPart || !m.Known || m.Group != i || !isBelow(tree, i, g.Owner) {
+			continue
+		}
+		if !hasProcesses[i] && hasProcesses[g.Owner] {
 			continue
 		}
 		best, ok := nearest[g.Owner]
@@ -33,20 +37,17 @@ func nestedLimits(tree *oom.Tree, margins []predict.Margin) map[int]int {
 	return nearest
 }
 
-// binds tells whether group i limits any of the owner's processes. Where none of
-// them is seen, which is so in another pid namespace, it may.
-func binds(tree *oom.Tree, i, owner int) bool {
-	return hasProcesses(tree, i) || !hasProcesses(tree, owner)
-}
-
-// hasProcesses tells whether group i has processes, itself or below.
-func hasProcesses(tree *oom.Tree, i int) bool {
-	for k := i; k < len(tree.Groups) && (k == i || isBelow(tree, k, i)); k++ {
-		if len(tree.Groups[k].PIDs) > 0 {
-			return true
+// withProcesses tells of each group whether it has processes, itself or below.
+func withProcesses(tree *oom.Tree) []bool {
+	has := make([]bool, len(tree.Groups))
+	for i := len(has) - 1; i >= 0; i-- {
+		g := &tree.Groups[i]
+		has[i] = has[i] || len(g.PIDs) > 0
+		if g.Parent >= 0 && g.Parent < i {
+			has[g.Parent] = has[g.Parent] || has[i]
 		}
 	}
-	return false
+	return has
 }
 
 // isBelow tells whether group i is a descendant of the other one.

@@ -13,14 +13,14 @@ const (
 	EvictionFree                     // MemTotal - MemFree: older kubelets.
 )
 
-// HugepageMode says whether kubelet takes the node's hugepages off
-// memory.available.
+// HugepageMode says whether kubelet subtracts the node's hugepages from
+// memory.available. It does since 1.37, unless its feature gate
+// HugepageAwareEviction is off.
 type HugepageMode uint8
 
-// Kubelet does so since 1.37, unless its feature gate HugepageAwareEviction is
-// off.
+// The settings of --eviction.hugepages.
 const (
-	HugepagesAuto HugepageMode = iota // but where EvictionFree says that kubelet is older.
+	HugepagesAuto HugepageMode = iota // on, unless EvictionFree says that kubelet is older.
 	HugepagesOn
 	HugepagesOff
 )
@@ -52,8 +52,8 @@ func (k Kubelet) Eviction(node *oom.Node, tree *oom.Tree) (available oom.Amount,
 	return oom.Of(left), signed(left) - signed(k.Threshold.Bytes(total)), true
 }
 
-// hugepages is the capacity of all hugepage pools, where kubelet takes it off:
-// they are in MemTotal, and in no cgroup's usage.
+// hugepages is the capacity of all hugepage pools where kubelet subtracts it: they
+// are in MemTotal, but not in what it takes for the usage.
 func (k Kubelet) hugepages(node *oom.Node) uint64 {
 	if k.Hugepages == HugepagesOff || k.Hugepages == HugepagesAuto && k.Usage == EvictionFree {
 		return 0

@@ -34,9 +34,8 @@ func (w *walk) nodeMargin() Margin {
 	return m
 }
 
-// zoneSlack is by which part of MemTotal the zones may differ from it before
-// they are taken not to show all memory; they are the same number on a node at
-// rest.
+// zoneSlack is the part of MemTotal, 1/32, by which the zones may differ from it
+// before they are taken not to show all memory. On most nodes they don't differ.
 const zoneSlack = 32
 
 // nodeFree is what ordinary allocations may take of the free pages. Memory that
@@ -44,21 +43,19 @@ const zoneSlack = 32
 // confidential VMs) may be in MemTotal and MemFree long before it is in the
 // zones: then MemFree counts, less all that the zones keep.
 func nodeFree(n *oom.Node) uint64 {
-	var sum, kept, managed uint64
-	counted := true
+	var sum, kept uint64
 	for i := range n.Zones {
 		z := &n.Zones[i]
 		sum += zoneFree(z)
 		if z.Present > 0 {
 			kept += z.Min + z.Protection
 		}
-		pages, ok := z.Managed.Get()
-		managed, counted = managed+pages, counted && ok
 	}
 	total, ok := n.Total.Get()
 	free, ok2 := n.Free.Get()
+	managed, ok3 := managedIn(n.Zones).Get()
 	switch slack := total / zoneSlack; {
-	case !ok || !ok2 || !counted:
+	case !ok || !ok2 || !ok3:
 	case managed+slack < total:
 		return free - min(free, kept)
 	case managed > total+slack: // memory on its way out: the lesser number is safe.
@@ -67,34 +64,43 @@ func nodeFree(n *oom.Node) uint64 {
 	return sum
 }
 
-// lateIn is how much of the free memory that the zones do not show yet lies in
-// the NUMA nodes mems: it is shared by what is present in each zone but not
-// managed. It is not known where no zone has such pages.
+// lateIn is how much of the free memory that no zone shows yet lies in the NUMA
+// nodes mems, in proportion to what the zones have present but not managed. It is
+// not known where no zone has such pages.
 func (w *walk) lateIn(mems []int) (bytes uint64, known bool) {
 	n := w.node
-	var managed, shown, missing, here uint64
+	total, free := n.Total.Or(0), n.Free.Or(0)
+	managed, ok := managedIn(n.Zones).Get()
+	if !ok || managed+total/zoneSlack >= total {
+		return 0, true
+	}
+	var shown, missing, here uint64
 	for i := range n.Zones {
 		z := &n.Zones[i]
-		pages, ok := z.Managed.Get()
-		if !ok {
-			return 0, true
-		}
-		managed += pages
 		shown += z.Free
-		gap := z.Present - min(z.Present, pages)
+		gap := z.Present - min(z.Present, z.Managed.Or(0))
 		missing += gap
 		if slices.Contains(mems, z.NUMANode) {
 			here += gap
 		}
 	}
-	total, free := n.Total.Or(0), n.Free.Or(0)
-	if managed+total/zoneSlack >= total || free <= shown {
+	if free <= shown {
 		return 0, true
 	}
 	if missing == 0 {
 		return 0, false
 	}
 	return scale(here, free-shown, missing), true
+}
+
+// managedIn is the memory that the zones' allocators have; it is unset where a
+// zone does not say.
+func managedIn(zones []oom.Zone) oom.Amount {
+	sum := oom.Of(0)
+	for i := range zones {
+		sum = sum.Plus(zones[i].Managed)
+	}
+	return sum
 }
 
 // zoneFree is what an ordinary allocation may take of a zone.
@@ -124,8 +130,8 @@ func (w *walk) partial(mems []int) bool {
 }
 
 // numaMargin is the node's sum over the NUMA nodes of group i. What
-// memory.min protects and what slab is pinned may all lie there, so all of it is
-// taken off.
+// memory.min protects and the pinned slab may all lie there, so all of it is taken
+// off.
 func (w *walk) numaMargin(i int) Margin {
 	mems := w.tree.Groups[i].Mems
 	m := Margin{Level: oom.LevelNUMA, Group: i}

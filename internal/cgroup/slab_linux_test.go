@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
@@ -152,5 +155,30 @@ func TestReadSlabPinned(t *testing.T) {
 	tree, _ = mustRead(t, h)
 	if g := group(t, tree, "/pod/c"); g.SlabPinned != 0 {
 		t.Errorf("a new cgroup has %d of the one before", g.SlabPinned)
+	}
+}
+
+// TestSlabOfUnreadEvents: counters that could not be read once have not moved.
+func TestSlabOfUnreadEvents(t *testing.T) {
+	dir, mount := rootV2(t)
+	put(t, dir+"/proc/sys/fs/dentry-state", "51000\t1000\t45\t0\t0\t0\n")
+	groupV2(t, mount+"/c", 40*mi)
+	put(t, mount+"/c/memory.max", fmt.Sprintln(100*mi))
+	put(t, mount+"/c/memory.stat", fmt.Sprintf("anon 0\nkernel 0\nslab_reclaimable %d\n", 30*mi))
+	for _, name := range []string{"/memory.events", "/memory.events.local"} {
+		put(t, mount+"/c"+name, "max 9\noom 3\noom_kill 0\n")
+	}
+	h := mustFind(t, options(dir, PartsAll))
+	for i := range 3 {
+		h.hook = func(_, name string) unix.Errno {
+			if i == 1 && strings.HasPrefix(name, "memory.events") {
+				return unix.EACCES
+			}
+			return 0
+		}
+		tree, _ := mustRead(t, h)
+		if g := group(t, tree, "/c"); g.SlabPinned != 0 || g.Events.OOMs.IsSet() != (i != 1) {
+			t.Errorf("pass %d: %d MiB are pinned, %v OOMs", i, g.SlabPinned/mi, g.Events.OOMs)
+		}
 	}
 }
