@@ -233,3 +233,23 @@ func check(t *testing.T, tree *oom.Tree, place territory, attack string) {
 		}
 	}
 }
+
+// Of two users' groups that claim one id, the older one has it, wherever it
+// stands in the tree, and also where nobody but users has containers.
+func TestOlderClaimAmongUsers(t *testing.T) {
+	t.Parallel()
+	in := func(uid string) string {
+		return "/user.slice/user-" + uid + ".slice/user@" + uid + ".service/user.slice/libpod-" + idC + ".scope"
+	}
+	synctest.Test(t, func(t *testing.T) {
+		web := found{ID: idC, Rootless: true, Workload: oom.Workload{Container: "web"}}
+		n := newNamer(Options{}, []source{&fakeSource{names: []found{web}}})
+		tree := treeOf(in("1000"), in("1001"))
+		find(t, tree, in("1000")).Inode = 900
+		find(t, tree, in("1001")).Inode = 800
+		Classify(tree)
+		n.Name(tree)
+		expectRow(t, tree, in("1001"), "||user@1001.service/web")
+		expectRow(t, tree, in("1000"), "||/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-*.scope")
+	})
+}
