@@ -72,6 +72,16 @@ func territories() []territory {
 		{at: "/system.slice/slurmstepd.scope/job_78/step_0/user/task_0", row: "||/system.slice/slurmstepd.scope/job_78"},
 		{at: "/system.slice/slurmstepd.scope/s5K1KKYAYG5D00/step_0/user/task_0", row: "||/system.slice/slurmstepd.scope/s5K1KKYAYG5D00"},
 		{at: "/slurm/uid_1000/job_78/step_0/task_0", row: "||/slurm/uid_1000/job_78"},
+		{at: "/slurm_node1/uid_1000/job_78/step_0/task_0", row: "||/slurm_node1/uid_1000/job_78"},
+		{at: tenantPod + "/kata_" + idTenant, row: "tenants|mine-0|shell"},
+		{at: tenantPod + "/crio-" + idTenant + ".scope/container", row: "tenants|mine-0|shell"},
+		{at: "/lxc.payload.default_tenant/.lxc", row: "||default_tenant"},
+		{at: "/machine.slice/systemd-nspawn@tenant.service/payload", row: "||tenant"},
+		{at: "/default/tenant", row: "||tenant"},
+		{at: "/ecs/task/" + idBox, row: "||" + idBox[:12]},
+		{at: "/docker/buildkit/abcdefghijklmnopqrstuvwx0", row: "||/docker/buildkit/*"},
+		{at: "/system.slice/web.service/libpod-payload-" + idBox, row: "||" + idBox[:12]},
+		{at: "/user/tenant/0", owner: 1000}, // pam_cgfs'.
 		{at: manager},
 		{at: manager + "/app.slice"},
 		{at: manager + "/app.slice/tenant.service"},
@@ -111,7 +121,22 @@ func spellings() []string {
 		"lxc.payload.kubelet.service", `machine-\x2fsystem.slice\x2fkubelet.service.scope`,
 		"slurm/uid_0/job_77", "slurmstepd.scope/job_77", "system.slice/slurmstepd.scope/job_77/step_0",
 		"user.slice/user-0.slice/user@0.service/x.service", "user-0.slice/user@0.service/app.slice/x.service", "user@0.service/x.service",
-		"user@0.service/libpod-" + idC + ".scope", "session-1.scope", "user-0.slice/session-1.scope", "docker", "init.scope",
+		"user@0.service/libpod-" + idC + ".scope", "session-1.scope", "user.slice/user-0.slice/session-1.scope",
+		// cgroup v1: other drivers', an ancestor's path anew, and LXC's before 4.
+		"memory/kubepods/burstable/pod" + podUID + "/" + idA, "name=systemd/docker/" + idB, "docker/" + idB + "/docker/" + idA, "lxc/web/lxc/web", "lxc.monitor/web",
+		// Nomad, LXD's projects, nerdctl, rkt, machined's other spellings, CRI-O's and Kata's helpers.
+		"nomad/share/" + idA + ".app", "nomad.slice/share.slice/" + idA + ".app.scope", "lxc.payload.default_web", "lxc.pivot/web", "nerdctl/" + idB, "podruntime/docker/" + idB,
+		"machine-web.scope/payload", `machine-qemu\x2d1\x2dbox.scope`, `machine-lxc\x2d1\x2dbox.scope`, `machine-box\x2escope.scope`, "systemd-nspawn@box.service/payload", `systemd-nspawn@\x62ox.service`,
+		"kata_overhead/" + idA, "kata_" + idA + "/sub", "crio-conmon-" + idA, "machine.slice/libpod-conmon-" + idB + ".scope", "machine.slice/libpod_pod_" + idB + ".slice/libpod-" + idB + ".scope",
+		"buildkit/" + idB, "buildkit/aaaaaaaaaaaaaaaaaaaaaaaaa", "user.slice/user-1000.slice/user@1000.service/x.service", "run-u1.service", "run-p1-i1.scope",
+		// Of other lengths, in other cases, with blanks, and what is no path.
+		idA[:63], idA + "0", idA[:12], idA + idB, strings.ToUpper(idA), "docker-" + strings.ToUpper(idB) + ".scope", "docker-" + idB + ".scope ", " docker-" + idB + ".scope",
+		"docker-" + idB + ".SCOPE", "Kubepods/burstable/pod" + podUID, "kubepods /pod" + podUID, "KUBEPODS.slice", "kubepods/pod" + strings.ToUpper(podUID) + "/" + idA,
+		"kubepods/burstable/POD" + podUID + "/" + idA, "kubelet.service ", "kubelet.Service", `kubelet\x2eservice`, `kubelet.servic\x65`, "kubelet.service\\x20", "...", "..kubepods", ".. /docker/" + idB,
+		"-kubepods.slice", "x-kubepods.slice/x-kubepods-pod" + under + ".slice/" + idA, `kubepods-pod` + strings.ReplaceAll(under, "_", `\x2d`) + ".slice/" + idA, `kubepods-\x70od` + under + ".slice/" + idA,
+		"docker:" + idB, "::" + idB, "a:b:c:" + idB, ":docker:" + idB, "kubepods-pod" + under + ".slice::" + idA, "kubepods-pod" + under + ".slice:crio:" + idA + ":x",
+		"kubelet.service\xff", "kubelet.service\u200b", "\u202edocker", "postgres\u00a0", "docker/\x1b[0m" + idB,
+		strings.Repeat("d/", 120) + "docker/" + idB, strings.Repeat("d/", 120) + "kubepods/pod" + podUID + "/" + idA, strings.Repeat("x", 255) + "/kubelet.service", strings.Repeat("x", 300-64) + idA, "user-0.slice/session-1.scope", "docker", "init.scope",
 	}
 	for _, id := range []string{idA, idB, idDead, idQuiet} {
 		for _, spelling := range []string{
@@ -145,7 +170,7 @@ func TestSpoofing(t *testing.T) {
 			}
 		})
 	}
-	if n < 4000 {
+	if n < 10000 {
 		t.Errorf("only %d attacks", n)
 	}
 }
