@@ -3,11 +3,13 @@
 package workload
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
@@ -278,5 +280,70 @@ func TestOlderClaimAmongUsers(t *testing.T) {
 		n.Name(tree)
 		expectRow(t, tree, in("1001"), "||user@1001.service/web")
 		expectRow(t, tree, in("1000"), "||/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-*.scope")
+	})
+}
+
+// A user's storage may list the containers of others. It says nothing of them:
+// no image, no runtime, and a container that has no name yet may still get one.
+func TestRootlessStorageOfOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		evil := func(id string) found {
+			return found{ID: id, Rootless: true, Image: "evil:1", Runtime: runtimePodman, Workload: oom.Workload{Container: "evil"}}
+		}
+		files := &fakeSource{names: []found{isApp(idB, "app")}, takes: 2 * time.Millisecond}
+		storage := []found{evil(idA), evil(idB), evil(idC), evil(idBox)}
+		for i := range 64 {
+			storage = append(storage, evil(fmt.Sprintf("%064x", i)))
+		}
+		n := newNamer(Options{MaxNames: 16}, []source{files, &fakeSource{names: storage}})
+		mine := "/user.slice/user-1000.slice/user@1000.service/libpod-" + idBox + ".scope"
+		var tree *oom.Tree
+		for range 2 {
+			tree, _ = scan(n, pathA, pathB, "/docker/"+idC, mine)
+			synctest.Wait()
+		}
+		expectRow(t, tree, pathA, "default|web-0|POD")
+		expectRow(t, tree, pathB, "default|web-0|app")
+		expectRow(t, tree, mine, "||user@1000.service/evil")
+		for _, path := range []string{pathA, pathB, "/docker/" + idC} {
+			if g := find(t, tree, path); g.Image != "" || g.Runtime == runtimePodman {
+				t.Errorf("%s is %s's, from %q", path, g.Runtime, g.Image)
+			}
+		}
+		if len(n.cache.containers) != 4 {
+			t.Errorf("%d containers are remembered, want the 4 that there are", len(n.cache.containers))
+		}
+		files.set([]found{isApp(idB, "app"), {ID: idC, Workload: oom.Workload{Container: "late"}}}, nil)
+		later(time.Second)
+		scan(n, pathA, pathB, "/docker/"+idC, mine)
+		later(time.Second)
+		tree, _ = scan(n, pathA, pathB, "/docker/"+idC, mine)
+		expectRow(t, tree, "/docker/"+idC, "||late")
+		later(time.Second) // for what still runs.
+	})
+}
+
+// What a user's storage said of a group of the user's is forgotten with it when
+// the container turns up where root has put it.
+func TestRootlessNameIsLeftBehind(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		evil := found{ID: idC, Rootless: true, Image: "evil:1", Runtime: runtimePodman, Workload: oom.Workload{Container: "evil"}}
+		files := &fakeSource{}
+		n := newNamer(Options{}, []source{files, &fakeSource{names: []found{evil}}})
+		mine := "/user.slice/user-1000.slice/user@1000.service/libpod-" + idC + ".scope"
+		scan(n, mine)
+		synctest.Wait()
+		files.set([]found{{ID: idC, Workload: oom.Workload{Container: "db"}}}, nil)
+		var tree *oom.Tree
+		for range 2 {
+			tree, _ = scan(n, mine, "/ecs/task/"+idC)
+			synctest.Wait()
+		}
+		expectRow(t, tree, "/ecs/task/"+idC, "||db")
+		if g := find(t, tree, "/ecs/task/"+idC); g.Image != "" || g.Runtime != runtimeDocker {
+			t.Errorf("it is %s's, from %q", g.Runtime, g.Image)
+		}
 	})
 }
