@@ -87,7 +87,7 @@ func (p *pass) byHeld(n *node, up level) bool {
 	n.pass, n.children, n.complete = p.h.pass, nil, true
 	index := len(p.tree.Groups)
 	p.tree.Groups = append(p.tree.Groups, oom.Group{
-		GroupID: oom.GroupID{Path: n.path, Inode: n.inode}, Parent: up.index, Owner: index, UID: st.Uid,
+		GroupID: oom.GroupID{Path: n.path, Inode: n.inode}, Parent: up.index, Owner: index, UID: makerOf(&st),
 	})
 	g := &p.tree.Groups[index]
 	g.KillDisabled, g.UnderOOM, g.Events.OwnKills = parseOOMControl(p.h.buf[:read])

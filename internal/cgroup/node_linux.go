@@ -18,7 +18,7 @@ import (
 type node struct {
 	path     string // as in oom.GroupID.
 	name     string // last element, ending in NUL; a part of path's memory.
-	uid      uint32 // of the directory's owner.
+	uid      uint32 // of who may make groups in it.
 	inode    uint64 // 0 until the directory was opened, and when it is gone.
 	pass     uint64 // in which it was last met.
 	children []*node

@@ -58,7 +58,8 @@ func TestReadV1(t *testing.T) {
 	}
 }
 
-// Both passes say whose a directory is: who may make groups in it.
+// Both passes say who may make groups in a directory: its owner, and where the
+// mode says so, others as well.
 func TestOwners(t *testing.T) {
 	for fixture, path := range map[string]string{"v1": "/kubepods/pod1", "v2": "/kubepods.slice/pod1.slice"} {
 		dir := unpack(t, fixture)
@@ -66,15 +67,20 @@ func TestOwners(t *testing.T) {
 		want := uint32(os.Getuid())
 		if want == 0 {
 			want = 1000
-			if err := os.Chown(filepath.Join(h.place.dir, path), int(want), -1); err != nil {
+			if err := os.Chown(filepath.Join(h.place.dir, path), int(want), int(want)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		for range 3 {
-			read, _ := mustRead(t, h)
-			for _, tree := range []oom.Tree{read, mustReadKills(t, h)} {
-				if g := group(t, tree, path); g.UID != want {
-					t.Errorf("%s: %s is of user %d, want %d", fixture, path, g.UID, want)
+		for mode, want := range map[os.FileMode]uint32{0o755: want, 0o775: oom.Anybody, 0o777: oom.Anybody} {
+			if err := os.Chmod(filepath.Join(h.place.dir, path), mode); err != nil {
+				t.Fatal(err)
+			}
+			for range 3 {
+				read, _ := mustRead(t, h)
+				for _, tree := range []oom.Tree{read, mustReadKills(t, h)} {
+					if g := group(t, tree, path); g.UID != want {
+						t.Errorf("%s: %s with mode %o is of user %d, want %d", fixture, path, mode, g.UID, want)
+					}
 				}
 			}
 		}

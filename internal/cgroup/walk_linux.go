@@ -36,7 +36,7 @@ func (p *pass) group(n *node, up level) (gone bool, err error) {
 	}
 	known := n.inode == st.Ino
 	n.met(p.h.pass, st.Ino)
-	n.uid = st.Uid
+	n.uid = makerOf(&st)
 	p.enter(n, fd)
 	if p.kills && p.unchanged() {
 		p.repeat(n, up.index)
@@ -76,6 +76,14 @@ func (p *pass) unopened(n *node, up level, errno unix.Errno) (gone bool, err err
 	return false, nil
 }
 
+// makerOf returns who may make groups in a directory.
+func makerOf(st *unix.Stat_t) uint32 {
+	if st.Mode&unix.S_IWOTH != 0 || st.Mode&unix.S_IWGRP != 0 && st.Gid != 0 {
+		return oom.Anybody
+	}
+	return st.Uid
+}
+
 // row appends what the files of the current group say. It is false where the
 // group vanished meanwhile.
 func (p *pass) row(up level, st *unix.Stat_t) (int, level, bool) {
@@ -85,7 +93,7 @@ func (p *pass) row(up level, st *unix.Stat_t) (int, level, bool) {
 		GroupID: oom.GroupID{Path: p.node.path, Inode: st.Ino},
 		Parent:  up.index,
 		Owner:   index,
-		UID:     st.Uid,
+		UID:     makerOf(st),
 	})
 	g := &p.tree.Groups[index]
 	if !p.kills {

@@ -121,7 +121,7 @@ type Group struct {
 	Parent int // index of the parent in Tree.Groups, -1 for the root.
 	Owner  int // index of the group whose row this one counts for; its own when it has a row.
 	Kind   Kind
-	UID    uint32 // of the directory's owner, who may make groups in it.
+	UID    uint32 // of who may make groups in the directory: its owner, or Anybody.
 	Identity
 
 	Usage, Peak            Amount
@@ -142,6 +142,10 @@ type Group struct {
 	AtRest                 bool   // uncharged, and PIDs, Stat and Peak are of an earlier pass.
 	StartTime              Amount // seconds since the epoch at which the group was made.
 }
+
+// Anybody stands in Group.UID where the directory's mode lets others than its
+// owner write. No user has that number.
+const Anybody = ^uint32(0)
 
 // WorkingSet is what kubelet and cAdvisor call so: usage minus inactive_file,
 // floored at 0.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
+	"github.com/oom-exporter/oom_exporter/internal/text"
 )
 
 // Schema is the version of the JSON that top prints.
@@ -90,7 +91,7 @@ func JSON(w io.Writer, f *Frame, o Options) error {
 	}
 	for _, p := range f.processes(o) {
 		d.Processes = append(d.Processes, processJSON{
-			PID: p.PID, Comm: printable(p.Comm), Namespace: p.Workload.Namespace, Pod: p.Workload.Pod, Container: p.Workload.Container,
+			PID: p.PID, Comm: text.Escape(p.Comm), Namespace: p.Workload.Namespace, Pod: p.Workload.Pod, Container: p.Workload.Container,
 			Score: p.Score, Adj: p.Adj, RSS: p.RSS, Swap: p.Swap, Badness: p.Badness,
 		})
 	}
@@ -130,5 +131,5 @@ func victimOf(v *oom.NextVictim) *victimJSON {
 	if v == nil {
 		return nil
 	}
-	return &victimJSON{v.Process.PID, printable(v.Process.Comm), name(v.Process.Workload), v.Badness, v.All, v.Tie}
+	return &victimJSON{v.Process.PID, text.Escape(v.Process.Comm), name(v.Process.Workload), v.Badness, v.All, v.Tie}
 }

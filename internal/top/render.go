@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
+	"github.com/oom-exporter/oom_exporter/internal/text"
 )
 
 const (
@@ -158,17 +159,17 @@ func victim(v *oom.NextVictim, where bool) string {
 	if p.PID == 0 {
 		return "nobody can be killed"
 	}
-	text := fmt.Sprintf("%s (%d)", printable(p.Comm), p.PID)
+	who := fmt.Sprintf("%s (%d)", text.Escape(p.Comm), p.PID)
 	if v.All > 1 {
-		text += fmt.Sprintf(" +%d", v.All-1)
+		who += fmt.Sprintf(" +%d", v.All-1)
 	}
 	if where {
-		text += " of " + printable(name(p.Workload))
+		who += " of " + text.Escape(name(p.Workload))
 	}
 	if v.Tie {
-		text += " or another of its size"
+		who += " or another of its size"
 	}
-	return text
+	return who
 }
 
 // alarm is the colour of a margin ratio.

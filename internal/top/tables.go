@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
+	"github.com/oom-exporter/oom_exporter/internal/text"
 )
 
 // containerRows is the table of containers. A narrow terminal shows no limit:
@@ -24,17 +25,17 @@ func containerRows(p *page, f *Frame, o Options) []row {
 	victims := f.victims()
 	var rows []row
 	for _, r := range f.containers(o) {
-		text := fit(fitLeft(printable(name(r.Workload)), names), names) + limit(size(r.Limit))
+		line := fit(fitLeft(text.Escape(name(r.Workload)), names), names) + limit(size(r.Limit))
 		if !r.Margin.Known {
-			rows = append(rows, row{plain, text + "         ?"})
+			rows = append(rows, row{plain, line + "         ?"})
 			continue
 		}
 		dying := ""
 		if v := victims[r.Margin.Cgroup]; v != nil {
 			dying = victim(v, false)
 		}
-		text += fmt.Sprintf(" %9s %4s %-10s %-9s  %s", human(r.Margin.Bytes), percent(r.Margin.Ratio), bar(r.Margin.Ratio), r.Margin.Level, dying)
-		rows = append(rows, row{alarm(r.Margin.Ratio), text})
+		line += fmt.Sprintf(" %9s %4s %-10s %-9s  %s", human(r.Margin.Bytes), percent(r.Margin.Ratio), bar(r.Margin.Ratio), r.Margin.Level, dying)
+		rows = append(rows, row{alarm(r.Margin.Ratio), line})
 	}
 	return rows
 }
@@ -46,7 +47,7 @@ func processRows(p *page, f *Frame, o Options) []row {
 	var rows []row
 	for _, r := range f.processes(o) {
 		rows = append(rows, row{plain, fmt.Sprintf("%7d %s %5s %5d %9s %9s %9s  %s",
-			r.PID, fit(printable(r.Comm), 15), r.Score, r.Adj, human(r.RSS), human(r.Swap), signed(r.Badness), fitLeft(printable(name(r.Workload)), names))})
+			r.PID, fit(text.Escape(r.Comm), 15), r.Score, r.Adj, human(r.RSS), human(r.Swap), signed(r.Badness), fitLeft(text.Escape(name(r.Workload)), names))})
 	}
 	return rows
 }
@@ -78,7 +79,7 @@ func protectionRows(p *page, f *Frame, o Options) []row {
 				request = "~" + size(v)
 			}
 		}
-		rows = append(rows, row{style, strings.TrimRight(fmt.Sprintf("%s %-10s %7s %11s  %s", fit(printable(name(r.Workload)), names), r.QoS, adj, request, note), " ")})
+		rows = append(rows, row{style, strings.TrimRight(fmt.Sprintf("%s %-10s %7s %11s  %s", fit(text.Escape(name(r.Workload)), names), r.QoS, adj, request, note), " ")})
 	}
 	return rows
 }

@@ -7,7 +7,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
-	"github.com/oom-exporter/oom_exporter/internal/text"
 )
 
 // human prints a size in at most nine columns.
@@ -45,10 +44,6 @@ func percent(ratio float64) string {
 	return fmt.Sprintf("%.0f%%", 100*min(ratio, 9.99))
 }
 
-// printable makes hostile names safe for a terminal. Wide characters count as
-// one column and may shift a line.
-func printable(s string) string { return text.Escape(s) }
-
 // fit cuts or pads a text to a width; what is cut is at the end.
 func fit(s string, width int) string {
 	return fmt.Sprintf("%-*s", width, cut(s, width))
@@ -63,7 +58,8 @@ func fitLeft(s string, width int) string {
 	return "~" + string(r[len(r)-width+1:])
 }
 
-// cut shortens a text to a number of columns.
+// cut shortens a text to a number of columns. Wide characters count as one and
+// may shift a line.
 func cut(s string, width int) string {
 	if utf8.RuneCountInString(s) <= width {
 		return s

@@ -107,6 +107,9 @@ func (c *cache) claim(e *entry, path string, p func() Path) (granted bool) {
 	default:
 		return false
 	}
+	if e.standing == standingUser {
+		e.found, e.rank, e.imageRank = found{ID: e.ID}, noRank, noRank // some of it may be the user's word.
+	}
 	e.path, e.standing, e.tree, e.groupPod = path, rank, 0, parsed.PodUID
 	return true
 }
@@ -118,6 +121,9 @@ func (c *cache) alive(e *entry) bool { return e.tree > 0 && e.tree+1 >= c.tree }
 // learn takes in what the source of that rank found; lower ranks are believed
 // more, and what they leave open the others may fill in.
 func (c *cache) learn(rank int, f found, now time.Time) {
+	if f.Rootless && !c.isUsers(f.ID) {
+		return // a user's storage may list anybody's containers.
+	}
 	f.Workload = oom.Workload{
 		Namespace: text.Label(f.Workload.Namespace),
 		Pod:       text.Label(f.Workload.Pod),
@@ -149,6 +155,12 @@ func (c *cache) learn(rank int, f found, now time.Time) {
 	if f.Image != "" && rank <= e.imageRank {
 		e.Image, e.imageRank = text.Clean(f.Image, maxImage), rank
 	}
+}
+
+// isUsers tells whether the container is known to be in a user's territory.
+func (c *cache) isUsers(id string) bool {
+	e := c.containers[id]
+	return e != nil && e.standing == standingUser
 }
 
 // learnPodOf takes in the name of the container's pod.

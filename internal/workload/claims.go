@@ -4,12 +4,11 @@ package workload
 
 import "github.com/oom-exporter/oom_exporter/internal/oom"
 
-// mixed tells whether there may be claims of groups that not only root can have
-// made beside others. On most nodes there are none, and of two of root's the
-// Namer gives the name to the one that it sees first.
-func (p *pass) mixed() bool {
-	const given = 1<<standingUser | 1<<standingUnit
-	return p.loosePods || p.standings&given != 0 && (p.standings&^given != 0 || p.standings == given || p.nodeKubelet)
+// contested tells whether there may be claims of groups that not only root can
+// have made. On most nodes there are none, and of two of root's the Namer gives
+// the name to the one that it sees first.
+func (p *pass) contested() bool {
+	return p.loosePods || p.standings&(1<<standingUser|1<<standingUnit) != 0
 }
 
 // claim is a group that goes by an id or a UID.

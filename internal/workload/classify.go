@@ -22,7 +22,7 @@ import (
 func Classify(tree *oom.Tree) {
 	p := newPass(tree.Groups)
 	p.parse()
-	if p.mixed() && p.refuse() {
+	if p.contested() && p.refuse() {
 		p.parse()
 	}
 	p.gather()
@@ -46,7 +46,7 @@ type pass struct {
 	// containers finds a helper's container; made when the first is met.
 	containers map[containerKey]int
 
-	// What the first parse met, see mixed.
+	// What the first parse met, see contested.
 	standings   uint8 // set of standings of containers and pods.
 	nodeKubelet bool  // kubelet's root is where only root makes groups.
 	loosePods   bool

@@ -3,6 +3,9 @@
 package workload
 
 import (
+	"cmp"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
@@ -18,14 +21,16 @@ const (
 // path of a group that is gone is read with it, so that its name is worth as
 // much as it was when it was there.
 type ground struct {
-	delegated map[string]bool // directories of other users than root, also of those that are gone.
-	kubelets  map[string]bool // kubelet's roots that have had pods.
+	trees     uint64            // how many were seen.
+	delegated map[string]uint64 // directories of other users than root, and the last tree that had each.
+	kubelets  map[string]bool   // kubelet's roots that have had pods.
 	// nodeKubelet says that they are where only root makes groups.
 	nodeKubelet bool
 }
 
 // see takes in a classified tree.
 func (g *ground) see(tree *oom.Tree) {
+	g.trees++
 	for i := range tree.Groups {
 		group := &tree.Groups[i]
 		switch {
@@ -40,15 +45,29 @@ func (g *ground) see(tree *oom.Tree) {
 	}
 }
 
-// delegate notes a directory unless the one above it is noted too.
+// delegate notes a directory that was given to others. One below another such,
+// or a container's, needs no note to be worth nothing.
 func (g *ground) delegate(tree *oom.Tree, group *oom.Group) {
-	if group.Parent >= 0 && g.delegated[tree.Groups[group.Parent].Path] || len(g.delegated) >= maxDelegated {
+	if group.ContainerID != "" || group.Parent >= 0 && delegated(&tree.Groups[group.Parent], &tree.Groups[0]) {
 		return
 	}
 	if g.delegated == nil {
-		g.delegated = map[string]bool{}
+		g.delegated = map[string]uint64{}
 	}
-	g.delegated[group.Path] = true
+	g.delegated[group.Path] = g.trees
+	if len(g.delegated) > maxDelegated {
+		g.forgetOldest()
+	}
+}
+
+// forgetOldest makes room for an eighth of the directories that may be noted.
+func (g *ground) forgetOldest() {
+	paths := slices.SortedFunc(maps.Keys(g.delegated), func(a, b string) int {
+		return cmp.Or(cmp.Compare(g.delegated[a], g.delegated[b]), strings.Compare(a, b))
+	})
+	for _, path := range paths[:maxDelegated/8] {
+		delete(g.delegated, path)
+	}
 }
 
 // learnKubelet notes the root of the kubelet that made the pod's group. One
@@ -76,7 +95,7 @@ func (g *ground) learnKubelet(pod string) {
 func (g *ground) parse(path string) Path {
 	parsed := parsePath(path, func(_ *Path, at string) facts {
 		return facts{
-			delegated:     g.delegated[at],
+			delegated:     g.delegated[at] > 0,
 			noUnitKubelet: len(g.kubelets) > 0 && !g.kubelets[at],
 		}
 	})

@@ -17,7 +17,8 @@ import (
 //   - What is below a container or a job belongs to it, whatever it is called.
 //   - Below user@UID.service the user makes the groups: names there begin with
 //     that manager, and none is a pod's.
-//   - Below a directory that another user than root owns, names mean nothing.
+//   - Below a directory in which others than root may make groups, names mean
+//     nothing.
 //   - Below a systemd unit may be containers and, where kubelet has no other
 //     root on the node, its pods (k3s with the cgroupfs driver).
 //   - Elsewhere only root makes groups: kubelet, the runtimes and systemd.
