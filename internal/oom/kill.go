@@ -47,6 +47,7 @@ type Trigger struct {
 // Kill is one OOM kill: one process that the kernel killed. What is not known
 // is empty, unset or false.
 type Kill struct {
+	ID          string // given by the ledger: unique on this node, the same after a restart; empty elsewhere.
 	Time        time.Time
 	Approximate bool          // Time was computed from the kernel's clock.
 	Uptime      time.Duration // the kernel's clock at the kill; 0 if unknown.

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package oom
+
+// Cause is why a kill came about, in one word of a bounded set.
+type Cause string
+
+// The causes.
+const (
+	CauseStartup      Cause = "startup"       // killed within its first minute, rising from nothing.
+	CauseLeak         Cause = "leak"          // what cannot be freed rose steadily for most of its life.
+	CauseBurst        Cause = "burst"         // from a steady level over the limit within a minute.
+	CauseSteady       Cause = "steady"        // the ordinary working set does not fit.
+	CauseLimitLowered Cause = "limit_lowered" // the limit was lowered under what was in use.
+	CauseSibling      Cause = "sibling"       // another container below the same limit brought the growth.
+	CauseNode         Cause = "node"          // the node ran out.
+	CauseProcesses    Cause = "processes"     // their number grew, not their size.
+	CauseRestartDebt  Cause = "restart_debt"  // what an earlier instance left behind was there at the start.
+	CauseUnknown      Cause = "unknown"       // too few samples, or they contradict each other.
+)
+
+// Causes lists every cause.
+func Causes() []Cause {
+	return []Cause{
+		CauseStartup, CauseLeak, CauseBurst, CauseSteady, CauseLimitLowered,
+		CauseSibling, CauseNode, CauseProcesses, CauseRestartDebt, CauseUnknown,
+	}
+}
+
+// Memory is the kind of memory that grew: anon, shmem, kernel, file, hugetlb
+// or mixed; empty if unknown.
+type Memory string
+
+// The kinds of memory.
+const (
+	MemoryAnon    Memory = "anon"
+	MemoryShmem   Memory = "shmem"
+	MemoryKernel  Memory = "kernel"
+	MemoryFile    Memory = "file"
+	MemoryHugetlb Memory = "hugetlb"
+	MemoryMixed   Memory = "mixed"
+)
+
+// TaskGrowth is by how much one process grew before a kill, in bytes.
+type TaskGrowth struct {
+	PID      int32
+	Comm     string
+	From, To uint64
+}
+
+// Verdict says why a kill came about, as far as the recording shows it.
+type Verdict struct {
+	Cause    Cause
+	Grew     Memory
+	Sure     bool   // high confidence; else low.
+	Sentence string // what was seen, in numbers; for CauseUnknown why it is not known.
+	Tasks    []TaskGrowth
+	Siblings []SiblingGrowth
+	Advice   string // what would have helped, in a sentence; empty if nothing is known to.
+	// AdvisedLimit is the limit that would have been enough; AtLeast says that
+	// the true need was cut off by the limit.
+	AdvisedLimit Amount
+	AtLeast      bool
+}
+
+// SiblingGrowth is by how much a container grew before a kill below a limit
+// that both share, in bytes.
+type SiblingGrowth struct {
+	Workload Workload
+	From, To uint64
+}
