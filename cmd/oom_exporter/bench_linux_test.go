@@ -30,7 +30,7 @@ func (d *discard) Write(b []byte) (int, error) { d.bytes += len(b); return len(b
 // together for serve, without the network. docs/performance.md has a profile
 // of it at scale.
 func BenchmarkScrape(b *testing.B) {
-	c, _, err := parseArgs([]string{"serve", "--events.kmsg=off"}, streams{nil, io.Discard, io.Discard})
+	c, _, err := parseArgs([]string{"serve", "--events.kmsg=off"}, streams{out: io.Discard, err: io.Discard})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -32,6 +32,7 @@ type config struct {
 	maxRequests   int
 	minInterval   time.Duration
 	connections   int
+	dropRights    bool
 	timeoutOffset time.Duration
 
 	collectors      map[string]*bool
@@ -130,6 +131,7 @@ func webFlags(cmd *kingpin.CmdClause, c *config) {
 	cli.Set(cmd.Flag("web.max-requests", "Maximum number of scrapes of a part of the metrics (collect[], exclude[], name[]) to work on at one time; scrapes of everything share one pass and are not limited; 0: no bound.").PlaceHolder("40"), "40", cli.Int(&c.maxRequests, 0, 1<<20))
 	cli.Set(cmd.Flag("web.min-interval", "Rest between two passes over the host; scrapes that come earlier wait and share the next pass. A client that scrapes without pause costs C/(C + interval) of a CPU, C being what one scrape costs.").PlaceHolder("100ms"), "100ms", cli.Duration(&c.minInterval, 0))
 	cli.Set(cmd.Flag("web.max-connections", "Maximum number of open connections; the least used ones of the address that has most are closed for new ones; 0: no bound.").PlaceHolder("256"), "256", cli.Int(&c.connections, 0, 1<<20))
+	cmd.Flag("rights.drop", "Once it listens, give up every capability but CAP_SYSLOG and CAP_DAC_READ_SEARCH, set no_new_privs, and, where the kernel has Landlock, the rights to write outside the directory of --state.file, to run programs, to open TCP connections and to read other processes' memory; see docs/security.md.").Default("true").BoolVar(&c.dropRights)
 	cli.Set(cmd.Flag("web.timeout-offset", "Taken off the scrape timeout that Prometheus names, so that a late answer still arrives.").PlaceHolder("500ms"), "500ms", cli.Duration(&c.timeoutOffset, 0))
 }
 

@@ -19,7 +19,7 @@ func runWith(t *testing.T, args ...string) (stdout string, err error) {
 	var out, errs bytes.Buffer
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	err = run(ctx, args, streams{strings.NewReader(""), &out, &errs})
+	err = run(ctx, args, streams{in: strings.NewReader(""), out: &out, err: &errs})
 	return out.String(), err
 }
 

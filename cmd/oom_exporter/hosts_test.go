@@ -146,7 +146,7 @@ func startUntil(t *testing.T, ready func(base string) bool, args ...string) *exp
 	e := &exporter{url: "http://" + addr, log: &lockedBuffer{}}
 	ended := make(chan error, 1)
 	go func() {
-		ended <- run(ctx, append(args, "--web.listen-address="+addr), streams{strings.NewReader(""), io.Discard, e.log})
+		ended <- run(ctx, append(args, "--web.listen-address="+addr), streams{in: strings.NewReader(""), out: io.Discard, err: e.log})
 	}()
 	e.stop = sync.OnceValue(func() error {
 		cancel()

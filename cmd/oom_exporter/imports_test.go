@@ -31,6 +31,7 @@ var mayImport = map[string][]string{
 	"internal/report":     {"internal/oom", "internal/kmsg", "internal/oomlog", "internal/text"},
 	"internal/top":        {"internal/oom", "internal/host", "internal/proc", "internal/cgroup", "internal/workload", "internal/predict", "internal/text"},
 	"internal/web":        {},
+	"internal/rights":     {},
 	"internal/logging":    {},
 	"internal/cli":        {},
 	"internal/guard":      {"internal/oom", "internal/predict"},

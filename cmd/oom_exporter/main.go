@@ -11,18 +11,21 @@ import (
 	"os"
 
 	"github.com/oom-exporter/oom_exporter/internal/cli"
+	"github.com/oom-exporter/oom_exporter/internal/rights"
 )
 
 func main() {
 	os.Exit(cli.Main("oom_exporter", func(ctx context.Context) error {
-		return run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr})
+		return run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr, rights.Drop})
 	}))
 }
 
-// streams are the standard streams, so that tests can have their own.
+// streams are the standard streams and what else belongs to the process, so that
+// tests can have their own.
 type streams struct {
-	in       io.Reader
-	out, err io.Writer
+	in         io.Reader
+	out, err   io.Writer
+	dropRights func(rights.Options) (rights.Result, error) // nil: they are kept.
 }
 
 // run is the whole program.

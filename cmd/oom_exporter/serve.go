@@ -75,9 +75,26 @@ func serve(ctx context.Context, c *config, std streams) error {
 			return nil
 		})
 	}
-	server := web.Server{Handler: handler, Flags: c.web, MaxConnections: c.connections, Logger: logger, Slogger: slogger}
+	server := web.Server{
+		Handler: handler, Flags: c.web, MaxConnections: c.connections, Logger: logger, Slogger: slogger,
+		Listening: func() { c.giveUpRights(std, logger) },
+	}
 	g.Go(func() error { return server.Run(ctx) })
 	return g.Wait()
+}
+
+// giveUpRights is called when nothing is left to do that needs more than reading.
+func (c *config) giveUpRights(std streams, logger log.Logger) {
+	if std.dropRights == nil || !c.dropRights {
+		return
+	}
+	left, err := std.dropRights(c.neededRights())
+	if err != nil {
+		_ = level.Warn(logger).Log("msg", "cannot give up all rights that are not needed", "left", left, "err", err,
+			"remedy", "run the release's binary (built without cgo), or --no-rights.drop to silence this")
+		return
+	}
+	_ = level.Info(logger).Log("msg", "gave up the rights that are not needed", "left", left)
 }
 
 func (c *config) collectorOptions(logger log.Logger) collector.Options {

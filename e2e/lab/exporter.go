@@ -39,6 +39,17 @@ func StartExporterAs(t testing.TB, user *syscall.Credential, args ...string) *Ex
 	return AwaitExporter(t, Start(t, cmd), port)
 }
 
+// StartExporterIn runs a binary of the exporter inside the group, with more of an
+// environment.
+func StartExporterIn(t testing.TB, g *Group, binary string, env []string, args ...string) *Exporter {
+	t.Helper()
+	port := FreePort(t)
+	script := []string{"-c", `echo 0 > "$0" && exec "$@"`, g.File("cgroup.procs"), binary, "--web.listen-address=127.0.0.1:" + strconv.Itoa(port)}
+	cmd := exec.Command("sh", append(script, args...)...)
+	cmd.Env = append(os.Environ(), env...)
+	return AwaitExporter(t, Start(t, cmd), port)
+}
+
 // AwaitExporter waits until the process answers on the port of the loopback.
 func AwaitExporter(t testing.TB, p *Process, port int) *Exporter {
 	t.Helper()

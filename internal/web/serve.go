@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/go-kit/log"
@@ -39,6 +41,7 @@ type Server struct {
 	MaxConnections int // 0: no bound.
 	Logger         log.Logger
 	Slogger        *slog.Logger // for the toolkit.
+	Listening      func()       // called once all addresses are listened on; may be nil.
 }
 
 // Run serves until the context ends; scrapes that run then are let finish.
@@ -73,6 +76,13 @@ func (s Server) httpServer() *http.Server {
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeaderBytes,
 		HTTP2:          &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+	}
+	if s.Listening != nil {
+		listening := sync.OnceFunc(s.Listening)
+		server.BaseContext = func(net.Listener) context.Context {
+			listening()
+			return context.Background()
+		}
 	}
 	if s.MaxConnections > 0 {
 		server.ConnState = newConnections(s.MaxConnections, func() {

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !linux
+
+package rights
+
+import "errors"
+
+// Drop is for Linux only.
+func Drop(Options) (Result, error) { return Result{}, errors.ErrUnsupported }
