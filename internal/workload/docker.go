@@ -82,6 +82,9 @@ func nameDocker(id, name, image string) found {
 	return f
 }
 
+// maxHeader bounds the header of dockerd's answer.
+const maxHeader = 64 << 10
+
 // dockerSocket asks dockerd, or Podman's service, which speaks the same.
 type dockerSocket struct{ path string }
 
@@ -92,6 +95,7 @@ func (s dockerSocket) lookup(ctx context.Context, _ []wanted) ([]found, error) {
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", s.path)
 		},
+		MaxResponseHeaderBytes: maxHeader,
 	}
 	defer transport.CloseIdleConnections()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://docker/containers/json?all=1", nil)
@@ -103,30 +107,28 @@ func (s dockerSocket) lookup(ctx context.Context, _ []wanted) ([]found, error) {
 		return nil, fmt.Errorf("ask docker for its containers: %w", err)
 	}
 	defer response.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(response.Body, maxListFile))
-	if err != nil {
-		return nil, fmt.Errorf("read docker's answer: %w", err)
-	}
 	if response.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("ask docker for its containers: status %d", response.StatusCode)
 	}
-	return parseDockerList(data)
+	return parseDockerList(response.Body)
 }
 
-func parseDockerList(data []byte) ([]found, error) {
-	var list []struct {
-		ID    string `json:"Id"`
-		Names []string
-		Image string
-	}
-	if err := json.Unmarshal(data, &list); err != nil {
-		return nil, fmt.Errorf("parse docker's list of containers: %w", err)
-	}
+// dockerItem is a container in dockerd's list.
+type dockerItem struct {
+	ID    string `json:"Id"`
+	Names []string
+	Image string
+}
+
+func parseDockerList(r io.Reader) ([]found, error) {
 	var names []found
-	for _, container := range list {
+	err := decodeList(r, func(container *dockerItem) {
 		if name := ownName(container.Names); isID(container.ID) && name != "" {
 			names = append(names, nameDocker(container.ID, name, container.Image))
 		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("parse docker's list of containers: %w", err)
 	}
 	return names, nil
 }

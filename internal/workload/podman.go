@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 
@@ -92,32 +93,32 @@ func readRoot(root string) ([]found, error) {
 }
 
 func readStorage(path string) ([]found, error) {
-	data, err := readBounded(path, maxListFile)
+	file, err := openBounded(path, maxListFile)
 	if err != nil {
 		return nil, err
 	}
-	names, err := parseStorage(data)
+	defer file.Close()
+	names, err := parseStorage(file)
 	if err != nil {
 		return nil, fmt.Errorf("parse %s: %w", path, err)
 	}
 	return names, nil
 }
 
-// parseStorage reads a containers.json of containers/storage. The metadata is
-// JSON in a string, written by libpod or CRI-O.
-func parseStorage(data []byte) ([]found, error) {
-	var list []struct {
-		ID       string   `json:"id"`
-		Names    []string `json:"names"`
-		Metadata string   `json:"metadata"`
-	}
-	if err := json.Unmarshal(data, &list); err != nil {
-		return nil, err
-	}
+// storageItem is a container in a containers.json. The metadata is JSON in a
+// string, written by libpod or CRI-O.
+type storageItem struct {
+	ID       string   `json:"id"`
+	Names    []string `json:"names"`
+	Metadata string   `json:"metadata"`
+}
+
+// parseStorage reads a containers.json of containers/storage.
+func parseStorage(r io.Reader) ([]found, error) {
 	var names []found
-	for _, container := range list {
+	err := decodeList(r, func(container *storageItem) {
 		if !isID(container.ID) || len(container.Names) == 0 || container.Names[0] == "" {
-			continue
+			return
 		}
 		f, ok := parseKubernetesName(container.Names[0])
 		f.Runtime = runtimeCRIO
@@ -132,6 +133,9 @@ func parseStorage(data []byte) ([]found, error) {
 		}
 		f.ID = container.ID
 		names = append(names, f)
+	})
+	if err != nil {
+		return nil, err
 	}
 	return names, nil
 }

@@ -3,9 +3,11 @@
 package workload
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -238,8 +240,8 @@ func FuzzState(f *testing.F) {
 		if got, err := parseDockerConfig(idA, data); err == nil && got.ID != idA {
 			t.Errorf("parseDockerConfig(%q) = %+v", data, got)
 		}
-		for _, parse := range []func([]byte) ([]found, error){parseStorage, parseDockerList} {
-			list, _ := parse(data)
+		for _, parse := range []func(io.Reader) ([]found, error){parseStorage, parseDockerList} {
+			list, _ := parse(bytes.NewReader(data))
 			for _, got := range list {
 				if !isID(got.ID) || got.Workload.Container == "" {
 					t.Errorf("%q has %+v", data, got)

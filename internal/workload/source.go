@@ -4,6 +4,7 @@ package workload
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -46,25 +47,41 @@ type source interface {
 // Bounds on what is read of files that others write.
 const (
 	maxEntries   = 200_000  // of a directory.
-	maxStateFile = 4 << 20  // one container's file.
-	maxListFile  = 64 << 20 // a file or answer that has all of them.
+	maxStateFile = 1 << 20  // one container's file.
+	maxListFile  = 16 << 20 // a file or answer that has all of them; kubelet's bound on CRI's.
+	maxListItem  = 1 << 20  // one container in it.
+	maxListed    = 50_000   // containers in it.
 )
 
-// readBounded reads a regular file of at most limit bytes. The path may be in
-// a user's home: what is behind it must not make us wait, as a pipe would.
-func readBounded(path string, limit int64) ([]byte, error) {
+var errTooMany = fmt.Errorf("more than %d containers", maxListed)
+
+// openBounded opens a regular file of at most limit bytes. The path may be in a
+// user's home: what is behind it must not make us wait, as a pipe would.
+func openBounded(path string, limit int64) (*os.File, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
 	info, err := file.Stat()
+	switch {
+	case err != nil:
+	case !info.Mode().IsRegular():
+		err = fmt.Errorf("read %s: not a regular file", path)
+	case info.Size() > limit:
+		err = fmt.Errorf("read %s: more than %d bytes", path, limit)
+	default:
+		return file, nil
+	}
+	return nil, errors.Join(err, file.Close())
+}
+
+// readBounded reads a file that openBounded opens.
+func readBounded(path string, limit int64) ([]byte, error) {
+	file, err := openBounded(path, limit)
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("read %s: not a regular file", path)
-	}
+	defer file.Close()
 	data, err := io.ReadAll(io.LimitReader(file, limit+1))
 	if err != nil {
 		return nil, err
@@ -73,6 +90,39 @@ func readBounded(path string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: more than %d bytes", path, limit)
 	}
 	return data, nil
+}
+
+// decodeList decodes a JSON array item by item, of which each takes what it
+// needs: what is held at one time is an item, not the list.
+func decodeList[T any](r io.Reader, each func(*T)) error {
+	d := json.NewDecoder(io.LimitReader(r, maxListFile))
+	switch start, err := d.Token(); {
+	case err != nil:
+		return err
+	case start == nil: // null: there are none.
+		return nil
+	case start != json.Delim('['):
+		return errors.New("not a JSON array")
+	}
+	for n := 0; d.More(); n++ {
+		if n >= maxListed {
+			return errTooMany
+		}
+		var raw json.RawMessage
+		if err := d.Decode(&raw); err != nil {
+			return err
+		}
+		if len(raw) > maxListItem {
+			return fmt.Errorf("an item of more than %d bytes", maxListItem)
+		}
+		var item T
+		if err := json.Unmarshal(raw, &item); err != nil {
+			return err
+		}
+		each(&item)
+	}
+	_, err := d.Token()
+	return err
 }
 
 // readNames calls each for the names in a directory.
