@@ -20,7 +20,7 @@ GOBIN    := $(shell $(GO) env GOPATH)/bin
 UPDATERS  = $(sort $(dir $(shell grep -rlE 'flag.Bool."update"' --include='*_test.go' .)))
 FUZZERS   = grep -rHoE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' . | sed -E 's,/[^/]*:func , ,' | sort
 
-.PHONY: all build build-guard run test test-race fuzz bench bench-scale soak e2e e2e-full lint vet-arch cross golden docs image image-guard
+.PHONY: all build build-guard run test test-race fuzz fuzz-long bench bench-scale soak e2e e2e-full lint vet-arch cross golden docs image image-guard
 all: lint test build
 
 build: ## the static binary, as in the image
@@ -40,6 +40,9 @@ test-race:
 
 fuzz: ## FUZZTIME for each fuzz target, FUZZJOBS at a time
 	@$(FUZZERS) | xargs -r -P $(FUZZJOBS) -L 1 sh -c '.ci/fuzz "$$1" "$$2" $(FUZZTIME)' sh
+
+fuzz-long: ## half an hour for each fuzz target, for a night; the last line of each is its result
+	@$(MAKE) --no-print-directory fuzz FUZZTIME=30m
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem -count $(BENCHCOUNT) ./...

@@ -4,8 +4,10 @@ package main
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -57,6 +59,47 @@ func flagTable(b *strings.Builder, title string, flags []*kingpin.FlagModel) {
 			def = "`" + def + "`"
 		}
 		fmt.Fprintf(b, "| `--%s` | %s | %s |\n", f.Name, def, strings.ReplaceAll(f.Help, "|", "\\|"))
+	}
+}
+
+// Each fuzz target is in the list of docs/security.md, and nothing else.
+func TestFuzzTargetsAreListed(t *testing.T) {
+	root := filepath.Join("..", "..")
+	page, err := os.ReadFile(filepath.Join(root, "docs", "security.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := map[string]bool{}
+	for _, m := range regexp.MustCompile("`([a-z0-9_/]+ Fuzz[A-Za-z0-9]+)`").FindAllStringSubmatch(string(page), -1) {
+		if listed[m[1]] {
+			t.Errorf("%s is listed twice", m[1])
+		}
+		listed[m[1]] = true
+	}
+	target := regexp.MustCompile(`(?m)^func (Fuzz[A-Za-z0-9_]+)\(`)
+	err = filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		dir, err := filepath.Rel(root, filepath.Dir(path))
+		for _, m := range target.FindAllStringSubmatch(string(text), -1) {
+			name := filepath.ToSlash(dir) + " " + m[1]
+			if !listed[name] {
+				t.Errorf("`%s` is not in the list of docs/security.md", name)
+			}
+			delete(listed, name)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range listed {
+		t.Errorf("`%s` is listed in docs/security.md, but does not exist", name)
 	}
 }
 

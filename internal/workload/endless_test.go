@@ -115,7 +115,9 @@ func TestEndlessSources(t *testing.T) {
 // A list of CRI that is as large as it may be costs what it is long, whatever is
 // in it.
 func TestLargeListsOfCRI(t *testing.T) {
-	field := func(b []byte) []byte { return protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), b) }
+	field := func(b []byte) []byte {
+		return protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), b)
+	}
 	fill := func(item []byte) []byte { return bytes.Repeat(field(item), maxListFile/len(field(item))) }
 	for name, message := range map[string][]byte{
 		"empty items":  fill(nil),
