@@ -6,6 +6,7 @@ BENCHCOUNT    ?= 1
 E2ERUN        ?= .
 E2ETIMEOUT    ?= 40m
 TESTFLAGS     ?=
+E2EFLAGS      ?= -v
 GOLANGCI_LINT ?= v2.15.0
 IMAGE         ?= oom-exporter
 PLATFORMS     ?= linux/amd64 linux/arm64 linux/arm linux/ppc64le linux/s390x
@@ -51,10 +52,10 @@ soak: ## root: half an hour of churn at the largest size
 	OOM_E2E_SOAK=30m $(GO) test -tags e2e -count=1 -v -timeout 60m -run '^TestSoak$$' ./e2e/scale
 
 e2e: ## root: the binary on real kernels
-	$(GO) test -tags e2e -p 1 -count=1 -v -timeout $(E2ETIMEOUT) -run '$(E2ERUN)' ./e2e/...
+	$(GO) test -tags e2e -p 1 -count=1 $(E2EFLAGS) -timeout $(E2ETIMEOUT) -run '$(E2ERUN)' ./e2e/...
 
 e2e-full: ## e2e with what takes too long for CI
-	OOM_E2E_FULL=1 $(GO) test -tags e2e,full -p 1 -count=1 -v -timeout 180m -run '$(E2ERUN)' ./e2e/...
+	OOM_E2E_FULL=1 $(GO) test -tags e2e,full -p 1 -count=1 $(E2EFLAGS) -timeout 180m -run '$(E2ERUN)' ./e2e/...
 
 lint:
 	@command -v golangci-lint $(GOBIN)/golangci-lint >/dev/null || $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
