@@ -9,7 +9,6 @@ TESTFLAGS     ?=
 E2EFLAGS      ?= -v
 GOLANGCI_LINT ?= v2.15.0
 IMAGE         ?= oom-exporter
-PLATFORMS     ?= linux/amd64 linux/arm64 linux/arm linux/ppc64le linux/s390x
 
 VERSION  := $(shell cat VERSION)
 REVISION := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -21,7 +20,7 @@ GOBIN    := $(shell $(GO) env GOPATH)/bin
 UPDATERS  = $(sort $(dir $(shell grep -rlE 'flag.Bool."update"' --include='*_test.go' .)))
 FUZZERS   = grep -rHoE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' . | sed -E 's,/[^/]*:func , ,' | sort
 
-.PHONY: help all build build-guard run test test-race fuzz bench bench-scale soak e2e e2e-full lint vet-arch cross golden docs image image-guard
+.PHONY: help all build build-guard run test test-race fuzz bench bench-scale soak e2e e2e-full lint vet-arch release golden docs image image-guard
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
@@ -68,9 +67,8 @@ vet-arch: ## go vet for 32 bits and for big-endian
 	GOARCH=386 $(GO) vet ./...
 	GOARCH=s390x $(GO) vet ./...
 
-cross: $(addprefix cross-,$(subst /,-,$(PLATFORMS))) ## builds for all platforms
-cross-linux-%:
-	CGO_ENABLED=0 GOOS=linux GOARCH=$* $(GO) build -trimpath -o /dev/null ./cmd/...
+release: ## all that a release has, in dist/
+	.ci/release dist
 
 golden: ## rewrite the golden files and generated pages from the code
 	$(GO) test $(UPDATERS) -update
