@@ -27,7 +27,11 @@ func (r *Recorder) find(at stamp) {
 	}
 	if len(gone) > 0 || len(found) > 0 {
 		fresh := r.replace(at, gone, found)
-		r.read(at, fresh, len(fresh))
+		most := len(fresh)
+		if r.began {
+			most = mostFull
+		}
+		r.read(fresh, most)
 		r.renamed = r.renamed && len(found) == 0
 	}
 	r.dropGone(at)
@@ -43,7 +47,8 @@ func (r *Recorder) replace(at stamp, gone []oom.CgroupHandle, found []oom.FoundC
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, h := range gone {
-		if t := r.byHandle[h]; t != nil {
+		if int(h) < len(r.byHandle) && r.byHandle[h] != nil {
+			t := r.byHandle[h]
 			t.gone, t.goneAt, t.fast = true, at, false
 			r.byHandle[h] = nil
 			r.gone = append(r.gone, t)
@@ -54,8 +59,8 @@ func (r *Recorder) replace(at stamp, gone []oom.CgroupHandle, found []oom.FoundC
 	r.near = slices.DeleteFunc(r.near, isGone)
 	fresh := make([]*track, 0, len(found))
 	for _, f := range found {
-		t := &track{FoundCgroup: f, found: at, readAt: at, movedAt: at, limitAt: at, isBorn: r.began, kind: oom.KindContainer}
-		t.owner = t
+		t := newTrack(f, at)
+		t.isBorn = r.began
 		if f.Parent >= 0 {
 			t.up = r.byHandle[f.Parent]
 		}

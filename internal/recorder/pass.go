@@ -27,7 +27,7 @@ func (r *Recorder) pass(at stamp) {
 	}
 	active := len(r.due)
 	r.addIdle(at, idle)
-	r.read(at, r.due, mostFull)
+	r.read(r.due, mostFull)
 	r.readLimits(at)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -59,7 +59,7 @@ func intervalFor(readings, cost, cgroups int) time.Duration {
 
 // read reads the usage of cgroups, and all the rest of those that lack it, but
 // not of more than most. Others have their turn the next time.
-func (r *Recorder) read(at stamp, tracks []*track, most int) {
+func (r *Recorder) read(tracks []*track, most int) {
 	if len(tracks) == 0 {
 		return
 	}
@@ -69,42 +69,52 @@ func (r *Recorder) read(at stamp, tracks []*track, most int) {
 	}
 	r.usages = slices.Grow(r.usages[:0], len(tracks))[:len(tracks)]
 	r.o.Source.Usages(r.handles, r.usages)
-	taken := r.now()
-	r.mu.Lock()
-	for i, t := range tracks {
-		if u := pack(r.usages[i], pages); u != 0 {
-			r.samples++
-			t.see(taken, u)
-		}
-	}
-	r.mu.Unlock()
-	first := int(r.turn % uint64(len(tracks)))
-	for i := range tracks {
-		t := tracks[(first+i)%len(tracks)]
-		if t.usage == 0 || t.gone || !t.lacksFull(taken) {
-			continue
-		}
-		if most--; most < 0 {
-			return
-		}
+	for _, t := range r.noteUsages(tracks, most) {
 		r.readFull(t)
 	}
 }
 
-// readFull takes a full sample.
+// noteUsages notes the usages that were read, and returns the cgroups of which
+// all is to be read: a sample of theirs is noted then.
+func (r *Recorder) noteUsages(tracks []*track, most int) []*track {
+	at := r.now()
+	r.lacking = r.lacking[:0]
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	first := int(r.turn % uint64(len(tracks)))
+	for i := range tracks {
+		i = (i + first) % len(tracks)
+		t, usage := tracks[i], pack(r.usages[i], pages)
+		if usage == 0 {
+			continue
+		}
+		r.samples++
+		t.move(at, usage)
+		if len(r.lacking) < most && t.lacksFull(at) {
+			r.lacking = append(r.lacking, t)
+			continue
+		}
+		t.note(at)
+	}
+	return r.lacking
+}
+
+// readFull takes a full sample, or makes do with the usage.
 func (r *Recorder) readFull(t *track) {
 	var s oom.Sample
-	if !r.o.Source.Sample(t.Handle, &s) {
-		return
-	}
+	ok := r.o.Source.Sample(t.Handle, &s)
 	at := r.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if !ok {
+		t.note(t.readAt)
+		return
+	}
 	v := slotOf(at, &s)
 	if v.processes == 0 && t.hasMoved(at, 10*time.Second) {
 		v.processes = t.processes
 	}
-	t.seeFull(at, v)
+	t.noteFull(v)
 }
 
 // limitGap is how often a limit is read where nothing else is.
@@ -124,7 +134,7 @@ func (r *Recorder) readLimits(at stamp) {
 		r.mu.Lock()
 		if t.limitAt = at; limit != 0 && limit != t.limit {
 			t.limit = limit
-			t.see(at, t.usage)
+			t.note(r.now())
 		}
 		r.mu.Unlock()
 	}

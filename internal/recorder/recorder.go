@@ -86,6 +86,7 @@ type Recorder struct {
 	usages   []oom.Amount
 	pids     []int32
 	due      []*track
+	lacking  []*track
 	near     []*track // those with the fast pace, the nearest first.
 	nodeFast bool
 	named    stamp
@@ -96,7 +97,7 @@ type Recorder struct {
 	live     []*track            // in pre-order.
 	byPath   map[string][]*track // also of those that are gone, the oldest first.
 	gone     []*track            // the oldest first.
-	node     track
+	node     *track
 	over     int // cgroups that are left out.
 	interval time.Duration
 	samples  uint64
@@ -113,7 +114,10 @@ func New(o Options) *Recorder {
 		o: o, wake: make(chan struct{}, 1), byPath: map[string][]*track{}, interval: baseGap,
 		frozen: newShelf(o.MaxRecordings),
 	}
-	r.node.kind, r.node.found = oom.KindRoot, r.now()
+	at := r.now() // a stamp of 0 may lie in the future.
+	r.tasksAt, r.named = at, at
+	r.node = newTrack(oom.FoundCgroup{}, at)
+	r.node.kind = oom.KindRoot
 	r.load()
 	return r
 }
@@ -150,7 +154,7 @@ func (r *Recorder) tick() time.Duration {
 	if slow || r.nodeFast {
 		r.sampleNode(at)
 	}
-	r.read(at, r.near, mostFast)
+	r.read(r.near, mostFast)
 	if slow {
 		r.passAt = at
 		r.pass(at)
@@ -184,7 +188,7 @@ func (r *Recorder) sampleNode(at stamp) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.node.seeFull(at, slotOf(at, &s))
+	r.node.noteFull(slotOf(at, &s))
 	r.node.measure(nearMargin / 2)
 	r.nodeFast = r.node.distance < 1
 }
