@@ -82,7 +82,26 @@ func (r *Recorder) replace(at stamp, gone []oom.CgroupHandle, found []oom.FoundC
 	if len(found) > 0 {
 		slices.SortFunc(r.live, func(a, b *track) int { return comparePaths(a.Path, b.Path) })
 	}
+	r.levels = levelsOf(r.live, r.levels)
 	return fresh
+}
+
+// levelsOf sorts tracks by depth, with the memory of earlier levels.
+func levelsOf(live []*track, levels [][]*track) [][]*track {
+	for i := range levels {
+		levels[i] = levels[i][:0]
+	}
+	for _, t := range live {
+		depth := 0
+		for up := t.up; up != nil; up = up.up {
+			depth++
+		}
+		for len(levels) <= depth {
+			levels = append(levels, nil)
+		}
+		levels[depth] = append(levels[depth], t)
+	}
+	return levels
 }
 
 // comparePaths orders paths as a walk of the tree does: what is below a cgroup

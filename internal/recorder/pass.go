@@ -11,40 +11,62 @@ import (
 )
 
 // pass reads the cgroups that do not have the fast pace, and decides anew which
-// have it.
+// have it. It goes down the tree: where the usage of a cgroup has not moved, that
+// of those in it has not moved either.
 func (r *Recorder) pass(at stamp) {
-	idle := 0
-	r.due = r.due[:0]
-	for _, t := range r.live {
-		if t.fast {
-			continue
+	readings, most := 0, mostFull
+	idle := idleGapOf(r.live, at, r.interval)
+	for _, tracks := range r.levels {
+		r.due = r.due[:0]
+		for _, t := range tracks {
+			if !t.fast && r.isDue(at, t, idle) {
+				r.due = append(r.due, t)
+			}
 		}
-		if t.isIdle(at) {
-			idle++
-			continue
-		}
-		r.due = append(r.due, t)
+		readings += len(r.due)
+		most -= r.read(r.due, most)
 	}
-	active := len(r.due)
-	r.addIdle(at, idle)
-	r.read(r.due, mostFull)
 	r.readLimits(at)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.chooseFast(at)
-	r.interval = intervalFor(active+min(idle, idleReads), r.o.Source.Cost(), len(r.live))
+	r.interval = intervalFor(readings, r.o.Source.Cost(), len(r.live))
 	r.over = r.o.Source.Over()
 }
 
-// addIdle adds those of the idle cgroups that have waited longest. Few of them
-// are read each time.
-func (r *Recorder) addIdle(at stamp, idle int) {
-	gap := min(r.interval*time.Duration((idle+idleReads-1)/idleReads), idleGap)
-	for _, t := range r.live {
-		if !t.fast && t.isIdle(at) && (gap <= r.interval || at.since(t.readAt) >= gap-fastGap/2) {
-			r.due = append(r.due, t)
+// isDue tells whether a cgroup is to be read in this pass. What need not be is
+// read every ten seconds all the same.
+func (r *Recorder) isDue(at stamp, t *track, idle time.Duration) bool {
+	age := at.since(t.readAt)
+	switch {
+	case age >= idleGap-fastGap/2:
+		return true
+	case t.up != nil && t.up.stoodStill(at, t.readAt):
+		t.stillAt = at
+		return false
+	case t.isIdle(at):
+		return age >= idle-fastGap/2
+	}
+	return true
+}
+
+// stoodStill tells whether it is known in the pass of a time that usage has not
+// moved since another. The root's is a sum that the kernel makes up, if it has any.
+func (t *track) stoodStill(at, since stamp) bool {
+	known := t.readAt.since(at) >= 0 || t.stillAt == at
+	return known && t.up != nil && t.usage != 0 && t.movedAt.since(since) < 0
+}
+
+// idleGapOf returns how often cgroups at rest are read, of which few are read in
+// one pass.
+func idleGapOf(live []*track, at stamp, interval time.Duration) time.Duration {
+	idle := 0
+	for _, t := range live {
+		if !t.fast && t.isIdle(at) {
+			idle++
 		}
 	}
+	return min(interval*time.Duration((idle+idleReads-1)/idleReads), idleGap)
 }
 
 // intervalFor returns the pace that so many readings can have, of which some cost
@@ -58,10 +80,11 @@ func intervalFor(readings, cost, cgroups int) time.Duration {
 }
 
 // read reads the usage of cgroups, and all the rest of those that lack it, but
-// not of more than most. Others have their turn the next time.
-func (r *Recorder) read(tracks []*track, most int) {
+// not of more than most, and returns of how many. Others have their turn the next
+// time.
+func (r *Recorder) read(tracks []*track, most int) (full int) {
 	if len(tracks) == 0 {
-		return
+		return 0
 	}
 	r.handles = r.handles[:0]
 	for _, t := range tracks {
@@ -69,9 +92,11 @@ func (r *Recorder) read(tracks []*track, most int) {
 	}
 	r.usages = slices.Grow(r.usages[:0], len(tracks))[:len(tracks)]
 	r.o.Source.Usages(r.handles, r.usages)
-	for _, t := range r.noteUsages(tracks, most) {
+	lacking := r.noteUsages(tracks, most)
+	for _, t := range lacking {
 		r.readFull(t)
 	}
+	return len(lacking)
 }
 
 // noteUsages notes the usages that were read, and returns the cgroups of which

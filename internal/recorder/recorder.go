@@ -95,6 +95,7 @@ type Recorder struct {
 	mu       sync.Mutex // guards what follows, for writing; only Run's goroutine writes to tracks.
 	byHandle []*track
 	live     []*track            // in pre-order.
+	levels   [][]*track          // the same by depth.
 	byPath   map[string][]*track // also of those that are gone, the oldest first.
 	gone     []*track            // the oldest first.
 	node     *track

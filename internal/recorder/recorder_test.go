@@ -208,6 +208,56 @@ func TestIdleOnesAreReadSeldomWhereThereAreMany(t *testing.T) {
 	}
 }
 
+// TestWhatStandsStillIsNotRead has pods at rest and one that moves, below a slice
+// whose usage is that of all.
+func TestWhatStandsStillIsNotRead(t *testing.T) {
+	w := newWorld(t)
+	var all []*box
+	sum := func(of []*box) func(time.Duration) uint64 {
+		return func(at time.Duration) (n uint64) {
+			for _, b := range of {
+				n += b.usage(at)
+			}
+			return n
+		}
+	}
+	slice := w.add("/slice", 0, 0, nil)
+	for i := range 100 {
+		pod := w.add(fmt.Sprintf("/slice/p%02d", i), slice.Handle, 0, nil)
+		var in []*box
+		for j := range 3 {
+			in = append(in, w.add(fmt.Sprintf("%s/c%d", pod.Path, j), pod.Handle, 500*mi, steady(10*mi)))
+		}
+		pod.usage = sum(in)
+		all = append(all, in...)
+	}
+	slice.usage = sum(all)
+	w.start(Options{})
+	w.pass(5 * time.Second)
+	before := w.usages
+	w.pass(20 * time.Second)
+	if rate := float64(w.usages-before) / 20; rate > 45 {
+		t.Errorf("%v readings a second of 401 cgroups at rest", rate)
+	}
+	all[100].usage = w.ramp(10*mi, mi)
+	before = w.usages
+	w.pass(20 * time.Second)
+	if rate := float64(w.usages-before) / 20; rate > 150 {
+		t.Errorf("%v readings a second while one moves", rate)
+	}
+	tr, _ := w.rec.Current(all[100].Path)
+	if longest, n := gaps(tr.Fine, 15*time.Second); longest > 1100*time.Millisecond || n < 14 {
+		t.Errorf("the one that moves has %d samples, up to %v apart", n, longest)
+	}
+	all[100].usage = steady(30 * mi)
+	w.pass(3 * time.Second)
+	all[7].usage = steady(200 * mi) // a jump within one second.
+	w.pass(1100 * time.Millisecond)
+	if tr, _ := w.rec.Current(all[7].Path); tr.Fine[len(tr.Fine)-1].Usage != oom.Of(200*mi) {
+		t.Errorf("a jump was not seen in a second: %v", tr.Fine[len(tr.Fine)-1].Usage)
+	}
+}
+
 // TestFullSamplesAreBounded has very many cgroups that all move.
 func TestFullSamplesAreBounded(t *testing.T) {
 	w := newWorld(t)

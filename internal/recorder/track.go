@@ -29,6 +29,7 @@ type track struct {
 
 	usage                   packed // at the last reading,
 	readAt, movedAt, fullAt stamp  // when that was, when it moved, when all was read.
+	stillAt                 stamp  // the last pass in which it was not read, since what it is in stood still.
 	full                    slot   // what was read then.
 	limit                   packed
 	limitAt                 stamp
@@ -51,7 +52,7 @@ const (
 )
 
 func newTrack(f oom.FoundCgroup, at stamp) *track {
-	t := &track{FoundCgroup: f, kind: oom.KindContainer, found: at, readAt: at, movedAt: at, fullAt: at, limitAt: at, mediumAt: at}
+	t := &track{FoundCgroup: f, kind: oom.KindContainer, found: at, readAt: at, movedAt: at, fullAt: at, limitAt: at, mediumAt: at, stillAt: at - 1}
 	t.owner = t
 	return t
 }
@@ -151,7 +152,7 @@ func (t *track) lacksFull(at stamp) bool {
 		return true
 	}
 	moved := math.Abs(t.usage.or(0) - t.full.usage.or(0))
-	step, soon := max(t.limit.or(1<<18)/128, 16), 5*time.Second
+	step, soon := max(t.limit.or(1<<18)/64, 16), 5*time.Second
 	if t.fast {
 		step, soon = step/4, time.Second
 	}
