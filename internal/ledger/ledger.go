@@ -179,7 +179,7 @@ func New(o Options) (*Ledger, error) {
 	if o.StateFile == "" {
 		return l, nil
 	}
-	st, err := readState(o.StateFile, o.BootID)
+	st, err := readState(o.StateFile, o.BootID, o.Now())
 	switch {
 	case err != nil:
 		l.setAside(err)
