@@ -173,7 +173,9 @@ func TestSamplesOfV2(t *testing.T) {
 	put(t, mount+"/a/memory.events.local", "low 0\nhigh 0\nmax 5\noom 0\noom_kill 0\n")
 	put(t, mount+"/a/memory.pressure", "some avg10=0.00 avg60=0.00 avg300=0.00 total=9000\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=7000\n")
 	put(t, mount+"/a/memory.stat", fmt.Sprintf("anon %d\nfile %d\nkernel %d\nshmem 0\ninactive_file %d\nactive_file 0\nslab_reclaimable %d\n", 18*mi, 10*mi, 2*mi, 4*mi, mi))
-	put(t, mount+"/off/cgroup.procs", "") // without the memory controller.
+	groupV2(t, mount+"/odd", mi)
+	put(t, mount+"/odd/memory.pressure/x", "") // read fails, as with psi=0.
+	put(t, mount+"/off/cgroup.procs", "")      // without the memory controller.
 	s := newSampled(t, mustFind(t, options(dir, 0)), SamplerOptions{})
 	s.find()
 	want := oom.Sample{
@@ -183,14 +185,17 @@ func TestSamplesOfV2(t *testing.T) {
 	if got := s.sample("/a"); got != want {
 		t.Errorf("sample %+v\nwant %+v", got, want)
 	}
-	for _, path := range []string{"/", "/off"} {
+	if got := s.sample("/odd"); got.Usage != oom.Of(mi) || got.StalledMicros.IsSet() {
+		t.Errorf("sample %+v", got)
+	}
+	for _, path := range []string{"/", "/off", "/odd/memory.pressure"} {
 		var out oom.Sample
 		if s.Sample(s.known[path].Handle, &out) {
 			t.Errorf("%s has a sample: %+v", path, out)
 		}
 	}
 	s.find()
-	s.wantPaths("/", "/a", "/off")
+	s.wantPaths("/", "/a", "/odd", "/odd/memory.pressure", "/off")
 }
 
 func TestSamplerIsBounded(t *testing.T) {

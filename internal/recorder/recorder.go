@@ -217,23 +217,11 @@ func (r *Recorder) report(what, msg string, err error) {
 	}
 }
 
-// Health is how well the recorder does.
-type Health struct {
-	Interval          time.Duration // of cgroups that move; longer than a second where there are very many.
-	Cgroups, Fast     int           // recorded; of these sampled every 100 ms.
-	Over              int           // cgroups that are left out because there are too many.
-	Samples           uint64        // taken, of usage.
-	Recordings        int           // kept.
-	RecordingsDropped uint64        // that gave way to newer ones.
-	Unsaved           time.Duration // for how long the files have lacked the oldest recording.
-	HasFile           bool          // recordings are saved.
-}
-
 // Health returns how well the recorder does.
-func (r *Recorder) Health() Health {
+func (r *Recorder) Health() oom.RecorderHealth {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	h := Health{
+	h := oom.RecorderHealth{
 		Interval: r.interval, Cgroups: len(r.live), Samples: r.samples, Recordings: len(r.frozen.order),
 		RecordingsDropped: r.frozen.dropped, HasFile: r.o.Store != nil, Over: r.over,
 	}
