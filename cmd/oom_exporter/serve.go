@@ -48,6 +48,9 @@ func serve(ctx context.Context, c *config, std streams) error {
 		options.Kills = parts.kills
 		pages = append(pages, killsPage(parts.kills.ledger))
 	}
+	if parts.record != nil {
+		options.Recorder = parts.record
+	}
 	set := collector.New(scraper{parts.host}, options)
 	var ready atomic.Bool
 	handler, err := web.New(web.Options{
