@@ -23,6 +23,7 @@ type Document struct {
 // Kill is one process that the kernel killed. Sizes are in bytes; what is not
 // known is absent.
 type Kill struct {
+	ID          string     `json:"id,omitempty"`
 	Time        *time.Time `json:"time,omitempty"`
 	Approximate bool       `json:"time_approximate,omitempty"`
 	Uptime      float64    `json:"uptime_seconds,omitempty"`
