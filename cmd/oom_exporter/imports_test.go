@@ -22,6 +22,8 @@ var mayImport = map[string][]string{
 	"internal/oomlog":     {"internal/oom", "internal/kmsg"},
 	"internal/tracefs":    {"internal/oom"},
 	"internal/text":       {},
+	"internal/recorder":   {"internal/oom", "internal/cgroup", "internal/proc", "internal/kernfs", "internal/text"},
+	"internal/verdict":    {"internal/oom", "internal/text"},
 	"internal/workload":   {"internal/oom", "internal/text"},
 	"internal/ledger":     {"internal/oom", "internal/text"},
 	"internal/killfeed":   {"internal/oom", "internal/kmsg", "internal/oomlog", "internal/tracefs", "internal/cgroup"},
@@ -42,6 +44,7 @@ var mayImport = map[string][]string{
 var knowsNoPrometheus = []string{
 	"internal/oom", "internal/kmsg", "internal/oomlog", "internal/ledger", "internal/killfeed", "internal/predict",
 	"internal/cgroup", "internal/workload", "internal/tracefs", "internal/report", "internal/guard", "internal/guard/act", "internal/guard/kube",
+	"internal/verdict",
 }
 
 func deps(t *testing.T, args ...string) []string {

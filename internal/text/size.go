@@ -4,6 +4,7 @@ package text
 
 import (
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -29,8 +30,8 @@ func Size(n uint64) string {
 // 41 s, 41 min, 3 h 20 min, 12 days.
 func Duration(d time.Duration) string {
 	switch {
-	case d < 0:
-		return "-" + Duration(-d)
+	case d < 0: // the least has no opposite.
+		return "-" + Duration(-max(d, -math.MaxInt64))
 	case d < 9950*time.Millisecond:
 		return fmt.Sprintf("%.1f s", d.Seconds())
 	case d < 119500*time.Millisecond:

@@ -3,6 +3,7 @@
 package text
 
 import (
+	"math"
 	"testing"
 	"time"
 )
@@ -21,7 +22,7 @@ func TestDuration(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0: "0.0 s", 340 * time.Millisecond: "0.3 s", 9949 * time.Millisecond: "9.9 s", 9960 * time.Millisecond: "10 s", 41 * time.Second: "41 s",
 		119 * time.Second: "119 s", 120 * time.Second: "2 min", 119 * time.Minute: "119 min", 200 * time.Minute: "3 h 20 min", 4 * time.Hour: "4 h",
-		299 * time.Hour: "12 days", -time.Second: "-1.0 s",
+		299 * time.Hour: "12 days", -time.Second: "-1.0 s", math.MinInt64: "-106752 days",
 	} {
 		if got := Duration(d); got != want {
 			t.Errorf("Duration(%v) = %q, want %q", d, got, want)
