@@ -4,6 +4,7 @@ package verdict
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
@@ -245,16 +246,22 @@ func (s *scene) processes() finding {
 func (s *scene) startup() finding {
 	const (
 		still   = 0.05 // of the limit: so much a steady level may waver.
-		plateau = 0.5  // of its life at a steady level: then it did run.
+		plateau = 0.5  // of its life, the middle, at a steady level: then it did run.
 	)
 	if s.age < 0 || s.age > aMinute {
 		return lookOn()
 	}
 	c := s.victim.since(-s.age)
-	low := c.until(-s.age * (1 - plateau))
-	mid := c.since(-s.age * 0.75).until(-s.age * 0.25).sorted()
-	if len(mid) >= enough && quantile(mid, 1)-quantile(mid, 0) < still*s.limit && quantile(mid, 0.5) < near*s.limit && len(low) > 0 {
-		return lookOn()
+	from, to := -s.age*(0.5+plateau/2), -s.age*(0.5-plateau/2)
+	if len(c) > enough && c[0].t < from {
+		mid := []float64{c.at(from), c.at(to)}
+		for _, p := range c.since(from).until(to) {
+			mid = append(mid, p.level)
+		}
+		slices.Sort(mid)
+		if mid[len(mid)-1]-mid[0] < still*s.limit && mid[len(mid)-1] < near*s.limit {
+			return lookOn()
+		}
 	}
 	return finding{cause: oom.CauseStartup, sure: len(c) > fewPoints, from: -s.age, low: c[0].level}
 }

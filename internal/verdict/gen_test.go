@@ -38,8 +38,12 @@ type world struct {
 	one      bool    // the memory is that of one process.
 }
 
-// noise is a smooth and a jittering wave of amplitude 1, the same for the same t.
+// noise is a smooth and a jittering wave of amplitude 1, the same for the same t;
+// one in four is none at all.
 func noise(r *rand.Rand) func(t float64) float64 {
+	if r.IntN(4) == 0 {
+		return func(float64) float64 { return 0 }
+	}
 	a, b, c := r.Float64()*100, r.Float64()*100, r.Float64()*100
 	p, q := 3+r.Float64()*20, 20+r.Float64()*60
 	seed := r.Uint64()

@@ -103,7 +103,23 @@ func (w *world) track(r *rand.Rand, end float64, take func(t, hits float64) oom.
 			UnreclaimableMin: low.Unreclaimable, UnreclaimableMax: high.Unreclaimable,
 		})
 	}
+	track.Fine, track.Medium = onlyMoves(track.Fine), onlyMoves(track.Medium)
 	return track
+}
+
+// onlyMoves leaves out what lies between equal samples, as the recorder does.
+func onlyMoves(all []oom.Sample) []oom.Sample {
+	var kept []oom.Sample
+	equal := func(a, b oom.Sample) bool {
+		a.Time = b.Time
+		return a == b
+	}
+	for i, s := range all {
+		if i == 0 || i == len(all)-1 || !equal(s, all[i-1]) || !equal(s, all[i+1]) {
+			kept = append(kept, s)
+		}
+	}
+	return kept
 }
 
 // record makes the recording and the kill that end the world.
