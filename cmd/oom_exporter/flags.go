@@ -53,6 +53,8 @@ type config struct {
 	stateFile             string
 	deadKeep              int
 	deadAge               time.Duration
+	record                bool
+	recordings            int
 
 	maxProcesses int
 	maxGroups    int
@@ -72,6 +74,7 @@ func newApp(c *config) *kingpin.Application {
 	webFlags(serve, c)
 	collectorFlags(serve, c)
 	eventFlags(serve, c)
+	recorderFlags(serve, c)
 	explain := app.Command("explain", "Turn a kernel log into a report: who was killed, by whose limit, why this one, what would have been next.")
 	explainFlags(explain, c)
 	events := app.Command("events", "List the recorded kills of this host: of the kernel log, or of a running exporter.")
@@ -159,6 +162,12 @@ func eventFlags(cmd *kingpin.CmdClause, c *config) {
 	cmd.Flag("state.file", "File that keeps the totals of this boot over restarts; best below /run. Not used unless given.").StringVar(&c.stateFile)
 	cli.Set(cmd.Flag("dead.keep", "Workloads that are gone and keep the series of their kills.").PlaceHolder("1000"), "1000", cli.Int(&c.deadKeep, 1, 1<<20))
 	cli.Set(cmd.Flag("dead.age", "For how long they keep them.").PlaceHolder("24h"), "24h", cli.Duration(&c.deadAge, time.Second))
+}
+
+// recorderFlags are those of the flight recorder.
+func recorderFlags(cmd *kingpin.CmdClause, c *config) {
+	cmd.Flag("recorder", "Sample every memory cgroup each second, and more often when it is near its limit, so that it can be told what went before a kill; needs the event collector.").Default("true").BoolVar(&c.record)
+	cli.Set(cmd.Flag("recorder.keep", "Recordings of the time before a kill to keep; with --state.file they are saved beside it.").PlaceHolder("200"), "200", cli.Int(&c.recordings, 1, 10000))
 }
 
 // parseArgs reads the command line. An empty command means that help or the

@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"internal/killfeed":   {"internal/oom", "internal/kmsg", "internal/oomlog", "internal/tracefs", "internal/cgroup"},
 	"internal/predict":    {"internal/oom"},
 	"internal/host":       {"internal/oom", "internal/proc", "internal/cgroup", "internal/workload", "internal/predict", "internal/text"},
+	"internal/recorder":   {"internal/oom"},
 	"internal/report":     {"internal/oom", "internal/kmsg", "internal/oomlog", "internal/text"},
 	"internal/top":        {"internal/oom", "internal/host", "internal/proc", "internal/cgroup", "internal/workload", "internal/predict", "internal/text"},
 	"internal/web":        {},
@@ -42,7 +43,7 @@ var mayImport = map[string][]string{
 
 // knowsNoPrometheus are the packages below the collectors.
 var knowsNoPrometheus = []string{
-	"internal/oom", "internal/kmsg", "internal/oomlog", "internal/ledger", "internal/killfeed", "internal/predict",
+	"internal/oom", "internal/kmsg", "internal/oomlog", "internal/ledger", "internal/recorder", "internal/killfeed", "internal/predict",
 	"internal/cgroup", "internal/workload", "internal/tracefs", "internal/report", "internal/guard", "internal/guard/act", "internal/guard/kube",
 	"internal/verdict",
 }

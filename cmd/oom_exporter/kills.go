@@ -48,7 +48,7 @@ func newKills(c *config, p *parts, namer *workload.Namer, logger log.Logger) (*k
 	})
 	l, err := ledger.New(ledger.Options{
 		Counters: counters{p.proc, p.groups, namer}, Names: ledgerNames{namer},
-		PollLog: feed.PollLog(), OnKill: logKill(logger),
+		PollLog: feed.PollLog(), OnKill: p.onKill(logger),
 		StateFile: c.stateFile, BootID: node.BootID,
 		KeepDead: c.deadKeep, KeepAge: c.deadAge,
 		Logger: logger,
@@ -74,9 +74,13 @@ func (k *kills) KillTotals() oom.KillTotals {
 	return totals
 }
 
-// logKill makes the function that logs one structured line a kill.
-func logKill(logger log.Logger) func(oom.Kill) {
+// onKill makes the function that is told of each kill: what was recorded of it is
+// frozen, and it gets one structured log line.
+func (p *parts) onKill(logger log.Logger) func(oom.Kill) {
 	return func(k oom.Kill) {
+		if p.record != nil {
+			p.record.Freeze(k)
+		}
 		_ = level.Warn(logger).Log(append([]any{"msg", "OOM kill"}, report.LogFields(&k)...)...)
 	}
 }
