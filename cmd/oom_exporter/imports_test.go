@@ -22,7 +22,7 @@ var mayImport = map[string][]string{
 	"internal/oomlog":     {"internal/oom", "internal/kmsg"},
 	"internal/tracefs":    {"internal/oom"},
 	"internal/text":       {},
-	"internal/recorder":   {"internal/oom", "internal/cgroup", "internal/proc", "internal/kernfs", "internal/text"},
+	"internal/causes":     {"internal/oom"},
 	"internal/verdict":    {"internal/oom", "internal/text"},
 	"internal/workload":   {"internal/oom", "internal/text"},
 	"internal/ledger":     {"internal/oom", "internal/text"},
@@ -45,7 +45,7 @@ var mayImport = map[string][]string{
 var knowsNoPrometheus = []string{
 	"internal/oom", "internal/kmsg", "internal/oomlog", "internal/ledger", "internal/recorder", "internal/killfeed", "internal/predict",
 	"internal/cgroup", "internal/workload", "internal/tracefs", "internal/report", "internal/guard", "internal/guard/act", "internal/guard/kube",
-	"internal/verdict",
+	"internal/verdict", "internal/causes",
 }
 
 func deps(t *testing.T, args ...string) []string {

@@ -139,22 +139,15 @@ func (s *Store) Missing(records []oom.Kill) []oom.Kill {
 
 // Counts returns the kills by cause of those workloads that the ledger still
 // has; the others have been evicted there, and are here. With a file it is what
-// the file has.
-func (s *Store) Counts(workloads []oom.WorkloadKills, records func() []oom.Kill) []oom.CauseKills {
-	known := make(map[oom.Workload]bool, len(workloads))
-	for i := range workloads {
-		known[workloads[i].Workload] = true
-	}
+// the file has. again asks the ledger for what it has now: between the caller's
+// look and this one there may have been a kill.
+func (s *Store) Counts(workloads []oom.WorkloadKills, again func() ([]oom.WorkloadKills, []oom.Kill)) []oom.CauseKills {
+	known := setOf(workloads)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.strange(known) {
-		s.rename(records())
-		for k := range s.counts {
-			if !known[k.Workload] {
-				delete(s.counts, k)
-			}
-		}
-		s.changed()
+		living, records := again()
+		s.tidy(setOf(living), records)
 	}
 	if s.stale && (s.o.File == "" || s.failed) {
 		s.stale = false
@@ -167,6 +160,29 @@ func (s *Store) Counts(workloads []oom.WorkloadKills, records func() []oom.Kill)
 		}
 	}
 	return out
+}
+
+func setOf(workloads []oom.WorkloadKills) map[oom.Workload]bool {
+	set := make(map[oom.Workload]bool, len(workloads))
+	for i := range workloads {
+		set[workloads[i].Workload] = true
+	}
+	return set
+}
+
+// tidy takes names that have become known, and drops what the ledger has
+// evicted.
+func (s *Store) tidy(living map[oom.Workload]bool, records []oom.Kill) {
+	if !s.strange(living) {
+		return
+	}
+	s.rename(records)
+	for k := range s.counts {
+		if !living[k.Workload] {
+			delete(s.counts, k)
+		}
+	}
+	s.changed()
 }
 
 // strange tells whether there are counts of a workload that the ledger does not

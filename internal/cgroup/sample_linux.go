@@ -150,7 +150,7 @@ func (s *Sampler) read(m *member, h oom.CgroupHandle, f file) (b []byte, ok bool
 		var n int
 		n, errno = read(fd, s.buf)
 		_ = unix.Close(fd)
-		b = s.buf[:n]
+		b = s.buf[:max(n, 0)] // -1: the cgroup has gone since.
 	}
 	if errno != 0 {
 		s.misses[f] = min(s.misses[f]+1, absentAfter)

@@ -13,11 +13,12 @@ import (
 // within a version; docs/kills-schema.md describes them all.
 const Schema = "oom_exporter/v1"
 
-// Document is the JSON document of explain, events and /api/v1/kills.
+// Document is the JSON document of explain, events, why, advise and /api/v1.
 type Document struct {
 	Schema  string   `json:"schema"`
 	Kills   []Kill   `json:"kills"`
 	Reports []Report `json:"reports,omitempty"`
+	Advice  []Advice `json:"advice,omitempty"`
 }
 
 // Kill is one process that the kernel killed. Sizes are in bytes; what is not
@@ -50,6 +51,8 @@ type Kill struct {
 	Partial     bool       `json:"partial,omitempty"`
 	History     bool       `json:"history,omitempty"`
 	Evidence    string     `json:"evidence,omitempty"`
+	Verdict     *Verdict   `json:"verdict,omitempty"`
+	Series      *Series    `json:"series,omitempty"`
 }
 
 // Victim is the process that died.

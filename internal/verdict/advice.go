@@ -110,3 +110,91 @@ func NeedOf(track *oom.Track) (n Need, ok bool) {
 	n.Limit = WithRoom(n.Peak)
 	return n, true
 }
+
+// enoughHours is for how long a container has to be seen before its highest
+// size says what it needs: a day has its peaks.
+const enoughHours = 23.5
+
+// Advise says what the limits of containers should be, by what was recorded of
+// them and why they were killed. Containers without a limit, and those that
+// neither were killed nor are known for long, are left out.
+func Advise(tracks []oom.Track, kills []oom.Kill, verdicts func(id string) (oom.Verdict, bool)) []oom.Advice {
+	type past struct {
+		n    uint64
+		last oom.Verdict
+	}
+	killed := map[oom.Workload]past{}
+	for i := range kills {
+		if v, ok := verdicts(kills[i].ID); ok && kills[i].ID != "" {
+			p := killed[kills[i].Workload]
+			killed[kills[i].Workload] = past{p.n + 1, v}
+		}
+	}
+	var out []oom.Advice
+	for i := range tracks {
+		t := &tracks[i]
+		limit, limited := currentLimit(t).Get()
+		need, seen := NeedOf(t)
+		p := killed[t.Workload]
+		if !limited || !seen || p.n == 0 && need.Hours < enoughHours {
+			continue
+		}
+		a := oom.Advice{Workload: t.Workload, Limit: oom.Of(limit), Peak: oom.Of(need.Peak), Hours: need.Hours, Kills: p.n}
+		if p.n > 0 {
+			a.Cause = p.last.Cause
+			afterKill(&a, &p.last, &need, limit)
+		} else {
+			withoutKill(&a, &need, limit)
+		}
+		out = append(out, a)
+	}
+	return out
+}
+
+// currentLimit is the last that was sampled.
+func currentLimit(t *oom.Track) oom.Amount {
+	for _, ring := range [][]oom.Sample{t.Fine, t.Medium} {
+		for i := len(ring) - 1; i >= 0; i-- {
+			if ring[i].Limit.IsSet() {
+				return ring[i].Limit
+			}
+		}
+	}
+	return oom.Amount{}
+}
+
+// afterKill advises on a container that was killed in.
+func afterKill(a *oom.Advice, v *oom.Verdict, need *Need, limit uint64) {
+	a.Text, a.Sure = v.Advice, v.Sure
+	switch v.Cause {
+	case oom.CauseStartup, oom.CauseBurst, oom.CauseSteady, oom.CauseLimitLowered:
+		enough := max(v.AdvisedLimit.Or(0), need.Limit)
+		if limit >= enough {
+			a.Text = fmt.Sprintf("The limit was raised since its last kill; %s were the most since, which fits.", text.Size(need.Peak))
+			return
+		}
+		a.Advised, a.AtLeast = oom.Of(enough), v.AtLeast
+	case oom.CauseUnknown:
+		a.Text = "Why it was killed is not known; " + spare(a, need, limit)
+	}
+}
+
+// withoutKill advises on a container that has lived for a day.
+func withoutKill(a *oom.Advice, need *Need, limit uint64) {
+	a.Sure = true
+	a.Text = spare(a, need, limit)
+}
+
+// spare compares the limit with what was needed.
+func spare(a *oom.Advice, need *Need, limit uint64) string {
+	seen := fmt.Sprintf("in %.0f h it needed %s at most", need.Hours, text.Size(need.Peak))
+	switch {
+	case need.Limit > limit:
+		a.Advised = oom.Of(need.Limit)
+		return fmt.Sprintf("%s: raise the limit to %s.", seen, text.Size(need.Limit))
+	case float64(need.Limit) < spareRatio*float64(limit) && need.Hours >= enoughHours:
+		a.Advised = oom.Of(need.Limit)
+		return fmt.Sprintf("%s: %s would do, and %s could be given back.", seen, text.Size(need.Limit), text.Size(limit-need.Limit))
+	}
+	return seen + ", which fits."
+}
