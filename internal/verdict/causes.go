@@ -48,7 +48,10 @@ func (s *scene) asked() finding {
 // unseen says what is missing.
 func (s *scene) unseen() finding {
 	n := len(s.victim) - 1 // the last is the kill itself.
+	level := s.kill.Level
 	switch {
+	case !s.shared && (level == oom.LevelPod || level == oom.LevelSlice):
+		return unknown("Not known: the cgroup whose limit ran out was not recorded.")
 	case math.IsNaN(s.atKill):
 		return unknown("Not known: neither the kernel's report nor a sample says which limit ran out.")
 	case n < 1 && s.age >= 0 && s.age <= aMinute && s.victimSize() >= most*s.limit:
@@ -120,7 +123,7 @@ func (s *scene) sibling() finding {
 			continue
 		}
 		own := s.victim[len(s.victim)-1].level - s.victim.at(-w)
-		other := s.otherGrowth(w) + s.unseenGrowth()
+		other := s.othersGrowth(w, total, own)
 		switch {
 		case other >= most*total && own <= little*total:
 			return finding{cause: oom.CauseSibling, sure: len(s.owner) > enough, from: -w, low: s.owner.at(-w)}
@@ -134,6 +137,23 @@ func (s *scene) sibling() finding {
 		}
 	}
 	return lookOn()
+}
+
+// siblingTime is how far back siblings are recorded.
+const siblingTime = 110.0
+
+// othersGrowth is what another container grew by. Of longer times than siblings
+// are recorded for, it is as much of the growth as in the last two minutes, and
+// no more than the victim leaves.
+func (s *scene) othersGrowth(w, total, own float64) float64 {
+	if w <= siblingTime {
+		return s.otherGrowth(w) + s.unseenGrowth()
+	}
+	late := s.otherGrowth(siblingTime) + s.unseenGrowth()
+	if lately := s.atKill - s.owner.at(-siblingTime); late > 0 && lately > 0 {
+		return min(total*late/lately, total-max(0, own))
+	}
+	return late
 }
 
 // unseenGrowth is what was taken below the shared limit since the siblings were

@@ -156,6 +156,7 @@ func (w *world) record(r *rand.Rand) (oom.Recording, oom.Kill, bool) {
 			n := oom.Of(uint64(max(0, w.sibling(t))))
 			return oom.Sample{Time: at(t), Usage: n, Unreclaimable: n, Anon: n}
 		})}
+		rec.Siblings[0].Medium, rec.Siblings[0].Coarse = nil, nil
 		rec.Siblings[0].Workload = oom.Workload{Namespace: "shop", Pod: "web-1", Container: "sidecar"}
 	}
 	if w.node {
