@@ -54,8 +54,9 @@ type Recorder interface {
 
 // Options of a Set. The zero value collects everything that is on by default.
 type Options struct {
-	Kills    Kills    // nil: no event families.
-	Recorder Recorder // nil: no families of the flight recorder.
+	Kills    Kills               // nil: no event families.
+	Recorder Recorder            // nil: no families of the flight recorder.
+	Advice   func() []oom.Advice // what limits should be; may be nil.
 	Logger   log.Logger
 	Enabled  map[string]bool // by collector; nil: all.
 	Enable   *regexp.Regexp  // optional families to switch on; nil: none.

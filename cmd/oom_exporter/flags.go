@@ -45,6 +45,7 @@ type config struct {
 	serving        bool // the serve command runs: events are wanted.
 
 	format, eventsURL, topFilter string
+	askURL, whyKill              string
 	logFiles                     []string
 	explainTop                   int
 	selection                    report.Selection
@@ -82,6 +83,11 @@ func newApp(c *config) *kingpin.Application {
 	events := app.Command("events", "List the recorded kills of this host: of the kernel log, or of a running exporter.")
 	events.Flag("url", "Ask the exporter at this address, like http://localhost:10137.").StringVar(&c.eventsURL)
 	formatFlag(events, c)
+	why := app.Command("why", "Say why a kill came about, as far as the running exporter has recorded it: what grew, in which process, and what would have helped.")
+	why.Arg("kill", "NAMESPACE/POD/CONTAINER or the end of it, the victim's process id, or the id of the kill; without it, the last kill.").StringVar(&c.whyKill)
+	askFlags(why, c)
+	advise := app.Command("advise", "Say what the memory limits of this host's containers should be, by what the running exporter has recorded.")
+	askFlags(advise, c)
 	top := app.Command("top", "Show containers by kill margin and processes by badness: live on a terminal, else once.")
 	top.Flag("once", "Print once and end.").BoolVar(&c.once)
 	formatFlag(top, c)
@@ -103,6 +109,12 @@ func explainFlags(cmd *kingpin.CmdClause, c *config) {
 
 func formatFlag(cmd *kingpin.CmdClause, c *config) {
 	cli.Set(cmd.Flag("format", "text or json.").PlaceHolder("text"), "text", cli.OneOf(&c.format, "text", "json"))
+}
+
+// askFlags are those of commands that ask a running exporter.
+func askFlags(cmd *kingpin.CmdClause, c *config) {
+	cli.Set(cmd.Flag("url", "Ask the exporter at this address.").PlaceHolder(defaultURL), defaultURL, cli.Text(&c.askURL, "an address"))
+	formatFlag(cmd, c)
 }
 
 func commonFlags(app *kingpin.Application, c *config) {

@@ -46,7 +46,9 @@ func serve(ctx context.Context, c *config, std streams) error {
 	var pages []web.Page
 	if parts.kills != nil {
 		options.Kills = parts.kills
-		pages = append(pages, killsPage(parts.kills.ledger))
+		options.Advice = parts.kills.whys.Advice
+		pages = append(pages, killsPage(parts.kills.ledger, parts.kills.whys.store.Of))
+		pages = append(pages, whyPages(parts.kills.ledger, parts.kills.whys)...)
 	}
 	if parts.record != nil {
 		options.Recorder = parts.record
