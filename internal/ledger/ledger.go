@@ -20,6 +20,9 @@ type Counters interface {
 	// Groups returns all cgroups, parents first, with identity, kind, owner
 	// and events; the limit where it is known, else unset.
 	Groups() (oom.Tree, error)
+	// Kills returns the kills of this very cgroup alone, unset where only a read
+	// of all cgroups tells them from those of its children.
+	Kills(oom.GroupID) oom.Amount
 	// Limit returns the limit of one cgroup and how often it was hit, for
 	// kernels whose Groups are read without them (v1); else unset.
 	Limit(oom.GroupID) (limit, hits oom.Amount)

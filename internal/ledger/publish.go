@@ -72,6 +72,9 @@ func (l *Ledger) count(c *killCase, at time.Time) oom.Workload {
 		who = known
 	}
 	w, standIn := workloadOf(who, path)
+	if l.totals.unmarked.IsZero() {
+		l.totals.unmarked = l.o.Now()
+	}
 	t := l.totals.workloads.of(w)
 	t.Kills++
 	t.Last = latest(t.Last, at)

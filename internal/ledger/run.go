@@ -4,6 +4,7 @@ package ledger
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,7 +37,7 @@ type looks struct {
 	started                     time.Time
 	lastVmstat, lastGroups      time.Time
 	lastTidy                    time.Time
-	groupsPause                 time.Duration // the least time until all cgroups are read again.
+	groupsPace                  pace
 	vmstatTrouble, groupTrouble trouble
 }
 
@@ -114,7 +115,13 @@ func (l *Ledger) tick() time.Duration {
 		l.o.PollLog()
 	}
 	l.readVmstat(now)
-	if now.Sub(l.looks.lastGroups) >= l.looks.groupsPause && l.needGroups() {
+	if l.readNamed(now) {
+		l.o.Names.Settle()
+		l.mu.Lock()
+		l.match(now) // the kills that this explains need no read of all cgroups.
+		l.mu.Unlock()
+	}
+	if l.needGroups(now) {
 		l.readGroups(now)
 		if l.o.PollLog != nil {
 			l.o.PollLog()
@@ -199,25 +206,71 @@ func (l *Ledger) vmstat() (oom.Amount, bool) {
 	return v, err == nil
 }
 
-// needGroups tells whether something waits for a read of all cgroups.
-func (l *Ledger) needGroups() bool {
+// readNamed reads the counters of the cgroups that lines of the log name, where a
+// counter has the kills of its own cgroup only (v1), and tells whether one has
+// moved. A cgroup that is new or gone is left to the read of all.
+func (l *Ledger) readNamed(now time.Time) (moved bool) {
+	named := l.namedCgroups()
+	if len(named) == 0 {
+		return false
+	}
+	kills := make([]oom.Amount, len(named))
+	for i, g := range named { // the id never changes.
+		kills[i] = l.o.Counters.Kills(g.id)
+	}
+	l.mu.Lock()
+	read := l.reads.begun + 1 // it is the first part of the next read of all.
+	for i, g := range named {
+		n := g.advance(&g.own, kills[i])
+		l.seeStep(g, n, read, now)
+		moved = moved || n != 0
+	}
+	l.mu.Unlock()
+	if moved {
+		l.readLimits(read, false)
+	}
+	return moved
+}
+
+func (l *Ledger) namedCgroups() (named []*cgroup) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if len(l.cases.open) == 0 {
+		return nil
+	}
+	for _, ln := range l.evidence.lines {
+		g := l.cgroups.byPath[ln.Path]
+		if l.alive(g) && !l.covered(ln) && g.own.IsValue() && !g.tree.IsSet() && !slices.Contains(named, g) {
+			named = append(named, g)
+		}
+	}
+	return named
+}
+
+// needGroups tells whether something waits for a read of all cgroups, and it is
+// time for one.
+func (l *Ledger) needGroups(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.looks.groupsPace.allows(now.Sub(l.looks.lastGroups), l.cases.since(l.reads.begun)) {
+		return false
+	}
 	if !l.counts.HasVmstat && l.log == oom.LogAbsent {
 		return true // nothing else counts.
 	}
 	if len(l.cases.open) == 0 {
-		return false
-	}
-	if l.cases.needRead(l.reads.done) {
-		return true
+		return l.totals.needsMark(now) && !l.reads.blind
 	}
 	for _, ln := range l.evidence.lines {
 		if !l.covered(ln) {
 			return true
 		}
 	}
-	return false
+	before := now
+	if l.log == oom.LogLive && l.o.PollLog == nil {
+		before = now.Add(-groupsGap) // a line that names the cgroup may be on its way.
+	}
+	return l.cases.needRead(l.reads.done, before)
 }
 
 // readGroups reads the counters of all cgroups.
@@ -228,7 +281,7 @@ func (l *Ledger) readGroups(now time.Time) {
 	read := l.reads.begun
 	l.mu.Unlock()
 	tree, err := l.o.Counters.Groups()
-	l.looks.groupsPause = pauseAfter(len(tree.Groups), l.o.Now().Sub(now))
+	l.looks.groupsPace = paceAfter(len(tree.Groups), l.o.Now().Sub(now))
 	l.looks.groupTrouble.report(l.o.Logger, err)
 	l.mu.Lock()
 	first := l.reads.last == 0
@@ -242,14 +295,30 @@ func (l *Ledger) readGroups(now time.Time) {
 	}
 }
 
-// pauseAfter is the least time between two reads of all cgroups. Where there are
-// thousands, a storm must not cost more than a 25th of a CPU for them: reading one
-// takes 12 us (BenchmarkLive/ReadKills of internal/cgroup), its name some more.
-// Where reads take long for another reason, they may take a quarter of the time.
-// The first kill after a quiet time never waits.
-func pauseAfter(cgroups int, took time.Duration) time.Duration {
-	const perCgroup = 25 * 16 * time.Microsecond
-	return max(groupsGap, min(max(time.Duration(cgroups)*perCgroup, 4*took), maxGroupsGap))
+// pace says when all cgroups may be read again after a read of them.
+type pace struct {
+	soonest, latest time.Duration // for enough kills, and for a single one.
+	kills           int           // so many are enough.
+}
+
+// paceAfter returns the pace after a read of so many cgroups. Where there are
+// thousands, a storm must not cost more than a quarter of a millisecond of CPU a
+// kill for them, or a 200th of a CPU: a cgroup takes 10 us at most with its name
+// (BenchmarkLive/ReadKills of internal/cgroup). Where reads take long for another
+// reason, they may take a quarter of the time. The first kill after a quiet time
+// never waits.
+func paceAfter(cgroups int, took time.Duration) pace {
+	const cost = 10 * time.Microsecond
+	const perKill, share = 250 * time.Microsecond, 200
+	read := time.Duration(cgroups) * cost
+	soonest := max(groupsGap, min(4*took, maxGroupsGap))
+	return pace{soonest, max(soonest, min(share*read, maxGroupsGap)), int(read / perKill)}
+}
+
+// allows tells whether a read may begin for so many kills, so long after the
+// last one.
+func (p pace) allows(since time.Duration, kills int) bool {
+	return since >= p.latest || since >= p.soonest && kills >= p.kills
 }
 
 // tidy throws away what is no longer needed.

@@ -16,6 +16,7 @@ type totals struct {
 	records         []*oom.Kill
 	survivors       []survivor
 	marked          time.Time // when the living were told from the dead.
+	unmarked        time.Time // when the first kill since then was counted; zero: none.
 }
 
 func newTotals() totals { return totals{workloads: killTable{}, pods: killTable{}} }
@@ -178,6 +179,12 @@ func (l *Ledger) realName(t *total) (oom.Workload, bool) {
 // markGap is how often the living are told from the dead.
 const markGap = 10 * time.Second
 
+// needsMark tells whether the dead may have become too many, and no read of all
+// cgroups for another reason has come.
+func (t *totals) needsMark(now time.Time) bool {
+	return !t.unmarked.IsZero() && now.Sub(t.unmarked) >= markGap
+}
+
 // markLiving notes which workloads live, and evicts the dead that are too many
 // or too old.
 func (l *Ledger) markLiving(t oom.Tree, now time.Time) {
@@ -185,7 +192,7 @@ func (l *Ledger) markLiving(t oom.Tree, now time.Time) {
 	if len(workloads)+len(pods) == 0 || now.Sub(l.totals.marked) < markGap {
 		return
 	}
-	l.totals.marked = now
+	l.totals.marked, l.totals.unmarked = now, time.Time{}
 	for i := range t.Groups {
 		g := &t.Groups[i]
 		if g.Owner != i {
