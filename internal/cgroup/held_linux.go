@@ -14,8 +14,9 @@ const (
 	// maxHeld bounds the groups that are kept open in a storm of kills: each takes
 	// some 5 KiB of kernel memory.
 	maxHeld = 2048
-	// stormGap is how soon after one light pass the next one is of a storm.
-	stormGap = time.Second
+	// stormGap is how soon after one light pass the next one is of a storm; in one,
+	// many groups are read every 2 s.
+	stormGap = 3 * time.Second
 	// heldFor is how long after the last light pass the groups are kept open.
 	heldFor = 10 * time.Second
 )

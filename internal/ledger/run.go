@@ -16,6 +16,9 @@ const (
 	// that between two reads of vmstat on a wake.
 	groupsGap = 100 * time.Millisecond
 	vmstatGap = 100 * time.Millisecond
+	// stormKills is how many kills wait for evidence in a storm: the kernel names
+	// the cgroups of ten in 5 s.
+	stormKills = 10
 	// maxGroupsGap bounds the time between them where one takes long.
 	maxGroupsGap = 2 * time.Second
 	// restGap is how often vmstat is read when nothing happens, and liveGap
@@ -76,8 +79,8 @@ func (l *Ledger) Run(ctx context.Context) error {
 		case <-timer.C:
 		case <-l.wake:
 			// A limit that is hit all the time must not keep us busy.
-			if wait := l.sinceVmstat(); wait < vmstatGap {
-				timer.Reset(vmstatGap - wait)
+			if wait := l.untilLook(); wait > 0 {
+				timer.Reset(wait)
 				select { // other wakes make no difference until then.
 				case <-ctx.Done():
 					return ctx.Err()
@@ -89,10 +92,22 @@ func (l *Ledger) Run(ctx context.Context) error {
 	}
 }
 
-func (l *Ledger) sinceVmstat() time.Duration {
+// untilLook returns for how long a wake has to wait.
+func (l *Ledger) untilLook() time.Duration {
 	l.looks.Lock()
 	defer l.looks.Unlock()
-	return l.o.Now().Sub(l.looks.lastVmstat)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lookGap() - l.o.Now().Sub(l.looks.lastVmstat)
+}
+
+// lookGap is the least time between two looks on a wake. In a storm among many
+// cgroups most kills wait for the next read of all: to wake costs more than to look.
+func (l *Ledger) lookGap() time.Duration {
+	if len(l.cases.open) < stormKills {
+		return vmstatGap
+	}
+	return max(vmstatGap, l.looks.groupsPace.latest/8)
 }
 
 // Sync brings the numbers up to date; a scrape calls it. With a state file it
@@ -169,7 +184,7 @@ func (l *Ledger) pending() bool {
 func (l *Ledger) nextLook() time.Duration {
 	switch {
 	case len(l.cases.open) > 0 || len(l.evidence.lines) > 0 || len(l.cgroups.stepped) > 0:
-		return groupsGap
+		return l.lookGap()
 	case l.log == oom.LogLive && l.o.PollLog == nil && len(l.totals.survivors) == 0:
 		return liveGap
 	}
@@ -302,17 +317,17 @@ type pace struct {
 }
 
 // paceAfter returns the pace after a read of so many cgroups. Where there are
-// thousands, a storm must not cost more than a quarter of a millisecond of CPU a
+// hundreds, a storm must not cost more than a quarter of a millisecond of CPU a
 // kill for them, or a 200th of a CPU: a cgroup takes 10 us at most with its name
 // (BenchmarkLive/ReadKills of internal/cgroup). Where reads take long for another
 // reason, they may take a quarter of the time. The first kill after a quiet time
 // never waits.
 func paceAfter(cgroups int, took time.Duration) pace {
 	const cost = 10 * time.Microsecond
-	const perKill, share = 250 * time.Microsecond, 200
-	read := time.Duration(cgroups) * cost
+	const perKill, share, few = 250 * time.Microsecond, 200, 50
 	soonest := max(groupsGap, min(4*took, maxGroupsGap))
-	return pace{soonest, max(soonest, min(share*read, maxGroupsGap)), int(read / perKill)}
+	latest := min(time.Duration(max(cgroups-few, 0))*cost*share, maxGroupsGap)
+	return pace{soonest, max(soonest, latest), int(time.Duration(cgroups) * cost / perKill)}
 }
 
 // allows tells whether a read may begin for so many kills, so long after the
