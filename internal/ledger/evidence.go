@@ -151,11 +151,11 @@ func (l *Ledger) Group(path string) {
 	if ln == nil {
 		return // it is of before, and so is the group kill.
 	}
-	l.endGroupKill()
-	l.evidence.group = announced{path: text.Escape(path)}
+	path = text.Escape(path)
+	l.evidence.group = announced{path: path}
 	ln.announces = true
 	if ln.Path == "" && !ln.Kill.GroupKill {
-		ln.Path, ln.By = text.Escape(path), byReport
+		ln.Path, ln.By = path, byReport
 		ln.Kill.GroupKill = true
 		l.changed()
 	}
