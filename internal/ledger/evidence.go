@@ -216,6 +216,15 @@ func (e *evidence) witnessIn(path string) *witness {
 	return found
 }
 
+// nextDecision numbers an OOM for which the log has no line.
+func (e *evidence) nextDecision(g *cgroup) uint64 {
+	if g != nil && g.together != 0 {
+		return g.together
+	}
+	e.decision++
+	return e.decision
+}
+
 // keepLines drops the lines for which used returns true.
 func (e *evidence) keepLines(used func(*line) bool) {
 	e.lines = slices.DeleteFunc(e.lines, used)

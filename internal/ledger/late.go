@@ -142,7 +142,7 @@ func (l *Ledger) estimateDuplicates(ready func(step) bool) {
 }
 
 func (l *Ledger) estimate(p *cgroup) {
-	decision := l.nextDecision(nil)
+	decision := l.evidence.nextDecision(nil)
 	var all int64
 	var below []*cgroup
 	for _, g := range l.cgroups.stepped {

@@ -174,7 +174,7 @@ func New(o Options) (*Ledger, error) {
 		looks:    newLooks(o.Now()),
 		saver:    newSaver(o.StateFile),
 		evidence: evidence{witnesses: map[int]witness{}},
-		cgroups:  newCgroups(),
+		cgroups:  newCgroups(o.Names),
 		totals:   newTotals(),
 		catchup:  true,
 	}

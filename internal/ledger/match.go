@@ -50,11 +50,6 @@ func (l *Ledger) match(now time.Time) {
 // has ended.
 func (l *Ledger) covered(ln *line) bool { return l.reads.done > ln.read }
 
-// alive tells whether the cgroup was there at the last read.
-func (l *Ledger) alive(g *cgroup) bool {
-	return g != nil && !l.reads.blind && g.seen != 0 && g.seen == l.reads.last
-}
-
 // matchDuplicates closes a case for each second line of a group kill's first
 // victim, unless that many duplicates have been estimated.
 func (l *Ledger) matchDuplicates() {
@@ -80,7 +75,7 @@ func (l *Ledger) matchDuplicates() {
 			return false
 		}
 		p := l.cgroups.takeRemoved(path)
-		if g := l.cgroups.byPath[path]; p == nil && l.alive(g) && g.counted() {
+		if g := l.cgroups.byPath[path]; p == nil && l.cgroups.alive(g) && g.counted() {
 			l.counts.Late++ // the counter did not move.
 			l.changed()
 			return true
@@ -155,7 +150,7 @@ func (l *Ledger) matchNamedLines() {
 		}
 		g := l.cgroups.byPath[ln.Path]
 		known := g.wasThere(ln.read, ln.By == byReport) // else the path was used again.
-		unmoved := known && l.alive(g) && g.counted()
+		unmoved := known && l.cgroups.alive(g) && g.counted()
 		if known && (ln.By == byReport || !unmoved) && l.replaceGuess(g, ln) {
 			return false
 		}
@@ -216,21 +211,12 @@ func (l *Ledger) matchSteps(now time.Time) {
 	l.estimateDuplicates(ready)
 	for _, g := range l.cgroups.stepped {
 		for len(l.cases.open) > 0 && len(g.steps) > 0 && ready(g.steps[0]) {
-			f := finding{cgroup: g, path: g.id.Path, evidence: byCounter, decision: l.nextDecision(g)}
+			f := finding{cgroup: g, path: g.id.Path, evidence: byCounter, decision: l.evidence.nextDecision(g)}
 			f.witness = l.evidence.witnessIn(g.id.Path)
 			f.shown = g.join()
 			l.publish(f)
 		}
 	}
-}
-
-// nextDecision numbers an OOM for which the log has no line.
-func (l *Ledger) nextDecision(g *cgroup) uint64 {
-	if g != nil && g.together != 0 {
-		return g.together
-	}
-	l.evidence.decision++
-	return l.evidence.decision
 }
 
 // matchWitnesses publishes kills in cgroups that are gone and of which a sighting
@@ -247,13 +233,13 @@ func (l *Ledger) matchWitnesses(now time.Time) {
 			continue
 		}
 		g := l.cgroups.byPath[w.path]
-		if l.alive(g) && g.counted() && g.wasThere(w.read, false) {
+		if l.cgroups.alive(g) && g.counted() && g.wasThere(w.read, false) {
 			continue // its counter would have moved.
 		}
 		l.cgroups.takeRemoved(w.path)
 		l.publish(finding{
 			cgroup: g, path: w.path, evidence: byTracefs, shown: l.reads.done,
-			decision: l.nextDecision(nil), witness: &w,
+			decision: l.evidence.nextDecision(nil), witness: &w,
 		})
 	}
 }
@@ -274,7 +260,7 @@ func (l *Ledger) closeRipe(now time.Time) {
 		if p == nil && l.log == oom.LogAbsent && l.cases.ripe(now.Add(-l.o.PendingFor), l.reads.done) == 0 {
 			return
 		}
-		f := finding{decision: l.nextDecision(nil)}
+		f := finding{decision: l.evidence.nextDecision(nil)}
 		if p != nil {
 			p.removed.kills--
 			f.cgroup, f.path, f.evidence, f.shown, f.removed = p, p.id.Path, byCounter, l.reads.done, true

@@ -24,7 +24,7 @@ func (l *Ledger) publishCase(c *killCase, f finding) {
 	}
 	c.finding = f
 	k := c.kill()
-	level, limit := l.levelOf(f)
+	level, limit := l.cgroups.levelOf(f)
 	k.Level, k.LimitPath = level, limit
 	l.counts.Levels[level]++
 	l.counts.LastKill = latest(l.counts.LastKill, k.Time)
@@ -68,7 +68,7 @@ func (l *Ledger) count(c *killCase, at time.Time) oom.Workload {
 	}
 	if c.cgroup != nil && !c.cgroup.who.StandIn {
 		who = c.cgroup.who
-	} else if known, _, ok := l.whoIs(c.path); ok {
+	} else if known, _, ok := l.cgroups.whoIs(c.path); ok {
 		who = known
 	}
 	w, standIn := workloadOf(who, path)
@@ -83,7 +83,7 @@ func (l *Ledger) count(c *killCase, at time.Time) oom.Workload {
 	if l.firstOf(c.decision, w) {
 		t.OOMs++
 	}
-	if l.alive(c.cgroup) && !c.removed {
+	if l.cgroups.alive(c.cgroup) && !c.removed {
 		l.totals.survivors = append(l.totals.survivors, survivor{
 			ID: c.cgroup.row, Workload: w, Due: c.opened.Add(l.o.SurviveAfter),
 		})
@@ -101,7 +101,7 @@ func (l *Ledger) firstOf(decision uint64, w oom.Workload) bool {
 
 // countPod counts a kill for the pod whose limit was its reason.
 func (l *Ledger) countPod(path string, at time.Time) {
-	who, _, ok := l.whoIs(path)
+	who, _, ok := l.cgroups.whoIs(path)
 	if !ok || who.Workload.Pod == "" {
 		return
 	}
@@ -119,7 +119,7 @@ func (l *Ledger) rememberHistory() {
 		k.History = true
 		l.counts.LastKill = latest(l.counts.LastKill, k.Time)
 		if k.VictimPath != "" {
-			if who, _, ok := l.whoIs(k.VictimPath); ok {
+			if who, _, ok := l.cgroups.whoIs(k.VictimPath); ok {
 				w, standIn := workloadOf(who, k.VictimPath)
 				k.Workload, k.Evidence = w, byReport
 				t := l.totals.workloads.of(w)
@@ -128,7 +128,7 @@ func (l *Ledger) rememberHistory() {
 			}
 		}
 		if k.LimitPath != "" && k.Level == oom.LevelUnknown {
-			k.Level = l.levelAt(k.LimitPath)
+			k.Level = l.cgroups.levelAt(k.LimitPath)
 		}
 		l.totals.records = appendBounded(l.totals.records, &k, l.o.MaxRecords)
 	}

@@ -59,8 +59,6 @@ func newLooks(now time.Time) looks {
 // reads numbers the reads, so that evidence can be said to be older than one.
 type reads struct {
 	begun, done             uint64 // of all cgroups.
-	last                    uint64 // the last one that succeeded.
-	blind                   bool   // the last one did not.
 	vmstatBegun, vmstatDone uint64
 }
 
@@ -255,7 +253,7 @@ func (l *Ledger) namedCgroups() (named []*cgroup) {
 	}
 	for _, ln := range l.evidence.lines {
 		g := l.cgroups.byPath[ln.Path]
-		if l.alive(g) && !l.covered(ln) && g.own.IsValue() && !g.tree.IsSet() && !slices.Contains(named, g) {
+		if l.cgroups.alive(g) && !l.covered(ln) && g.own.IsValue() && !g.tree.IsSet() && !slices.Contains(named, g) {
 			named = append(named, g)
 		}
 	}
@@ -274,7 +272,7 @@ func (l *Ledger) needGroups(now time.Time) bool {
 		return true // nothing else counts.
 	}
 	if len(l.cases.open) == 0 {
-		return l.totals.needsMark(now) && !l.reads.blind
+		return l.totals.needsMark(now) && !l.cgroups.blind
 	}
 	for _, ln := range l.evidence.lines {
 		if !l.covered(ln) {
@@ -299,9 +297,9 @@ func (l *Ledger) readGroups(now time.Time) {
 	l.looks.groupsPace = paceAfter(len(tree.Groups), l.o.Now().Sub(now))
 	l.looks.groupTrouble.report(l.o.Logger, err)
 	l.mu.Lock()
-	first := l.reads.last == 0
+	first := l.cgroups.last == 0
 	l.reads.done = read
-	if l.reads.blind = err != nil; !l.reads.blind {
+	if l.cgroups.blind = err != nil; !l.cgroups.blind {
 		l.seeCounters(tree, read, now)
 	}
 	l.mu.Unlock()
@@ -345,7 +343,7 @@ func (l *Ledger) tidy(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.cases.forget(now)
-	l.cgroups.forget(l.reads.last, now)
+	l.cgroups.forget(now)
 	l.renameStandIns()
 }
 
@@ -390,8 +388,8 @@ func (l *Ledger) epochState(now time.Time) (begun, wait bool) {
 func (l *Ledger) forgetBaseline() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.cgroups = newCgroups()
-	l.counts.Baselined, l.reads.last = false, 0
+	l.cgroups = newCgroups(l.o.Names)
+	l.counts.Baselined = false
 }
 
 func (l *Ledger) beginEpoch(v oom.Amount, now time.Time) {

@@ -111,33 +111,11 @@ func workloadOf(who oom.Identity, path string) (w oom.Workload, standIn bool) {
 	return oom.Workload{Container: path}, who.StandIn
 }
 
-// whoIs returns the identity of a cgroup by its path, alive or dead: as it was
-// last read, or as it is remembered elsewhere. What a read of the tree says of a
-// cgroup without a name is better than what its path alone says.
-func (l *Ledger) whoIs(path string) (oom.Identity, oom.Kind, bool) {
-	g := l.cgroups.byPath[path]
-	if g != nil && !g.who.StandIn {
-		return g.who, g.kind, true
-	}
-	who, kind, known := l.o.Names.Lookup(path)
-	switch {
-	case known:
-		who.StandIn = false
-		return who, kind, true
-	case g != nil:
-		return g.who, g.kind, true
-	case who.Workload != (oom.Workload{}):
-		who.StandIn = true
-		return who, kind, true
-	}
-	return oom.Identity{}, oom.KindContainer, false
-}
-
 // renameStandIns asks again for the names of those that are counted by their
 // ids.
 func (l *Ledger) renameStandIns() {
 	for w, t := range l.totals.workloads {
-		if who, ok := l.realName(t); ok {
+		if who, ok := t.realName(&l.cgroups); ok {
 			l.totals.workloads.rename(w, who)
 			l.totals.renameRecords(w, who)
 			l.cases.rename(w, who)
@@ -145,7 +123,7 @@ func (l *Ledger) renameStandIns() {
 		}
 	}
 	for w, t := range l.totals.pods {
-		if who, ok := l.realName(t); ok {
+		if who, ok := t.realName(&l.cgroups); ok {
 			who.Container = ""
 			l.totals.pods.rename(w, who)
 			l.changed()
@@ -168,11 +146,11 @@ func (t *totals) renameRecords(from, to oom.Workload) {
 
 // realName returns the name for a total that has ids in place of one, if it is
 // known by now.
-func (l *Ledger) realName(t *total) (oom.Workload, bool) {
+func (t *total) realName(gs *cgroups) (oom.Workload, bool) {
 	if !t.StandIn {
 		return oom.Workload{}, false
 	}
-	who, _, ok := l.whoIs(t.Path)
+	who, _, ok := gs.whoIs(t.Path)
 	return who.Workload, ok && !who.StandIn && who.Workload != (oom.Workload{})
 }
 
