@@ -274,6 +274,16 @@ func (gs *cgroups) oldestRemoved() *cgroup {
 	return found
 }
 
+// takeEstimate meets a duplicate that was estimated at or above the path at that
+// time or later.
+func (gs *cgroups) takeEstimate(path string, after time.Time) bool {
+	g := gs.nearest(path, func(g *cgroup) bool { return g.group.estimated > 0 && !g.group.at.Before(after) })
+	if g != nil {
+		g.group.estimated--
+	}
+	return g != nil
+}
+
 // ownerOf returns the innermost known cgroup at or above the path: the one whose
 // counter has a group kill that the log announced for this path.
 func (gs *cgroups) ownerOf(path string) *cgroup {

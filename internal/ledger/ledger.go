@@ -3,6 +3,7 @@
 package ledger
 
 import (
+	"cmp"
 	"errors"
 	"sync"
 	"time"
@@ -79,21 +80,11 @@ func (o Options) withDefaults() Options {
 	if o.Names == nil {
 		o.Names = noNames{}
 	}
-	if o.KeepDead <= 0 {
-		o.KeepDead = 1000
-	}
-	if o.KeepAge <= 0 {
-		o.KeepAge = 24 * time.Hour
-	}
-	if o.MaxRecords <= 0 {
-		o.MaxRecords = 1000
-	}
-	if o.PendingFor <= 0 {
-		o.PendingFor = 10 * time.Second
-	}
-	if o.SurviveAfter <= 0 {
-		o.SurviveAfter = 10 * time.Second
-	}
+	o.KeepDead = cmp.Or(max(o.KeepDead, 0), 1000)
+	o.KeepAge = cmp.Or(max(o.KeepAge, 0), 24*time.Hour)
+	o.MaxRecords = cmp.Or(max(o.MaxRecords, 0), 1000)
+	o.PendingFor = cmp.Or(max(o.PendingFor, 0), 10*time.Second)
+	o.SurviveAfter = cmp.Or(max(o.SurviveAfter, 0), 10*time.Second)
 	if o.Logger == nil {
 		o.Logger = log.NewNopLogger()
 	}
@@ -141,7 +132,6 @@ type counts struct {
 	Forged       uint64         `json:"forged"`    // lines without a case.
 	Late         uint64         `json:"late"`      // lines of cases that were closed before.
 	Unbacked     uint64         `json:"unbacked"`  // steps of cgroups without a case.
-	Dropped      uint64         `json:"dropped"`   // lines over the bound.
 	LastKill     time.Time      `json:"last_kill"`
 
 	// Restored says that this run went on from a state file, and

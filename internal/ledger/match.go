@@ -53,7 +53,7 @@ func (l *Ledger) covered(ln *line) bool { return l.reads.done > ln.read }
 // matchDuplicates closes a case for each second line of a group kill's first
 // victim, unless that many duplicates have been estimated.
 func (l *Ledger) matchDuplicates() {
-	l.evidence.keepLines(func(ln *line) bool {
+	l.useLines(func(ln *line) bool {
 		if !ln.Kill.Duplicate {
 			return false
 		}
@@ -77,7 +77,6 @@ func (l *Ledger) matchDuplicates() {
 		p := l.cgroups.takeRemoved(path)
 		if g := l.cgroups.byPath[path]; p == nil && l.cgroups.alive(g) && g.counted() {
 			l.counts.Late++ // the counter did not move.
-			l.changed()
 			return true
 		}
 		if p != nil && p.removed.groupKills > 0 {
@@ -120,7 +119,7 @@ func (l *Ledger) firstVictimPath(dup *line) string {
 // the cgroup's counter agrees, and otherwise when a read of all cgroups did not
 // find the cgroup any more.
 func (l *Ledger) matchNamedLines() {
-	l.evidence.keepLines(func(ln *line) bool {
+	l.useLines(func(ln *line) bool {
 		if ln.Kill.Duplicate {
 			return false
 		}
@@ -187,7 +186,7 @@ func (l *Ledger) matchByElimination(now time.Time) {
 	sure := len(stepped) == 1 && len(l.evidence.lines) == len(l.cases.open) &&
 		n <= stepped[0].unjoined() && l.cases.find((*killCase).lineless) == nil
 	missing := len(l.evidence.lines) < len(l.cases.open) // that of a duplicate may be one of them.
-	l.evidence.keepLines(func(ln *line) bool {
+	l.useLines(func(ln *line) bool {
 		if !nameless(ln) || len(l.cases.open) == 0 || !sure && now.Sub(ln.At) < witnessWait {
 			return false
 		}
@@ -265,7 +264,7 @@ func (l *Ledger) closeRipe(now time.Time) {
 			p.removed.kills--
 			f.cgroup, f.path, f.evidence, f.shown, f.removed = p, p.id.Path, byCounter, l.reads.done, true
 		}
-		l.evidence.keepLines(func(ln *line) bool {
+		l.useLines(func(ln *line) bool {
 			if f.line != nil || ln.Path != "" || ln.Kill.Duplicate {
 				return false
 			}
@@ -295,7 +294,7 @@ func (l *Ledger) dropUnbacked(now time.Time) {
 	if len(l.cases.open) > 0 {
 		return
 	}
-	l.evidence.keepLines(func(ln *line) bool {
+	l.useLines(func(ln *line) bool {
 		if l.reads.vmstatDone <= ln.vmstatRead || now.Sub(ln.At) < lineWait {
 			return false
 		}
@@ -307,7 +306,6 @@ func (l *Ledger) dropUnbacked(now time.Time) {
 		default:
 			l.counts.Forged++
 		}
-		l.changed()
 		return true
 	})
 	for _, g := range l.cgroups.stepped {

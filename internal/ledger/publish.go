@@ -75,11 +75,8 @@ func (l *Ledger) count(c *killCase, at time.Time) oom.Workload {
 	if l.totals.unmarked.IsZero() {
 		l.totals.unmarked = l.o.Now()
 	}
-	t := l.totals.workloads.of(w)
+	t := l.totals.workloads.note(w, standIn, c.path, at, l.o.Now())
 	t.Kills++
-	t.Last = latest(t.Last, at)
-	t.Seen = latest(t.Seen, l.o.Now())
-	t.StandIn, t.Path = standIn, c.path
 	if l.firstOf(c.decision, w) {
 		t.OOMs++
 	}
@@ -105,11 +102,8 @@ func (l *Ledger) countPod(path string, at time.Time) {
 	if !ok || who.Workload.Pod == "" {
 		return
 	}
-	t := l.totals.pods.of(oom.Workload{Namespace: who.Workload.Namespace, Pod: who.Workload.Pod})
-	t.Kills++
-	t.Last = latest(t.Last, at)
-	t.Seen = latest(t.Seen, l.o.Now())
-	t.StandIn, t.Path = who.StandIn, path
+	pod := oom.Workload{Namespace: who.Workload.Namespace, Pod: who.Workload.Pod}
+	l.totals.pods.note(pod, who.StandIn, path, at, l.o.Now()).Kills++
 }
 
 // rememberHistory names the log's kills of before the epoch; they are records
@@ -122,9 +116,7 @@ func (l *Ledger) rememberHistory() {
 			if who, _, ok := l.cgroups.whoIs(k.VictimPath); ok {
 				w, standIn := workloadOf(who, k.VictimPath)
 				k.Workload, k.Evidence = w, byReport
-				t := l.totals.workloads.of(w)
-				t.Last, t.Seen = latest(t.Last, k.Time), l.o.Now()
-				t.StandIn, t.Path = standIn, k.VictimPath
+				l.totals.workloads.note(w, standIn, k.VictimPath, k.Time, l.o.Now())
 			}
 		}
 		if k.LimitPath != "" && k.Level == oom.LevelUnknown {

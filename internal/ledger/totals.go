@@ -35,13 +35,15 @@ type total struct {
 // killTable has a total for each workload with kills.
 type killTable map[oom.Workload]*total
 
-// of returns the workload's total.
-func (t killTable) of(w oom.Workload) *total {
+// note returns the workload's total, which has had a kill at that time.
+func (t killTable) note(w oom.Workload, standIn bool, path string, at, now time.Time) *total {
 	e := t[w]
 	if e == nil {
 		e = &total{}
 		t[w] = e
 	}
+	e.Last, e.Seen = latest(e.Last, at), latest(e.Seen, now)
+	e.StandIn, e.Path = standIn, path
 	return e
 }
 
