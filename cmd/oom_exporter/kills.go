@@ -131,6 +131,13 @@ func (c counters) Populated(id oom.GroupID) bool {
 	return c.groups != nil && c.groups.Populated(id)
 }
 
+func (c counters) Kills(id oom.GroupID) (kills oom.Amount) {
+	if c.groups == nil {
+		return kills
+	}
+	return c.groups.Kills(id)
+}
+
 func (c counters) Limit(id oom.GroupID) (limit, hits oom.Amount) {
 	if c.groups == nil {
 		return limit, hits
