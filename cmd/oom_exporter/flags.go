@@ -29,6 +29,7 @@ type config struct {
 	web           *toolkit.FlagConfig
 	telemetryPath string
 	selfMetrics   bool
+	webPage       bool
 	maxRequests   int
 	timeoutOffset time.Duration
 
@@ -82,7 +83,8 @@ func newApp(c *config) *kingpin.Application {
 	formatFlag(top, c)
 	cli.Set(top.Flag("interval", "Between two looks.").PlaceHolder("2s"), "2s", cli.Duration(&c.interval, 100*time.Millisecond))
 	top.Flag("filter", "Show only what has this text in its name.").StringVar(&c.topFilter)
-	app.Command("doctor", "Say what this host lets the exporter see, source by source, and how to mend each lack.")
+	doctor := app.Command("doctor", "Say what this host lets the exporter see, source by source, and how to fix what is missing. Exit codes: 0 nothing required is missing, 3 a source is seen only in part, 4 a source is missing.")
+	formatFlag(doctor, c)
 	return app
 }
 
@@ -125,6 +127,7 @@ func webFlags(cmd *kingpin.CmdClause, c *config) {
 	c.web = kingpinflag.AddFlags(cmd, ":10137")
 	cli.Set(cmd.Flag("web.telemetry-path", "Path of the metrics.").PlaceHolder("/metrics"), "/metrics", cli.Path(&c.telemetryPath))
 	cmd.Flag("web.exporter-metrics", "Expose the exporter's own go_* and process_* metrics.").Default("true").BoolVar(&c.selfMetrics)
+	cmd.Flag("web.page", "Serve pages about the node, its workloads and its kills for people, at /; else a page of links.").Default("true").BoolVar(&c.webPage)
 	cli.Set(cmd.Flag("web.max-requests", "Scrapes to serve at one time; 0: no bound.").PlaceHolder("40"), "40", cli.Int(&c.maxRequests, 0, 1<<20))
 	cli.Set(cmd.Flag("web.timeout-offset", "Taken off the scrape timeout that Prometheus names, so that a late answer still arrives.").PlaceHolder("500ms"), "500ms", cli.Duration(&c.timeoutOffset, 0))
 }

@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"internal/host":       {"internal/oom", "internal/proc", "internal/cgroup", "internal/workload", "internal/predict", "internal/text"},
 	"internal/report":     {"internal/oom", "internal/kmsg", "internal/oomlog", "internal/text"},
 	"internal/top":        {"internal/oom", "internal/host", "internal/proc", "internal/cgroup", "internal/workload", "internal/predict", "internal/text"},
+	"internal/page":       {"internal/oom", "internal/text"},
 	"internal/web":        {},
 	"internal/logging":    {},
 	"internal/cli":        {},
@@ -41,7 +42,7 @@ var mayImport = map[string][]string{
 // knowsNoPrometheus are the packages below the collectors.
 var knowsNoPrometheus = []string{
 	"internal/oom", "internal/kmsg", "internal/oomlog", "internal/ledger", "internal/killfeed", "internal/predict",
-	"internal/cgroup", "internal/workload", "internal/tracefs", "internal/report", "internal/guard", "internal/guard/act", "internal/guard/kube",
+	"internal/cgroup", "internal/workload", "internal/tracefs", "internal/report", "internal/page", "internal/guard", "internal/guard/act", "internal/guard/kube",
 }
 
 func deps(t *testing.T, args ...string) []string {
