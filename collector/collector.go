@@ -49,7 +49,8 @@ type Kills interface {
 
 // Options of a Set. The zero value collects everything that is on by default.
 type Options struct {
-	Kills   Kills // nil: no event families.
+	Kills   Kills               // nil: no event families.
+	Advice  func() []oom.Advice // what limits should be; may be nil.
 	Logger  log.Logger
 	Enabled map[string]bool // by collector; nil: all.
 	Enable  *regexp.Regexp  // optional families to switch on; nil: none.

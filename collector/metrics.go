@@ -44,6 +44,9 @@ const (
 	containerOOMs
 	containerSurvived
 	containerLastKill
+	containerKillCauses
+	containerLastCause
+	containerAdvised
 	podUsage
 	podWorkingSet
 	podLimit
@@ -105,6 +108,7 @@ const (
 	shapeWorkload
 	shapeWorkloadLevel
 	shapeWorkloadInfo
+	shapeWorkloadCause
 	shapePod
 	shapeCgroup
 	shapeProcess
@@ -126,6 +130,8 @@ func labelNames(s shape) []string {
 		return append(workload, "level")
 	case shapeWorkloadInfo:
 		return append(workload, "runtime", "qos", "image")
+	case shapeWorkloadCause:
+		return append(workload, "cause", "grew")
 	case shapePod:
 		return workload[:2]
 	case shapeCgroup:

@@ -16,7 +16,6 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/ledger"
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 	"github.com/oom-exporter/oom_exporter/internal/proc"
-	"github.com/oom-exporter/oom_exporter/internal/report"
 	"github.com/oom-exporter/oom_exporter/internal/workload"
 )
 
@@ -24,6 +23,7 @@ import (
 type kills struct {
 	ledger *ledger.Ledger
 	feed   *killfeed.Feed
+	whys   *whys
 }
 
 // newKills opens the sources and goes on from the state file, if there is one.
@@ -46,9 +46,10 @@ func newKills(c *config, p *parts, namer *workload.Namer, logger log.Logger) (*k
 		Reported: func(path string) { namer.Lookup(path) },
 		Logger:   logger,
 	})
+	w := newWhys(c, p, node.BootID, logger)
 	l, err := ledger.New(ledger.Options{
 		Counters: counters{p.proc, p.groups, namer}, Names: ledgerNames{namer},
-		PollLog: feed.PollLog(), OnKill: logKill(logger),
+		PollLog: feed.PollLog(), OnKill: w.onKill,
 		StateFile: c.stateFile, BootID: node.BootID,
 		KeepDead: c.deadKeep, KeepAge: c.deadAge,
 		Logger: logger,
@@ -57,28 +58,25 @@ func newKills(c *config, p *parts, namer *workload.Namer, logger log.Logger) (*k
 		return nil, err
 	}
 	feed.Connect(l)
-	return &kills{ledger: l, feed: feed}, nil
+	w.begin(l.Records)
+	return &kills{ledger: l, feed: feed, whys: w}, nil
 }
 
 // tasks are what has to run.
 func (k *kills) tasks() []func(context.Context) error {
-	return []func(context.Context) error{k.ledger.Run, k.feed.Run}
+	return []func(context.Context) error{k.ledger.Run, k.feed.Run, k.whys.store.Run}
 }
 
 // KillTotals implements collector.Kills.
 func (k *kills) KillTotals() oom.KillTotals {
 	k.ledger.Sync()
 	totals := k.ledger.View().KillTotals
+	totals.Causes = k.whys.store.Counts(totals.Workloads, func() ([]oom.WorkloadKills, []oom.Kill) {
+		return k.ledger.View().Workloads, k.ledger.Records()
+	})
 	totals.Sources = k.feed.Sources()
 	totals.TraceEventsLost = k.feed.TraceEventsLost()
 	return totals
-}
-
-// logKill makes the function that logs one structured line a kill.
-func logKill(logger log.Logger) func(oom.Kill) {
-	return func(k oom.Kill) {
-		_ = level.Warn(logger).Log(append([]any{"msg", "OOM kill"}, report.LogFields(&k)...)...)
-	}
 }
 
 // counters are the kernel's counts for the ledger.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/oom-exporter/oom_exporter/internal/ledger"
+	"github.com/oom-exporter/oom_exporter/internal/oom"
 	"github.com/oom-exporter/oom_exporter/internal/report"
 	"github.com/oom-exporter/oom_exporter/internal/web"
 )
@@ -16,13 +17,15 @@ import (
 const killsPath = "/api/v1/kills"
 
 // killsPage serves the recorded kills as JSON, oldest first.
-func killsPage(l *ledger.Ledger) web.Page {
+func killsPage(l *ledger.Ledger, verdict func(id string) (oom.Verdict, bool)) web.Page {
 	return web.Page{
 		Path: killsPath, Name: "Kills", Description: "the recorded OOM kills of this node, as JSON",
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			l.Sync()
 			var b bytes.Buffer
-			if err := report.JSON(&b, report.FromKills(l.Records())); err != nil {
+			doc := report.FromKills(l.Records())
+			doc.AddVerdicts(verdict)
+			if err := report.JSON(&b, doc); err != nil {
 				http.Error(w, err.Error(), http.StatusInternalServerError)
 				return
 			}

@@ -47,10 +47,35 @@ func (c *config) nodePages(parts *parts, shared *looks) (http.Handler, error) {
 		}
 		o.Links = append(o.Links, page.Link{Path: strings.TrimPrefix(killsPath, "/"), Text: "Kills as JSON"})
 		o.Explain = c.explainKill
+		o.Past = past{parts.kills.whys}
 	}
 	d := &findings{config: c}
 	o.Findings = d.get
 	return page.New(o)
+}
+
+// past hands the pages what was recorded and said of it.
+type past struct{ whys *whys }
+
+func (p past) Recording(killID string) (oom.Recording, bool) {
+	if p.whys.recorder == nil {
+		return oom.Recording{}, false
+	}
+	return p.whys.recorder.Recording(killID)
+}
+
+func (p past) Verdict(killID string) (oom.Verdict, bool) { return p.whys.store.Of(killID) }
+
+func (p past) Track(cgroup string) (oom.Track, bool) {
+	if p.whys.recorder == nil {
+		return oom.Track{}, false
+	}
+	for _, t := range p.whys.recorder.Tracks() {
+		if t.Cgroup == cgroup {
+			return t, true
+		}
+	}
+	return oom.Track{}, false
 }
 
 // explainKill tells what the kernel log says of one kill, as long as it has it.

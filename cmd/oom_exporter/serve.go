@@ -44,7 +44,9 @@ func serve(ctx context.Context, c *config, std streams) error {
 	var pages []web.Page
 	if parts.kills != nil {
 		options.Kills = parts.kills
-		pages = append(pages, killsPage(parts.kills.ledger))
+		options.Advice = parts.kills.whys.Advice
+		pages = append(pages, killsPage(parts.kills.ledger, parts.kills.whys.store.Of))
+		pages = append(pages, whyPages(parts.kills.ledger, parts.kills.whys)...)
 	}
 	shared := &looks{host: parts.host}
 	set := collector.New(shared, options)

@@ -155,7 +155,7 @@ func (p *pages) killBody(k *oom.Kill) killBody {
 		return b
 	}
 	if rec, ok := p.o.Past.Recording(k.ID); ok {
-		track := limitTrack(rec, k)
+		track := limitTrack(&rec, k)
 		b.Curve, b.CurveOf = drawBefore(track, k.Time), trackName(track)
 		if rec.Gap > 0 {
 			b.Gap = text.Duration(rec.Gap)

@@ -33,11 +33,11 @@ type Look struct {
 // Past is what was recorded before the present.
 type Past interface {
 	// Recording returns what the flight recorder kept of the time before a kill.
-	Recording(killID string) (*oom.Recording, bool)
+	Recording(killID string) (oom.Recording, bool)
 	// Verdict returns why a kill came about.
 	Verdict(killID string) (oom.Verdict, bool)
 	// Track returns the recent past of a cgroup that is there.
-	Track(cgroup string) (*oom.Track, bool)
+	Track(cgroup string) (oom.Track, bool)
 }
 
 // Finding is what is known of one source of the exporter's data.

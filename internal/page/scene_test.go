@@ -39,12 +39,12 @@ type scene struct {
 
 // past is what was recorded.
 type past struct {
-	recordings map[string]*oom.Recording
+	recordings map[string]oom.Recording
 	verdicts   map[string]oom.Verdict
-	tracks     map[string]*oom.Track
+	tracks     map[string]oom.Track
 }
 
-func (p past) Recording(id string) (*oom.Recording, bool) {
+func (p past) Recording(id string) (oom.Recording, bool) {
 	r, ok := p.recordings[id]
 	return r, ok
 }
@@ -54,7 +54,7 @@ func (p past) Verdict(id string) (oom.Verdict, bool) {
 	return v, ok
 }
 
-func (p past) Track(cgroup string) (*oom.Track, bool) {
+func (p past) Track(cgroup string) (oom.Track, bool) {
 	t, ok := p.tracks[cgroup]
 	return t, ok
 }
@@ -151,7 +151,7 @@ func (s *scene) addKills(path string) {
 		})
 	}
 	s.past = past{
-		recordings: map[string]*oom.Recording{"k3": {KillID: "k3", Victim: track, Gap: 300 * time.Millisecond}},
+		recordings: map[string]oom.Recording{"k3": {KillID: "k3", Victim: track, Gap: 300 * time.Millisecond}},
 		verdicts: map[string]oom.Verdict{"k3": {
 			Cause: oom.CauseLeak, Grew: oom.MemoryAnon, Sure: true,
 			Sentence: "java (pid 12476) grew from 212 MiB to 498 MiB in 41 min, 7 MiB a minute, anonymous, nearly straight; the limit of 512 MiB was reached.",
@@ -159,7 +159,7 @@ func (s *scene) addKills(path string) {
 			Tasks:    []oom.TaskGrowth{{PID: 12476, Comm: "java", From: 212 * mib, To: 498 * mib}},
 			Siblings: []oom.SiblingGrowth{{Workload: envoy, From: 120 * mib, To: 140 * mib}},
 		}},
-		tracks: map[string]*oom.Track{path: &day},
+		tracks: map[string]oom.Track{path: day},
 	}
 }
 

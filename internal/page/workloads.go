@@ -156,7 +156,7 @@ func (p *pages) describe(b *workloadBody, look *Look, r *oom.Row) {
 	b.Memory = memoryFacts(r)
 	if p.o.Past != nil {
 		if t, ok := p.o.Past.Track(r.Path); ok {
-			b.Day = drawDay(t)
+			b.Day = drawDay(&t)
 		}
 	}
 }

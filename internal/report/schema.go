@@ -13,16 +13,18 @@ import (
 // within a version; docs/kills-schema.md describes them all.
 const Schema = "oom_exporter/v1"
 
-// Document is the JSON document of explain, events and /api/v1/kills.
+// Document is the JSON document of explain, events, why, advise and /api/v1.
 type Document struct {
 	Schema  string   `json:"schema"`
 	Kills   []Kill   `json:"kills"`
 	Reports []Report `json:"reports,omitempty"`
+	Advice  []Advice `json:"advice,omitempty"`
 }
 
 // Kill is one process that the kernel killed. Sizes are in bytes; what is not
 // known is absent.
 type Kill struct {
+	ID          string     `json:"id,omitempty"`
 	Time        *time.Time `json:"time,omitempty"`
 	Approximate bool       `json:"time_approximate,omitempty"`
 	Uptime      float64    `json:"uptime_seconds,omitempty"`
@@ -49,6 +51,8 @@ type Kill struct {
 	Partial     bool       `json:"partial,omitempty"`
 	History     bool       `json:"history,omitempty"`
 	Evidence    string     `json:"evidence,omitempty"`
+	Verdict     *Verdict   `json:"verdict,omitempty"`
+	Series      *Series    `json:"series,omitempty"`
 }
 
 // Victim is the process that died.

@@ -138,7 +138,7 @@ func TestSchemaDocumentation(t *testing.T) {
 			documented[section+"."+m[1]] = true
 		}
 	}
-	for _, typ := range []any{Document{}, Kill{}, Victim{}, Trigger{}, Report{}, Usage{}, Node{}, Task{}, Exiting{}} {
+	for _, typ := range []any{Document{}, Kill{}, Victim{}, Trigger{}, Report{}, Usage{}, Node{}, Task{}, Exiting{}, Verdict{}, TaskGrowth{}, GroupGrowth{}, Series{}, Point{}, Advice{}} {
 		v := reflect.TypeOf(typ)
 		for field := range v.Fields() {
 			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
@@ -156,7 +156,7 @@ func TestSchemaDocumentation(t *testing.T) {
 
 // Names of fields are the same everywhere.
 func TestFieldNames(t *testing.T) {
-	for _, typ := range []any{Document{}, Kill{}, Victim{}, Trigger{}, Report{}, Usage{}, Node{}, Task{}, Exiting{}} {
+	for _, typ := range []any{Document{}, Kill{}, Victim{}, Trigger{}, Report{}, Usage{}, Node{}, Task{}, Exiting{}, Verdict{}, TaskGrowth{}, GroupGrowth{}, Series{}, Point{}, Advice{}} {
 		b, err := json.Marshal(typ)
 		if err != nil || !json.Valid(b) {
 			t.Error(err)
