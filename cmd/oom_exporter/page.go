@@ -70,12 +70,7 @@ func (p past) Track(cgroup string) (oom.Track, bool) {
 	if p.whys.recorder == nil {
 		return oom.Track{}, false
 	}
-	for _, t := range p.whys.recorder.Tracks() {
-		if t.Cgroup == cgroup {
-			return t, true
-		}
-	}
-	return oom.Track{}, false
+	return p.whys.recorder.Current(cgroup)
 }
 
 // explainKill tells what the kernel log says of one kill, as long as it has it.
