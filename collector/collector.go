@@ -47,15 +47,22 @@ type Kills interface {
 	KillTotals() oom.KillTotals
 }
 
+// Recorder is what the event collector needs to know of the flight recorder.
+type Recorder interface {
+	Health() oom.RecorderHealth
+}
+
 // Options of a Set. The zero value collects everything that is on by default.
 type Options struct {
-	Kills   Kills // nil: no event families.
-	Logger  log.Logger
-	Enabled map[string]bool // by collector; nil: all.
-	Enable  *regexp.Regexp  // optional families to switch on; nil: none.
-	Disable *regexp.Regexp  // families to switch off; nil: none.
-	Keep    *Filter
-	Now     func() time.Time
+	Kills    Kills               // nil: no event families.
+	Recorder Recorder            // nil: no families of the flight recorder.
+	Advice   func() []oom.Advice // what limits should be; may be nil.
+	Logger   log.Logger
+	Enabled  map[string]bool // by collector; nil: all.
+	Enable   *regexp.Regexp  // optional families to switch on; nil: none.
+	Disable  *regexp.Regexp  // families to switch off; nil: none.
+	Keep     *Filter
+	Now      func() time.Time
 }
 
 // collector turns a part of the model into samples.

@@ -25,7 +25,7 @@ const killsPath = "/api/v1/kills"
 const maxKillsLimit = 1_000_000
 
 // killsPage serves the recorded kills as JSON, oldest first.
-func killsPage(l *ledger.Ledger) web.Page {
+func killsPage(l *ledger.Ledger, verdict func(id string) (oom.Verdict, bool)) web.Page {
 	return web.Page{
 		Path: killsPath, Name: "Kills", Description: "the recorded OOM kills of this node, as JSON",
 		Document: web.Document{
@@ -35,6 +35,7 @@ func killsPage(l *ledger.Ledger) web.Page {
 				if err != nil {
 					return nil, err
 				}
+				q.verdict = verdict
 				q.records = func() []oom.Kill {
 					l.Sync()
 					return l.Records()
@@ -53,22 +54,15 @@ type killsQuery struct {
 
 	key     string
 	records func() []oom.Kill
+	verdict func(id string) (oom.Verdict, bool)
 }
 
-// parseKillsQuery reads limit, since, namespace and pod. A parameter that is
-// unknown, or there twice, is an error: a filter with a typing error in it must
-// not pass for one that finds everything.
+// parseKillsQuery reads limit, since, namespace and pod.
 func parseKillsQuery(values url.Values, now time.Time) (*killsQuery, error) {
-	q := &killsQuery{key: values.Encode()}
-	known := []string{"limit", "since", "namespace", "pod"}
-	for name, all := range values {
-		switch {
-		case !slices.Contains(known, name):
-			return nil, fmt.Errorf("unknown parameter %q: there are %s", name, strings.Join(known, ", "))
-		case len(all) > 1:
-			return nil, fmt.Errorf("parameter %s is given %d times", name, len(all))
-		}
+	if err := checkParameters(values, "limit", "since", "namespace", "pod"); err != nil {
+		return nil, err
 	}
+	q := &killsQuery{key: values.Encode()}
 	q.namespace, q.pod = values.Get("namespace"), values.Get("pod")
 	if s := values.Get("limit"); s != "" {
 		n, err := strconv.Atoi(s)
@@ -85,6 +79,22 @@ func parseKillsQuery(values url.Values, now time.Time) (*killsQuery, error) {
 		q.since = since
 	}
 	return q, nil
+}
+
+// checkParameters refuses a parameter that is unknown or there twice: a filter
+// with a typing error in it must not pass for one that finds everything.
+func checkParameters(values url.Values, known ...string) error {
+	for name, all := range values {
+		switch {
+		case !slices.Contains(known, name) && len(known) == 0:
+			return fmt.Errorf("unknown parameter %q: there are none", name)
+		case !slices.Contains(known, name):
+			return fmt.Errorf("unknown parameter %q: there are %s", name, strings.Join(known, ", "))
+		case len(all) > 1:
+			return fmt.Errorf("parameter %s is given %d times", name, len(all))
+		}
+	}
+	return nil
 }
 
 // parseSince reads a time or how long ago. A "+" of a time zone that is not
@@ -106,7 +116,7 @@ func (q *killsQuery) Key() string { return q.key }
 // Write implements web.Query.
 func (q *killsQuery) Write(w io.Writer) error {
 	kept, omitted := q.choose(q.records())
-	return report.WriteKills(w, kept, omitted)
+	return report.WriteKills(w, kept, omitted, q.verdict)
 }
 
 // choose returns the kills that are wanted, and how many more the limit leaves

@@ -149,7 +149,7 @@ func TestMarginFuzz(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := lab.StartExporter(t)
+	e := lab.StartExporter(t, "--web.min-interval=0s")
 	var all []*fuzzed
 	for i := range cases(t, 100*full(5)) {
 		f := drawFuzz(b.rng, b.version, &node)

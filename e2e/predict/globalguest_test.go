@@ -35,7 +35,7 @@ func globalInGuest(t *testing.T) {
 	}
 	log := openKernelLog(t)
 	log.quiet = 100 * time.Millisecond
-	e := lab.StartExporter(t)
+	e := lab.StartExporter(t, "--web.min-interval=0s")
 	var all []*globalOutcome
 	for i := range cases(t, 12) {
 		t.Run(fmt.Sprint(i), func(t *testing.T) { all = append(all, b.exhaust(t, log, e)) })

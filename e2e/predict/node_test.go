@@ -17,7 +17,7 @@ import (
 // zones do not show all memory, too.
 func TestNodeMargin(t *testing.T) {
 	b := newBench(t)
-	e := lab.StartExporter(t)
+	e := lab.StartExporter(t, "--web.min-interval=0s")
 	node, err := b.procs.Node()
 	if err != nil {
 		t.Fatal(err)

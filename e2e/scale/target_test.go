@@ -53,12 +53,12 @@ func start(t testing.TB, name string, rounds int, argv ...string) *target {
 // ourselves is the exporter with its defaults, but for the dead of others: what
 // else is killed on the machine is no part of the load.
 func ourselves(t testing.TB, flags ...string) *target {
-	return start(t, "oom_exporter", 0, append([]string{lab.Binary(t), "--web.listen-address=ADDR", "--dead.keep=1"}, flags...)...)
+	return start(t, "oom_exporter", 0, append([]string{lab.Binary(t), "--web.listen-address=ADDR", "--dead.keep=1", "--web.min-interval=0s"}, flags...)...)
 }
 
 // restless reads everything in each scrape: the cost where nothing is at rest.
 func restless(t testing.TB) *target {
-	x := start(t, "oom_exporter-refresh-1", 8, lab.Binary(t), "--web.listen-address=ADDR", "--dead.keep=1", "--limits.refresh=1")
+	x := start(t, "oom_exporter-refresh-1", 8, lab.Binary(t), "--web.listen-address=ADDR", "--dead.keep=1", "--web.min-interval=0s", "--limits.refresh=1")
 	x.name = "oom_exporter --limits.refresh=1"
 	return x
 }

@@ -126,7 +126,7 @@ func slowly(kind string) []string { return many(128, kind+":1M", "stop") }
 
 func TestTimelineHost(t *testing.T) {
 	lab.Root(t)
-	e := lab.StartExporter(t)
+	e := lab.StartExporter(t, "--web.min-interval=0s") // a scrape a step.
 	file := func(name string) string { return filepath.Join(t.TempDir(), name) }
 	hot, cold := file("hot"), file("cold")
 	scenarios := []scenario{

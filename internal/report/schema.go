@@ -16,17 +16,19 @@ import (
 // within a version; docs/kills-schema.md describes them all.
 const Schema = "oom_exporter/v1"
 
-// Document is the JSON document of explain, events and /api/v1/kills.
+// Document is the JSON document of explain, events, why, advise and /api/v1.
 type Document struct {
 	Schema  string   `json:"schema"`
 	Omitted int      `json:"kills_omitted,omitempty"`
 	Kills   []Kill   `json:"kills"`
 	Reports []Report `json:"reports,omitempty"`
+	Advice  []Advice `json:"advice,omitempty"`
 }
 
 // Kill is one process that the kernel killed. Sizes are in bytes; what is not
 // known is absent.
 type Kill struct {
+	ID          string     `json:"id,omitempty"`
 	Time        *time.Time `json:"time,omitempty"`
 	Approximate bool       `json:"time_approximate,omitempty"`
 	Uptime      float64    `json:"uptime_seconds,omitempty"`
@@ -53,6 +55,8 @@ type Kill struct {
 	Partial     bool       `json:"partial,omitempty"`
 	History     bool       `json:"history,omitempty"`
 	Evidence    string     `json:"evidence,omitempty"`
+	Verdict     *Verdict   `json:"verdict,omitempty"`
+	Series      *Series    `json:"series,omitempty"`
 }
 
 // Victim is the process that died.
@@ -181,7 +185,7 @@ func JSON(w io.Writer, d Document) error {
 
 // WriteKills writes the document of kills, as JSON does, without holding all of
 // it: omitted is how many older kills were left out of it.
-func WriteKills(w io.Writer, kills []oom.Kill, omitted int) error {
+func WriteKills(w io.Writer, kills []oom.Kill, omitted int, verdict func(id string) (oom.Verdict, bool)) error {
 	head := fmt.Sprintf("{\n  \"schema\": %q,\n", Schema)
 	if omitted > 0 {
 		head += fmt.Sprintf("  \"kills_omitted\": %d,\n", omitted)
@@ -200,7 +204,9 @@ func WriteKills(w io.Writer, kills []oom.Kill, omitted int) error {
 			b.WriteByte(',')
 		}
 		b.WriteString("\n    ")
-		if err := enc.Encode(fromKill(&kills[i], 0)); err != nil {
+		k := fromKill(&kills[i], 0)
+		k.addVerdict(verdict)
+		if err := enc.Encode(k); err != nil {
 			return fmt.Errorf("write JSON: %w", err)
 		}
 		b.Truncate(b.Len() - 1) // Encode's newline.

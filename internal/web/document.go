@@ -4,6 +4,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -22,6 +23,15 @@ type Query interface {
 	// Write writes the answer.
 	Write(w io.Writer) error
 }
+
+// NotFound is the error of a Query that asks for something that is not there.
+type NotFound struct{ Err error }
+
+// Error implements error.
+func (e NotFound) Error() string { return e.Err.Error() }
+
+// Unwrap returns what is not there.
+func (e NotFound) Unwrap() error { return e.Err }
 
 // Document is a page that is made when it is asked for. Clients with the same
 // query share it, and it is made no more often than a pass over the host.
@@ -76,8 +86,12 @@ func (d *documents) answer(ctx context.Context, q Query, part bool) (*answer, er
 	return d.shared.answer(ctx, time.Time{}, q.Key(), func(struct{}) *answer {
 		w := &answerWriter{header: http.Header{"Content-Type": {d.ContentType}}}
 		if err := q.Write(w); err != nil {
+			status := http.StatusInternalServerError
+			if _, ok := errors.AsType[NotFound](err); ok {
+				status = http.StatusNotFound
+			}
 			return &answer{
-				status: http.StatusInternalServerError, header: http.Header{"Content-Type": {"text/plain; charset=utf-8"}},
+				status: status, header: http.Header{"Content-Type": {"text/plain; charset=utf-8"}},
 				body: []byte(strings.TrimSpace(err.Error()) + "\n"),
 			}
 		}

@@ -302,6 +302,29 @@ func (q heldQuery) Write(w io.Writer) error {
 	return err
 }
 
+// Pages for people are made a few at one time, and those who do not read them
+// hold no turn.
+func TestPagesAreMadeInTurn(t *testing.T) {
+	var now, most, made atomic.Int64
+	root := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		defer now.Add(-1)
+		most.Store(max(most.Load(), now.Add(1)))
+		made.Add(1)
+		_, _ = w.Write(make([]byte, 400<<10))
+	})
+	address, _ := serving(t, handler(t, Options{Source: &fakeSource{}, Root: root}), 256)
+	for range 40 {
+		stall(t, address, "/node")
+	}
+	until(t, "all pages are made", func() bool { return made.Load() == 40 })
+	if code, n, err := honest(address, "/"); code != http.StatusOK || n != 400<<10 || err != nil {
+		t.Errorf("an honest reader: %d, %d bytes, %v", code, n, err)
+	}
+	if most.Load() > maxRendering {
+		t.Errorf("%d pages were made at one time", most.Load())
+	}
+}
+
 // Parts of the metrics are worked on in bounded number.
 func TestTooManyRequestsAreTurnedAway(t *testing.T) {
 	src := &fakeSource{names: []string{"a"}, begun: make(chan struct{}, 1), hold: make(chan struct{})}

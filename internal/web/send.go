@@ -57,6 +57,26 @@ func record(h http.Handler, r *http.Request) *answer {
 	return &answer{status: w.status, header: w.header, body: w.body.Bytes()}
 }
 
+// maxRendering is how many pages for people are made at one time.
+const maxRendering = 4
+
+// inTurn lets a handler make few answers at one time, and sends them when they
+// are made.
+func inTurn(h http.Handler, s *sender) http.Handler {
+	turns := make(chan struct{}, maxRendering)
+	made := func(r *http.Request) *answer {
+		defer func() { <-turns }()
+		return record(h, r)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case turns <- struct{}{}:
+			s.send(w, made(r))
+		case <-r.Context().Done():
+		}
+	})
+}
+
 // sender sends answers. When too much is unread, the clients of the answer that
 // has stalled for longest are cut off.
 type sender struct {
