@@ -5,6 +5,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"net/http"
 	"sync/atomic"
 
 	"github.com/go-kit/log"
@@ -83,12 +85,16 @@ func serve(ctx context.Context, c *config, std streams) error {
 			return nil
 		})
 	}
-	server := web.Server{
+	g.Go(func() error { return c.server(handler, std, logger, slogger).Run(ctx) })
+	return g.Wait()
+}
+
+// server serves the handler as the flags say.
+func (c *config) server(handler http.Handler, std streams, logger log.Logger, slogger *slog.Logger) web.Server {
+	return web.Server{
 		Handler: handler, Flags: c.web, MaxConnections: c.connections, Logger: logger, Slogger: slogger,
 		Listening: func() { c.giveUpRights(std, logger) },
 	}
-	g.Go(func() error { return server.Run(ctx) })
-	return g.Wait()
 }
 
 // giveUpRights is called when nothing is left to do that needs more than reading.

@@ -142,7 +142,7 @@ func restrictFiles(writable []string) (int, error) {
 	if errno != 0 {
 		return 0, errno
 	}
-	defer unix.Close(int(set))
+	defer func() { _ = unix.Close(int(set)) }()
 	for _, dir := range writable {
 		if err := allow(set, dir, attr.Handled_access_fs&mayWrite); err != nil {
 			return 0, fmt.Errorf("%s: %w", dir, err)
@@ -159,7 +159,7 @@ func allow(set uintptr, dir string, rights uint64) error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	rule := unix.LandlockPathBeneathAttr{Allowed_access: rights, Parent_fd: int32(fd)}
 	_, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, set, unix.LANDLOCK_RULE_PATH_BENEATH, uintptr(unsafe.Pointer(&rule)), 0, 0, 0)
 	if errno != 0 {
