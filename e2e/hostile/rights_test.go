@@ -92,7 +92,7 @@ func TestRightsAreGivenUp(t *testing.T) {
 				}
 			}
 			state := filepath.Join(dir, "state")
-			kept := u.startAs(t, "--no-rights.drop")
+			kept := u.startAs(t, "--no-rights.drop", "--state.file="+filepath.Join(dir, "kept"))
 			e := u.startAs(t, "--state.file="+state)
 			lab.Eventually(t, 10*time.Second, "the rights are given up", func() bool {
 				return strings.Contains(e.Output(), "gave up the rights")
@@ -106,10 +106,14 @@ func TestRightsAreGivenUp(t *testing.T) {
 				t.Errorf("with --no-rights.drop: %v", before)
 			}
 			var want, have []string
+			defer func() {
+				if t.Failed() {
+					t.Logf("families with all rights %v\nwithout %v", want, have)
+				}
+			}()
 			lab.Eventually(t, 30*time.Second, "the families are the same", func() bool { // others kill and end meanwhile.
 				with, without := kept.Scrape(t), e.Scrape(t)
 				want, have = families(with), families(without)
-				t.Logf("families with all rights %v\nwithout %v", want, have)
 				most := min(len(with.Find("oom_process_badness_bytes")), 20)
 				return slices.Equal(want, have) && most > 0 && len(without.Find("oom_process_badness_bytes")) >= most
 			})
@@ -121,10 +125,8 @@ func TestRightsAreGivenUp(t *testing.T) {
 	}
 }
 
-// families are the names of what is shown, but for what comes with the state file.
-func families(m lab.Metrics) []string {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(m)), func(name string) bool { return name == "oom_state_unsaved_seconds" })
-}
+// families are the names of what is shown.
+func families(m lab.Metrics) []string { return slices.Sorted(maps.Keys(m)) }
 
 // setup is a way to run the exporter, and what is lost by it.
 type setup struct {
