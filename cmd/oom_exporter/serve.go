@@ -48,7 +48,7 @@ func serve(ctx context.Context, c *config, std streams) error {
 		options.Kills = parts.kills
 		options.Advice = parts.kills.whys.Advice
 		pages = append(pages, killsPage(parts.kills.ledger, parts.kills.whys.store.Of))
-		pages = append(pages, whyPages(parts.kills.ledger, parts.kills.whys)...)
+		pages = append(pages, whyPages(parts.kills.records, parts.kills.whys)...)
 	}
 	set := collector.New(scraper{parts.host}, options)
 	var ready atomic.Bool

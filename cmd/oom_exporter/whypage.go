@@ -6,7 +6,7 @@ import (
 	"bytes"
 	"net/http"
 
-	"github.com/oom-exporter/oom_exporter/internal/ledger"
+	"github.com/oom-exporter/oom_exporter/internal/oom"
 	"github.com/oom-exporter/oom_exporter/internal/report"
 	"github.com/oom-exporter/oom_exporter/internal/web"
 )
@@ -23,14 +23,13 @@ const maxWhyRequests = 4
 
 // whyPages serve why one kill came about (?kill=ID, a process id or a
 // workload), and what the limits should be.
-func whyPages(l *ledger.Ledger, w *whys) []web.Page {
+func whyPages(records func() []oom.Kill, w *whys) []web.Page {
 	slots := make(chan struct{}, maxWhyRequests)
 	return []web.Page{
 		{
 			Path: whyPath, Name: "Why", Description: "why the last OOM kill came about, as JSON; ?kill= chooses another",
 			Handler: bounded(slots, func(out http.ResponseWriter, r *http.Request) {
-				l.Sync()
-				k, err := find(l.Records(), r.URL.Query().Get("kill"))
+				k, err := find(records(), r.URL.Query().Get("kill"))
 				if err != nil {
 					http.Error(out, err.Error(), http.StatusNotFound)
 					return
