@@ -326,3 +326,16 @@ func TestKillIsFrozenJudgedAndCounted(t *testing.T) {
 		t.Errorf("without a recording: %+v", v)
 	}
 }
+
+// TestMatchCauses finds the verdict of a logged kill, and of no other.
+func TestMatchCauses(t *testing.T) {
+	why := matchCauses([]report.Kill{{Seq: 5, Victim: report.Victim{PID: 7}, Verdict: &report.Verdict{Cause: "leak"}}, {Seq: 6, Victim: report.Victim{PID: 7}}})
+	if v := why(&oom.Kill{Seq: 5, Victim: oom.Victim{PID: 7}}); v == nil || v.Cause != "leak" {
+		t.Errorf("%+v", v)
+	}
+	for _, k := range []oom.Kill{{Seq: 6, Victim: oom.Victim{PID: 7}}, {Seq: 5, Victim: oom.Victim{PID: 8}}} {
+		if v := why(&k); v != nil {
+			t.Errorf("%+v has %+v", k, v)
+		}
+	}
+}

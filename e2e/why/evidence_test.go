@@ -25,6 +25,10 @@ func judge(t *testing.T, e *lab.Exporter, all []workload, seed uint64) {
 	var rows strings.Builder
 	for i := range all {
 		w := &all[i]
+		if len(w.got.Kills) != 1 {
+			t.Errorf("%s, a %s: no kill was recorded", w.path, w.cause)
+			continue
+		}
 		k := w.got.Kills[0]
 		v := k.Verdict
 		switch {

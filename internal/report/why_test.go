@@ -132,3 +132,17 @@ func TestTablesHaveSentencesBelow(t *testing.T) {
 		}
 	}
 }
+
+// TestExplainTellsTheCause adds what the exporter knows to a report of the log.
+func TestExplainTellsTheCause(t *testing.T) {
+	opts := testOptions()
+	opts.Why = func(*oom.Kill) *Verdict { return &Verdict{Cause: "leak", Sentence: "It grew.", Advice: "Mend it."} }
+	text := explain(t, "testdata/centos7-memcg.log", opts)
+	if !strings.Contains(text, "leak: It grew.") || !strings.Contains(text, "Mend it.") {
+		t.Errorf("lacks the cause:\n%s", text)
+	}
+	opts.Format = "json"
+	if text = explain(t, "testdata/centos7-memcg.log", opts); !strings.Contains(text, `"cause": "leak"`) {
+		t.Errorf("lacks the cause:\n%s", text)
+	}
+}
