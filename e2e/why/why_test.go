@@ -113,7 +113,7 @@ func sibling(t *testing.T, w *workload, r *rand.Rand) {
 	other := lab.NewGroup(t, pod.Path+"/other", lab.Unlimited)
 	lab.StartHog(t, victim, "adj:1000", "anon:"+mark(limit*(0.2+0.2*r.Float64())), "stop").WaitStopped(t)
 	time.Sleep(5 * time.Second)
-	lab.StartHog(t, other, "adj:-500", "rate:"+mark(limit/(3+r.Float64()*20)), "anon:"+mark(limit*0.9))
+	lab.StartHog(t, other, "rate:"+mark(limit/(3+r.Float64()*20)), "anon:"+mark(limit*0.9))
 }
 
 // steady fills the limit, and what is left of it by page cache.
@@ -122,8 +122,8 @@ func steady(t *testing.T, w *workload, r *rand.Rand) {
 	g := lab.NewGroup(t, w.path, int64(limit*mib))
 	file := filepath.Join(t.TempDir(), "cold")
 	lab.StartHog(t, g, "adj:1000", "anon:"+mark(limit*0.93), "sleep:70000", "rate:200K", "anon:"+mark(limit))
-	// What reads again and again is killed last.
-	steps := []string{"adj:-900", "rate:16M"}
+	// It has little of its own, and is not what is killed.
+	steps := []string{"rate:16M"}
 	for range 100 {
 		steps = append(steps, fmt.Sprintf("file:%s:%s", mark(limit), file))
 	}

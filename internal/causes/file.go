@@ -40,6 +40,7 @@ type count struct {
 	Cause    oom.Cause    `json:"cause"`
 	Grew     oom.Memory   `json:"grew"`
 	Kills    uint64       `json:"kills"`
+	Last     bool         `json:"last"`
 }
 
 // load reads the file. One that is not of this boot, or can't be read, is as
@@ -59,7 +60,11 @@ func (s *Store) load() {
 		return
 	}
 	for _, c := range st.Counts {
-		s.counts[key{c.Workload, c.Cause, c.Grew}] += c.Kills
+		k := key{c.Workload, c.Cause, c.Grew}
+		s.counts[k] += c.Kills
+		if c.Last {
+			s.last[c.Workload] = k
+		}
 	}
 	for _, e := range st.Kills {
 		if _, twice := s.place[e.ID]; !twice {
@@ -112,9 +117,9 @@ func (s *Store) save() {
 	s.mu.Lock()
 	st := state{Version: version, Boot: s.o.BootID, Kills: slices.Clone(s.kills)}
 	for k, n := range s.counts {
-		st.Counts = append(st.Counts, count{k.Workload, k.Cause, k.Grew, n})
+		st.Counts = append(st.Counts, count{k.Workload, k.Cause, k.Grew, n, s.last[k.Workload] == k})
 	}
-	counts := maps.Clone(s.counts)
+	counts, last := maps.Clone(s.counts), maps.Clone(s.last)
 	s.mu.Unlock()
 	err := writeState(s.o.File, &st)
 	s.mu.Lock()
@@ -131,7 +136,7 @@ func (s *Store) save() {
 		s.changed()
 		return
 	}
-	s.show(counts, st.Kills)
+	s.show(counts, last)
 }
 
 func writeState(path string, st *state) error {
