@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"math"
@@ -15,10 +14,13 @@ import (
 	"time"
 
 	"github.com/go-kit/log"
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/oom-exporter/oom_exporter/internal/causes"
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 	"github.com/oom-exporter/oom_exporter/internal/report"
+	"github.com/oom-exporter/oom_exporter/internal/web"
 )
 
 // shelf is a flight recorder with given recordings.
@@ -206,14 +208,24 @@ func TestFindKill(t *testing.T) {
 	}
 }
 
+// noMetrics are the metrics of a server without any.
+type noMetrics struct{}
+
+func (noMetrics) Validate(web.Request) error { return nil }
+
+func (noMetrics) Gather(web.Request) ([]*dto.MetricFamily, func(), error) { return nil, func() {}, nil }
+
 // serveWhys serves the pages of an exporter with these kills.
 func serveWhys(t *testing.T, w *whys, kills []oom.Kill) string {
 	t.Helper()
-	mux := http.NewServeMux()
-	for _, p := range whyPages(func() []oom.Kill { return kills }, w) {
-		mux.Handle(p.Path, p.Handler)
+	handler, err := web.New(web.Options{
+		Source: noMetrics{}, Self: prometheus.NewRegistry(), TelemetryPath: "/metrics", Ready: func() bool { return true },
+		Pages: whyPages(func() []oom.Kill { return kills }, w),
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	srv := httptest.NewServer(mux)
+	srv := httptest.NewServer(handler)
 	t.Cleanup(srv.Close)
 	return srv.URL
 }
@@ -272,25 +284,6 @@ func TestWhyErrors(t *testing.T) {
 	out, err := say(t, "why", "--url="+off)
 	if err != nil || !strings.Contains(out, "kept no verdict") {
 		t.Errorf("a kill without a verdict: %v\n%s", err, out)
-	}
-}
-
-// TestWhyIsBounded lets no other method in, and gives up with its client.
-func TestWhyIsBounded(t *testing.T) {
-	slots := make(chan struct{}, 1)
-	served := bounded(slots, func(http.ResponseWriter, *http.Request) {})
-	rec := httptest.NewRecorder()
-	served(rec, httptest.NewRequest(http.MethodPost, whyPath, http.NoBody))
-	if rec.Code != http.StatusMethodNotAllowed {
-		t.Errorf("POST: %d", rec.Code)
-	}
-	slots <- struct{}{}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	entered := false
-	bounded(slots, func(http.ResponseWriter, *http.Request) { entered = true })(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, whyPath, http.NoBody))
-	if entered {
-		t.Error("more than the bound were let in")
 	}
 }
 

@@ -7,16 +7,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"time"
 
 	"github.com/go-kit/log/level"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
+	"github.com/oom-exporter/oom_exporter/internal/statefile"
 )
 
 const (
@@ -74,13 +73,12 @@ func (s *Store) load() {
 }
 
 func readState(path string) (state, error) {
-	f, err := os.Open(path)
+	b, err := statefile.Load(path, maxFile)
 	if err != nil {
 		return state{}, err
 	}
-	defer f.Close()
 	var st state
-	if err := json.NewDecoder(io.LimitReader(f, maxFile)).Decode(&st); err != nil {
+	if err := json.Unmarshal(b, &st); err != nil {
 		return state{}, fmt.Errorf("read %s: %w", path, err)
 	}
 	if st.Version != version {
@@ -144,18 +142,5 @@ func writeState(path string, st *state) error {
 	if err != nil {
 		return err
 	}
-	temporary := path + ".tmp" // always the same, so that crashes leave only one.
-	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		_ = os.Remove(temporary) // a full disk has better use for it.
-		return err
-	}
-	return os.Rename(temporary, path)
+	return statefile.Save(path, b)
 }
