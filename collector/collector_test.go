@@ -136,7 +136,11 @@ func fullHost() *fakeHost {
 		totals: oom.KillTotals{
 			Workloads: []oom.WorkloadKills{{Workload: oom.Workload{Namespace: "shop", Pod: "gone-1", Container: "app"}, Kills: 4, OOMs: 2, Survived: 1, LastKill: time.Unix(1_700_000_100, 0)}},
 			Pods:      []oom.PodKills{{Namespace: "shop", Pod: "gone-1", LimitKills: 4}},
-			ByLevel:   map[oom.Level]uint64{oom.LevelPod: 4, oom.LevelNode: 1}, Pending: 1, Unattributed: 1, Evicted: 2, Duplicates: 1, RecordsLost: 9,
+			Causes: []oom.CauseKills{
+				{Workload: oom.Workload{Namespace: "shop", Pod: "gone-1", Container: "app"}, Cause: oom.CauseLeak, Grew: oom.MemoryAnon, Kills: 3, Last: true},
+				{Workload: oom.Workload{Namespace: "shop", Pod: "gone-1", Container: "app"}, Cause: oom.CauseUnknown, Kills: 1},
+			},
+			ByLevel: map[oom.Level]uint64{oom.LevelPod: 4, oom.LevelNode: 1}, Pending: 1, Unattributed: 1, Evicted: 2, Duplicates: 1, RecordsLost: 9,
 			LastKill: time.Unix(1_700_000_100, 0), TraceEventsLost: oom.Of(3), HasState: true, Unsaved: 250 * time.Millisecond, Sources: []oom.Source{{Name: "kmsg", Up: true}, {Name: "tracefs"}},
 		},
 	}
@@ -190,15 +194,20 @@ func golden(t *testing.T, name, got string) {
 func TestGoldenExposition(t *testing.T) {
 	h := fullHost()
 	golden(t, "default.prom", exposition(t, New(h, Options{Kills: h, Recorder: h}), Request{}))
-	all := New(h, Options{Kills: h, Recorder: h, Enable: regexp.MustCompile(".*")})
+	all := New(h, Options{Kills: h, Recorder: h, Advice: someAdvice, Enable: regexp.MustCompile(".*")})
 	golden(t, "all.prom", exposition(t, all, Request{}))
+}
+
+// someAdvice is of a container that needs more, and of one that does not.
+func someAdvice() []oom.Advice {
+	return []oom.Advice{{Workload: oom.Workload{Namespace: "shop", Pod: "web-0", Container: "app"}, Advised: oom.Of(600 * mib)}, {Workload: oom.Workload{Container: "fits"}}}
 }
 
 func TestEveryFamilyHasASample(t *testing.T) {
 	h := fullHost()
 	row := &h.groups.Containers[0]
 	row.KillDisabled, row.UnderOOM = oom.Of(1), oom.Of(1)
-	text := exposition(t, New(h, Options{Kills: h, Recorder: h, Enable: regexp.MustCompile(".*")}), Request{})
+	text := exposition(t, New(h, Options{Kills: h, Recorder: h, Advice: someAdvice, Enable: regexp.MustCompile(".*")}), Request{})
 	for _, f := range table() {
 		if f.name != "oom_exporter_collector_duration_seconds" && !strings.Contains(text, "# TYPE "+f.name+" ") {
 			t.Errorf("no sample of %s", f.name)

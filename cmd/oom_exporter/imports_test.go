@@ -22,6 +22,8 @@ var mayImport = map[string][]string{
 	"internal/oomlog":     {"internal/oom", "internal/kmsg"},
 	"internal/tracefs":    {"internal/oom"},
 	"internal/text":       {},
+	"internal/causes":     {"internal/oom"},
+	"internal/verdict":    {"internal/oom", "internal/text"},
 	"internal/workload":   {"internal/oom", "internal/text"},
 	"internal/statefile":  {},
 	"internal/ledger":     {"internal/oom", "internal/text", "internal/statefile"},
@@ -44,6 +46,7 @@ var mayImport = map[string][]string{
 var knowsNoPrometheus = []string{
 	"internal/oom", "internal/kmsg", "internal/oomlog", "internal/ledger", "internal/recorder", "internal/killfeed", "internal/predict",
 	"internal/cgroup", "internal/workload", "internal/tracefs", "internal/report", "internal/guard", "internal/guard/act", "internal/guard/kube",
+	"internal/verdict", "internal/causes",
 }
 
 func deps(t *testing.T, args ...string) []string {
