@@ -84,7 +84,7 @@ func (r *Recorder) capture(k oom.Kill) *recording {
 	if k.Global || limit == "" {
 		limit = "/"
 	}
-	if victim != nil && isWithin(limit, victim.Path) {
+	if k.Level == oom.LevelContainer || victim != nil && isWithin(limit, victim.Path) {
 		return c // its own limit, or one inside it.
 	}
 	if owner := r.trackAt(limit, killed); owner != nil && limit != "/" {

@@ -291,6 +291,27 @@ func TestALimitThatIsLoweredIsSeen(t *testing.T) {
 	}
 }
 
+// TestWhatCannotBeReadIsAskedSeldom has cgroups without the memory controller.
+func TestWhatCannotBeReadIsAskedSeldom(t *testing.T) {
+	w := newWorld(t)
+	for i := range 100 {
+		w.add(fmt.Sprintf("/c%d", i), 0, 0, steady(0)).broken = true
+	}
+	w.start(Options{})
+	w.pass(5 * time.Second)
+	before := w.usages
+	w.pass(20 * time.Second)
+	if n := w.usages - before; n < 200 || n > 350 {
+		t.Errorf("%d readings of 100 unreadable cgroups in 20 s, want two of each", n)
+	}
+	w.all[50].broken = false
+	w.all[50].usage = steady(7 * mi)
+	w.pass(11 * time.Second)
+	if tr, _ := w.rec.Current(w.all[50].Path); len(tr.Fine) == 0 {
+		t.Error("one that can be read now has no sample")
+	}
+}
+
 // TestClockSteps sets the wall clock: no sample moves against another, and all
 // are shown by the clock as it is now.
 func TestClockSteps(t *testing.T) {
