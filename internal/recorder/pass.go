@@ -192,6 +192,9 @@ func (r *Recorder) chooseFast(at stamp) {
 		r.near = r.near[:mostFast]
 	}
 	for _, t := range r.near {
-		t.fast = true
+		if t.fast = true; at.since(t.fastTo) > 2*r.interval {
+			t.fastFrom = at
+		}
+		t.fastTo = at
 	}
 }

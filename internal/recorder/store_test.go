@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -244,8 +245,8 @@ func FuzzRecording(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(c.model(), again.model(), equal()); diff != "" {
-			t.Error(diff)
+		if !reflect.DeepEqual(c.model(), again.model()) {
+			t.Error("encoded and decoded it is another")
 		}
 	})
 }
@@ -265,7 +266,7 @@ func FuzzFiles(f *testing.F) {
 		}
 		if all, err := decodeRings(b); err == nil {
 			for _, tr := range all {
-				if n := len(tr.coarse.model(clock{})); n > len(tr.coarse)*spanMost {
+				if n := len(tr.coarse.model(clock{})); n > spanMost+1 {
 					t.Errorf("%d spans", n)
 				}
 			}
