@@ -37,6 +37,8 @@ func (s *shelf) Recording(id string) (oom.Recording, bool) {
 	return r, ok
 }
 
+func (s *shelf) Current(string) (oom.Track, bool) { return oom.Track{}, false }
+
 func (s *shelf) Tracks() []oom.Track { return s.tracks }
 
 // death is a made-up kill: what cannot be freed, in MiB, so many seconds after

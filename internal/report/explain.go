@@ -28,6 +28,10 @@ type Options struct {
 	// Why, if set, says why a kill of this host came about; nil if it does
 	// not know.
 	Why func(k *oom.Kill) *Verdict
+	// Complete, if set, fills in the level and the workload of kills for JSON.
+	Complete func(kills []oom.Kill)
+	// NoHeading leaves the heading of a table out.
+	NoHeading bool
 
 	unread string // what could not be read.
 }
@@ -81,6 +85,11 @@ func (o *Options) check() error {
 
 func tell(w io.Writer, reports []oomlog.Report, opts Options) error {
 	if opts.Format == "json" {
+		if opts.Complete != nil {
+			for i := range reports {
+				opts.Complete(reports[i].Kills)
+			}
+		}
 		d := FromReports(reports)
 		for i := range d.Kills {
 			kill := d.Kills[i].OOM()
