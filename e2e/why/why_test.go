@@ -121,7 +121,7 @@ func steady(t *testing.T, w *workload, r *rand.Rand) {
 	limit := 32 + r.Float64()*32
 	g := lab.NewGroup(t, w.path, int64(limit*mib))
 	file := filepath.Join(t.TempDir(), "cold")
-	lab.StartHog(t, g, "adj:1000", "anon:"+mark(limit*0.93), "sleep:70000", "rate:200K", "anon:"+mark(limit))
+	lab.StartHog(t, g, "adj:1000", "anon:"+mark(limit*0.87), "sleep:66000", "rate:200K", "anon:"+mark(limit))
 	// It has little of its own, and is not what is killed.
 	steps := []string{"rate:16M"}
 	for range 100 {

@@ -109,7 +109,7 @@ func (s *scene) node() finding {
 
 // windows are the times over which a growth below a shared limit is looked at,
 // the shortest first: who grew last brought it over the limit.
-func windows() []float64 { return []float64{30, 60, 300, 1200, 6 * 3600, 24 * 3600} }
+func windows() []float64 { return []float64{5, 10, 30, 60, 300, 1200, 6 * 3600, 24 * 3600} }
 
 // sibling asks who brought the growth below a shared limit.
 func (s *scene) sibling() finding {
@@ -279,7 +279,7 @@ func (s *scene) startup() finding {
 			mid = append(mid, p.level)
 		}
 		slices.Sort(mid)
-		if mid[len(mid)-1]-mid[0] < still*s.limit && mid[len(mid)-1] < near*s.limit {
+		if mid[len(mid)-1]-mid[0] < still*s.limit {
 			return lookOn()
 		}
 	}
