@@ -128,8 +128,10 @@ func deaths() []death {
 		{id: "3c9d2b1e-4", container: "app", comm: "envoy", life: 1800, limit: always(384), size: func(t float64) float64 { return warm(t, 90) }, other: func(t float64) float64 {
 			return warm(t, 60) + max(0, t-1760)*234/40
 		}},
-		{id: "3c9d2b1e-5", container: "app", comm: "worker", life: 300, limit: always(256), size: func(t float64) float64 { return 6 * math.Floor(4+38.7*t/300) },
-			processes: func(t float64) float64 { return math.Floor(4 + 38.7*t/300) }},
+		{
+			id: "3c9d2b1e-5", container: "app", comm: "worker", life: 300, limit: always(256), size: func(t float64) float64 { return 6 * math.Floor(4+38.7*t/300) },
+			processes: func(t float64) float64 { return math.Floor(4 + 38.7*t/300) },
+		},
 	}
 }
 

@@ -175,9 +175,15 @@ func draw(each int) []workload {
 		cause, grew, path string
 		run               func(*testing.T, *workload, *rand.Rand)
 	}{
-		{"startup", "anon", "start%d", startup}, {"startup", "shmem", "tmpfs%d", startup}, {"burst", "anon", "burst%d", burst},
-		{"leak", "anon", "leak%d", leak}, {"leak", "kernel", "pipes%d", leak}, {"processes", "anon", "pool%d", pool},
-		{"limit_lowered", "anon", "lowered%d", lowered}, {"sibling", "anon", "pod%d/victim", sibling}, {"steady", "anon", "steady%d", steady},
+		{"startup", "anon", "start%d", startup},
+		{"startup", "shmem", "tmpfs%d", startup},
+		{"burst", "anon", "burst%d", burst},
+		{"leak", "anon", "leak%d", leak},
+		{"leak", "kernel", "pipes%d", leak},
+		{"processes", "anon", "pool%d", pool},
+		{"limit_lowered", "anon", "lowered%d", lowered},
+		{"sibling", "anon", "pod%d/victim", sibling},
+		{"steady", "anon", "steady%d", steady},
 		{"restart_debt", "shmem", "debt%d/second", debt},
 	} {
 		for i := range each {

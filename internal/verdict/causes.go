@@ -74,12 +74,12 @@ func (s *scene) limitLowered() finding {
 		return lookOn()
 	}
 	before, at := math.NaN(), 0
-	for i := len(s.owner) - 1; i >= 0; i-- {
-		if l := s.owner[i].limit; l > s.limit*1.01 {
-			before, at = l, i
+	for i, p := range slices.Backward(s.owner) {
+		if p.limit > s.limit*1.01 {
+			before, at = p.limit, i
 			break
 		}
-		if s.owner[i].t < -loweredTime {
+		if p.t < -loweredTime {
 			break
 		}
 	}
