@@ -273,7 +273,7 @@ func (s *scene) startup() finding {
 	}
 	c := s.victim.since(-s.age)
 	from, to := -s.age*(0.5+plateau/2), -s.age*(0.5-plateau/2)
-	if len(c) > enough && c[0].t < from {
+	if len(c) > fewPoints && c[0].t < from { // what did not move was not sampled again.
 		mid := []float64{c.at(from), c.at(to)}
 		for _, p := range c.since(from).until(to) {
 			mid = append(mid, p.level)
