@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/term"
 
@@ -52,7 +53,37 @@ func explainHost(ctx context.Context, c *config, std streams, o report.Options) 
 	if err != nil {
 		return cli.UsageError{Err: err}
 	}
+	if c.kmsg == killfeed.DefaultKmsg { // else the log is not of what this host's exporter sees.
+		o.Why = recordedCauses(ctx)
+	}
 	return report.ExplainRecords(records, std.out, o)
+}
+
+// recordedCauses asks the exporter of this host, if one runs, why its kills came
+// about. The log alone is enough for the rest, so that no answer is no error.
+func recordedCauses(ctx context.Context) func(*oom.Kill) *report.Verdict {
+	const patience = time.Second
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	doc, err := ask(ctx, defaultURL, killsPath, nil)
+	if err != nil {
+		return nil
+	}
+	return matchCauses(doc.Kills)
+}
+
+// matchCauses finds the verdict of a kill in the log by its process and its
+// number in the log.
+func matchCauses(kills []report.Kill) func(*oom.Kill) *report.Verdict {
+	type key struct {
+		pid int
+		seq uint64
+	}
+	known := make(map[key]*report.Verdict, len(kills))
+	for i := range kills {
+		known[key{kills[i].Victim.PID, kills[i].Seq}] = kills[i].Verdict
+	}
+	return func(k *oom.Kill) *report.Verdict { return known[key{k.Victim.PID, k.Seq}] }
 }
 
 // people is what people call a workload; empty where only the path is known.

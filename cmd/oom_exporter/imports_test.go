@@ -23,7 +23,7 @@ var mayImport = map[string][]string{
 	"internal/oomlog":     {"internal/oom", "internal/kmsg"},
 	"internal/tracefs":    {"internal/oom", "internal/kernfs"},
 	"internal/text":       {},
-	"internal/causes":     {"internal/oom"},
+	"internal/causes":     {"internal/oom", "internal/statefile"},
 	"internal/verdict":    {"internal/oom", "internal/text"},
 	"internal/workload":   {"internal/oom", "internal/text"},
 	"internal/statefile":  {},

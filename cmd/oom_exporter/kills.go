@@ -103,6 +103,12 @@ func (k *kills) KillTotals() oom.KillTotals {
 	return totals
 }
 
+// records are the recorded kills with all that has happened by now.
+func (k *kills) records() []oom.Kill {
+	k.ledger.Sync()
+	return k.ledger.Records()
+}
+
 // counters are the kernel's counts for the ledger.
 type counters struct {
 	proc   *proc.FS

@@ -47,8 +47,7 @@ func serve(ctx context.Context, c *config, std streams) error {
 	if parts.kills != nil {
 		options.Kills = parts.kills
 		options.Advice = parts.kills.whys.Advice
-		pages = append(pages, killsPage(parts.kills.ledger, parts.kills.whys.store.Of))
-		pages = append(pages, whyPages(parts.kills.ledger, parts.kills.whys)...)
+		pages = append([]web.Page{killsPage(parts.kills.ledger, parts.kills.whys.store.Of)}, whyPages(parts.kills.records, parts.kills.whys)...)
 	}
 	if parts.record != nil {
 		options.Recorder = parts.record

@@ -7,7 +7,7 @@ import (
 	"io"
 	"net/url"
 
-	"github.com/oom-exporter/oom_exporter/internal/ledger"
+	"github.com/oom-exporter/oom_exporter/internal/oom"
 	"github.com/oom-exporter/oom_exporter/internal/report"
 	"github.com/oom-exporter/oom_exporter/internal/web"
 )
@@ -20,10 +20,9 @@ const (
 
 // whyPages serve why one kill came about (?kill=ID, a process id or a
 // workload), and what the limits should be.
-func whyPages(l *ledger.Ledger, w *whys) []web.Page {
+func whyPages(records func() []oom.Kill, w *whys) []web.Page {
 	why := func(values url.Values) (report.Document, error) {
-		l.Sync()
-		k, err := find(l.Records(), values.Get("kill"))
+		k, err := find(records(), values.Get("kill"))
 		if err != nil {
 			return report.Document{}, web.NotFound{Err: err}
 		}

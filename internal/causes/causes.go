@@ -39,6 +39,7 @@ type Store struct {
 
 	mu     sync.Mutex
 	counts map[key]uint64
+	last   map[oom.Workload]key
 	kills  []entry        // oldest first.
 	place  map[string]int // of a kill in kills, plus dropped.
 	gone   int            // kills that were dropped at the front.
@@ -68,9 +69,9 @@ func New(o Options) *Store {
 	if o.Logger == nil {
 		o.Logger = log.NewNopLogger()
 	}
-	s := &Store{o: o, dirty: make(chan struct{}, 1), counts: map[key]uint64{}, place: map[string]int{}}
+	s := &Store{o: o, dirty: make(chan struct{}, 1), counts: map[key]uint64{}, last: map[oom.Workload]key{}, place: map[string]int{}}
 	s.load()
-	s.show(s.counts, s.kills)
+	s.show(s.counts, s.last)
 	return s
 }
 
@@ -84,6 +85,7 @@ func (s *Store) Add(k *oom.Kill, v oom.Verdict) {
 	e := entry{ID: k.ID, Workload: k.Workload, Verdict: v}
 	if e.Workload != (oom.Workload{}) {
 		s.counts[e.key()]++
+		s.last[e.Workload] = e.key()
 	}
 	s.append(e)
 	s.changed()
@@ -151,7 +153,7 @@ func (s *Store) Counts(workloads []oom.WorkloadKills, again func() ([]oom.Worklo
 	}
 	if s.stale && (s.o.File == "" || s.failed) {
 		s.stale = false
-		s.show(s.counts, s.kills)
+		s.show(s.counts, s.last)
 	}
 	out := make([]oom.CauseKills, 0, len(s.shown))
 	for _, c := range s.shown {
@@ -180,6 +182,7 @@ func (s *Store) tidy(living map[oom.Workload]bool, records []oom.Kill) {
 	for k := range s.counts {
 		if !living[k.Workload] {
 			delete(s.counts, k)
+			delete(s.last, k.Workload)
 		}
 	}
 	s.changed()
@@ -213,6 +216,7 @@ func (s *Store) rename(records []oom.Kill) {
 		if s.counts[old] > 0 {
 			s.counts[old]--
 			s.counts[e.key()]++
+			s.last[e.Workload] = e.key() // records are oldest first.
 		}
 		if s.counts[old] == 0 {
 			delete(s.counts, old)
@@ -221,11 +225,7 @@ func (s *Store) rename(records []oom.Kill) {
 }
 
 // show makes these counts what is shown.
-func (s *Store) show(counts map[key]uint64, kills []entry) {
-	last := make(map[oom.Workload]key, len(counts))
-	for i := range kills {
-		last[kills[i].Workload] = kills[i].key()
-	}
+func (s *Store) show(counts map[key]uint64, last map[oom.Workload]key) {
 	s.shown = make([]oom.CauseKills, 0, len(counts))
 	for k, n := range counts {
 		s.shown = append(s.shown, oom.CauseKills{

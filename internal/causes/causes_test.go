@@ -163,13 +163,17 @@ func TestBounds(t *testing.T) {
 	if got := sums(s, web(1)); got[oom.CauseLeak] != n {
 		t.Errorf("%v, want %d", got, n)
 	}
+	if last := s.Counts([]oom.WorkloadKills{{Workload: web(1)}}, nil); len(last) != 1 || !last[0].Last {
+		t.Errorf("%+v, want the last cause", last)
+	}
+	s.Add(kill("of another", web(2)), oom.Verdict{Cause: oom.CauseBurst})
 	whole := 0
 	for i := range n {
 		if v, ok := s.Of(fmt.Sprint(i)); ok && v.Sentence != "" {
 			whole++
 		}
 	}
-	if whole != maxVerdicts {
-		t.Errorf("%d whole verdicts, want %d", whole, maxVerdicts)
+	if whole != maxVerdicts-1 {
+		t.Errorf("%d whole verdicts, want %d", whole, maxVerdicts-1)
 	}
 }

@@ -7,16 +7,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"time"
 
 	"github.com/go-kit/log/level"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
+	"github.com/oom-exporter/oom_exporter/internal/statefile"
 )
 
 const (
@@ -40,6 +39,7 @@ type count struct {
 	Cause    oom.Cause    `json:"cause"`
 	Grew     oom.Memory   `json:"grew"`
 	Kills    uint64       `json:"kills"`
+	Last     bool         `json:"last"`
 }
 
 // load reads the file. One that is not of this boot, or can't be read, is as
@@ -59,7 +59,11 @@ func (s *Store) load() {
 		return
 	}
 	for _, c := range st.Counts {
-		s.counts[key{c.Workload, c.Cause, c.Grew}] += c.Kills
+		k := key{c.Workload, c.Cause, c.Grew}
+		s.counts[k] += c.Kills
+		if c.Last {
+			s.last[c.Workload] = k
+		}
 	}
 	for _, e := range st.Kills {
 		if _, twice := s.place[e.ID]; !twice {
@@ -69,13 +73,12 @@ func (s *Store) load() {
 }
 
 func readState(path string) (state, error) {
-	f, err := os.Open(path)
+	b, err := statefile.Load(path, maxFile)
 	if err != nil {
 		return state{}, err
 	}
-	defer f.Close()
 	var st state
-	if err := json.NewDecoder(io.LimitReader(f, maxFile)).Decode(&st); err != nil {
+	if err := json.Unmarshal(b, &st); err != nil {
 		return state{}, fmt.Errorf("read %s: %w", path, err)
 	}
 	if st.Version != version {
@@ -112,9 +115,9 @@ func (s *Store) save() {
 	s.mu.Lock()
 	st := state{Version: version, Boot: s.o.BootID, Kills: slices.Clone(s.kills)}
 	for k, n := range s.counts {
-		st.Counts = append(st.Counts, count{k.Workload, k.Cause, k.Grew, n})
+		st.Counts = append(st.Counts, count{k.Workload, k.Cause, k.Grew, n, s.last[k.Workload] == k})
 	}
-	counts := maps.Clone(s.counts)
+	counts, last := maps.Clone(s.counts), maps.Clone(s.last)
 	s.mu.Unlock()
 	err := writeState(s.o.File, &st)
 	s.mu.Lock()
@@ -131,7 +134,7 @@ func (s *Store) save() {
 		s.changed()
 		return
 	}
-	s.show(counts, st.Kills)
+	s.show(counts, last)
 }
 
 func writeState(path string, st *state) error {
@@ -139,18 +142,5 @@ func writeState(path string, st *state) error {
 	if err != nil {
 		return err
 	}
-	temporary := path + ".tmp" // always the same, so that crashes leave only one.
-	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		_ = os.Remove(temporary) // a full disk has better use for it.
-		return err
-	}
-	return os.Rename(temporary, path)
+	return statefile.Save(path, b)
 }

@@ -21,7 +21,7 @@ type encoder struct{ b []byte }
 
 func (e *encoder) uint(n uint64) { e.b = binary.AppendUvarint(e.b, n) }
 func (e *encoder) int(n int64)   { e.b = binary.AppendVarint(e.b, n) }
-func (e *encoder) stamp(s stamp) { e.uint(uint64(s)) }
+func (e *encoder) stamp(s stamp) { e.int(int64(s)) }
 func (e *encoder) text(s string) { e.uint(uint64(len(s))); e.b = append(e.b, s...) }
 func (e *encoder) bool(v bool) {
 	if v {
@@ -37,6 +37,16 @@ func (e *encoder) column(n int, get func(i int) uint32) {
 	for i := range n {
 		v := get(i)
 		e.int(int64(int32(v - last)))
+		last = v
+	}
+}
+
+// stamps appends n times as differences.
+func (e *encoder) stamps(n int, get func(i int) stamp) {
+	var last stamp
+	for i := range n {
+		v := get(i)
+		e.stamp(v - last)
 		last = v
 	}
 }
@@ -67,7 +77,7 @@ func (d *decoder) int() int64 {
 	return n
 }
 
-func (d *decoder) stamp() stamp { return stamp(d.uint()) }
+func (d *decoder) stamp() stamp { return stamp(d.int()) }
 func (d *decoder) bool() bool   { return d.uint() == 1 }
 
 // count returns a number of things that take at least so many bytes each.
@@ -95,6 +105,14 @@ func (d *decoder) column(n int, set func(i int, v uint32)) {
 	}
 }
 
+func (d *decoder) stamps(n int, set func(i int, v stamp)) {
+	var last stamp
+	for i := range n {
+		last += d.stamp()
+		set(i, last)
+	}
+}
+
 // columns are the packed numbers of a slot, in the order of the file.
 func (v *slot) columns() [10]*packed {
 	return [...]*packed{
@@ -104,7 +122,7 @@ func (v *slot) columns() [10]*packed {
 
 func (e *encoder) slots(all []slot) {
 	e.uint(uint64(len(all)))
-	e.column(len(all), func(i int) uint32 { return uint32(all[i].at) })
+	e.stamps(len(all), func(i int) stamp { return all[i].at })
 	for c := range (&slot{}).columns() {
 		e.column(len(all), func(i int) uint32 { return uint32(*all[i].columns()[c]) })
 	}
@@ -112,7 +130,7 @@ func (e *encoder) slots(all []slot) {
 
 func (d *decoder) slots() []slot {
 	all := make([]slot, d.count(1+len((&slot{}).columns())))
-	d.column(len(all), func(i int, v uint32) { all[i].at = stamp(v) })
+	d.stamps(len(all), func(i int, v stamp) { all[i].at = v })
 	for c := range (&slot{}).columns() {
 		d.column(len(all), func(i int, v uint32) { *all[i].columns()[c] = packed(v) })
 	}
@@ -149,7 +167,7 @@ func (e *encoder) tasks(all []task) {
 		e.uint(t.start)
 		e.text(t.comm)
 		e.uint(uint64(len(t.points)))
-		e.column(len(t.points), func(i int) uint32 { return uint32(t.points[i].at) })
+		e.stamps(len(t.points), func(i int) stamp { return t.points[i].at })
 		e.column(len(t.points), func(i int) uint32 { return uint32(t.points[i].rss) })
 	}
 }
@@ -159,7 +177,7 @@ func (d *decoder) tasks() []task {
 	for range cap(all) {
 		t := task{pid: int32(d.int()), start: d.uint(), comm: d.text()}
 		t.points = make([]point, d.count(2))
-		d.column(len(t.points), func(i int, v uint32) { t.points[i].at = stamp(v) })
+		d.stamps(len(t.points), func(i int, v stamp) { t.points[i].at = v })
 		d.column(len(t.points), func(i int, v uint32) { t.points[i].rss = packed(v) })
 		all = append(all, t)
 	}

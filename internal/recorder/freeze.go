@@ -84,7 +84,7 @@ func (r *Recorder) capture(k oom.Kill) *recording {
 	if k.Global || limit == "" {
 		limit = "/"
 	}
-	if victim != nil && isWithin(limit, victim.Path) {
+	if k.Level == oom.LevelContainer || victim != nil && isWithin(limit, victim.Path) {
 		return c // its own limit, or one inside it.
 	}
 	if owner := r.trackAt(limit, killed); owner != nil && limit != "/" {
@@ -162,19 +162,24 @@ func (t *track) grownBy(until stamp) float64 {
 }
 
 // gap returns the time from the last sample before a kill to the kill, -1 where
-// there is none. While usage stands still only the last reading is known, so
-// that the pace bounds it.
+// there is none. While usage stands still, only the first and the last reading are
+// known, and the pace bounds the time to those between.
 func (t *track) gap(killed stamp, pace time.Duration) time.Duration {
+	if killed.since(t.fastFrom) >= 0 && killed.since(t.fastTo) <= pace {
+		pace = fastGap
+	}
 	for i := t.fine.n - 1; i >= 0; i-- {
-		if gap := killed.since(t.fine.at(i).at); gap >= 0 {
-			if i == t.fine.n-1 {
-				if since := killed.since(t.fine.seen); since >= 0 {
-					return since
-				}
-				return min(gap, pace)
-			}
-			return gap
+		v := t.fine.at(i)
+		gap := killed.since(v.at)
+		switch last := i == t.fine.n-1; {
+		case gap < 0:
+			continue
+		case last && killed.since(t.fine.seen) >= 0:
+			return killed.since(t.fine.seen)
+		case last, t.fine.at(i+1).isUsageAlone() && t.fine.at(i+1).usage == v.usage:
+			return min(gap, pace)
 		}
+		return gap
 	}
 	return -1
 }

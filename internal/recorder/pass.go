@@ -41,6 +41,8 @@ func (r *Recorder) isDue(at stamp, t *track, idle time.Duration) bool {
 	switch {
 	case age >= idleGap-fastGap/2:
 		return true
+	case t.usage == 0: // gone, or without the memory controller.
+		return false
 	case t.up != nil && t.up.stoodStill(at, t.readAt):
 		t.stillAt = at
 		return false
@@ -111,6 +113,7 @@ func (r *Recorder) noteUsages(tracks []*track, most int) []*track {
 		i = (i + first) % len(tracks)
 		t, usage := tracks[i], pack(r.usages[i], pages)
 		if usage == 0 {
+			t.readAt = at
 			continue
 		}
 		r.samples++
@@ -189,6 +192,9 @@ func (r *Recorder) chooseFast(at stamp) {
 		r.near = r.near[:mostFast]
 	}
 	for _, t := range r.near {
-		t.fast = true
+		if t.fast = true; at.since(t.fastTo) > 2*r.interval {
+			t.fastFrom = at
+		}
+		t.fastTo = at
 	}
 }

@@ -115,7 +115,7 @@ func New(o Options) *Recorder {
 		o: o, wake: make(chan struct{}, 1), byPath: map[string][]*track{}, interval: baseGap,
 		frozen: newShelf(o.MaxRecordings),
 	}
-	at := r.now() // a stamp of 0 may lie in the future.
+	at := r.now()
 	r.tasksAt, r.named = at, at
 	r.node = newTrack(oom.FoundCgroup{}, at)
 	r.node.kind = oom.KindRoot

@@ -89,6 +89,32 @@ func TestWhatWasNotSeenIsNotClaimed(t *testing.T) {
 	}
 }
 
+func TestTheGapOfAPlateau(t *testing.T) {
+	w := newWorld(t)
+	b := w.add("/a", 0, 1000*mi, steady(100*mi))
+	w.start(Options{})
+	w.pass(5 * time.Second)
+	b.usage = steady(1000 * mi)
+	w.pass(5 * time.Second)
+	at := w.kill("during", "/a", "/a")
+	w.pass(5 * time.Second)
+	after := w.kill("after", "/a", "/a")
+	b.usage = steady(2 * mi)
+	w.pass(2 * time.Second)
+	for _, k := range []oom.Kill{at, after} {
+		if rec := w.recorded(k); rec.Gap < 0 || rec.Gap > fastGap {
+			t.Errorf("%s a plateau: the last sample is %v before the kill", k.ID, rec.Gap)
+		}
+	}
+	idle := w.add("/idle", 0, 1000*mi, steady(mi))
+	w.pass(100 * time.Second)
+	k := w.kill("idle", idle.Path, "/")
+	w.pass(1500 * time.Millisecond)
+	if rec := w.recorded(k); rec.Gap < 0 || rec.Gap > time.Second {
+		t.Errorf("of one at rest, the last sample is %v before the kill", rec.Gap)
+	}
+}
+
 func TestAKillThatIsPublishedLate(t *testing.T) {
 	w := newWorld(t)
 	w.start(Options{})
@@ -291,6 +317,27 @@ func TestALimitThatIsLoweredIsSeen(t *testing.T) {
 	}
 }
 
+// TestWhatCannotBeReadIsAskedSeldom has cgroups without the memory controller.
+func TestWhatCannotBeReadIsAskedSeldom(t *testing.T) {
+	w := newWorld(t)
+	for i := range 100 {
+		w.add(fmt.Sprintf("/c%d", i), 0, 0, steady(0)).broken = true
+	}
+	w.start(Options{})
+	w.pass(5 * time.Second)
+	before := w.usages
+	w.pass(20 * time.Second)
+	if n := w.usages - before; n < 200 || n > 350 {
+		t.Errorf("%d readings of 100 unreadable cgroups in 20 s, want two of each", n)
+	}
+	w.all[50].broken = false
+	w.all[50].usage = steady(7 * mi)
+	w.pass(11 * time.Second)
+	if tr, _ := w.rec.Current(w.all[50].Path); len(tr.Fine) == 0 {
+		t.Error("one that can be read now has no sample")
+	}
+}
+
 // TestClockSteps sets the wall clock: no sample moves against another, and all
 // are shown by the clock as it is now.
 func TestClockSteps(t *testing.T) {
@@ -318,18 +365,24 @@ func TestClockSteps(t *testing.T) {
 	w.recorded(k)
 }
 
-// TestUptimeWrapsAround runs over the 49 days that a stamp can tell.
-func TestUptimeWrapsAround(t *testing.T) {
+// TestALongLife has a cgroup that rests for months and then moves.
+func TestALongLife(t *testing.T) {
 	w := newWorld(t)
-	w.uptime = (1<<32)*time.Millisecond - time.Minute
-	w.add("/a", 0, 1000*mi, w.ramp(0, mi))
+	b := w.add("/a", 0, 1000*mi, steady(100*mi))
 	w.start(Options{})
+	w.pass(2 * time.Minute)
+	w.uptime += 100 * 24 * time.Hour
+	w.pass(20 * time.Second)
+	if tr := w.rec.byHandle[b.Handle]; !tr.isIdle(w.rec.now()) {
+		t.Error("it is not at rest")
+	}
+	b.usage = w.ramp(100*mi, mi)
 	w.pass(20 * time.Minute)
 	rec := w.recorded(w.kill("k", "/a", "/a"))
-	if n := len(rec.Victim.Coarse); n < 4 || n > 5 {
+	if n := len(rec.Victim.Coarse); n < 4 || n > 6 {
 		t.Errorf("%d spans of 20 minutes", n)
 	}
-	if longest, n := gaps(rec.Victim.Medium, 20*time.Minute); longest > 17*time.Second || n < 75 {
+	if longest, n := gaps(rec.Victim.Medium, 19*time.Minute); longest > 17*time.Second || n < 70 {
 		t.Errorf("%d medium samples, up to %v apart", n, longest)
 	}
 }

@@ -9,20 +9,17 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// stamp is a time in milliseconds of uptime modulo 2^32, which are 49 days. Only
-// the difference of two that are less than 24 days apart means anything; steps of
-// the wall clock mean nothing to it.
-type stamp uint32
+// stamp is a time in milliseconds of uptime: steps of the wall clock mean nothing
+// to it.
+type stamp int64
 
-func stampOf(uptime time.Duration) stamp { return stamp(uint64(uptime / time.Millisecond)) }
+func stampOf(uptime time.Duration) stamp { return stamp(uptime / time.Millisecond) }
 
 // since returns the time from b to a, negative where b is the later one.
-func (a stamp) since(b stamp) time.Duration {
-	return time.Duration(int32(a-b)) * time.Millisecond
-}
+func (a stamp) since(b stamp) time.Duration { return time.Duration(a-b) * time.Millisecond }
 
 // add returns the stamp that much later.
-func (a stamp) add(d time.Duration) stamp { return a + stamp(int32(d/time.Millisecond)) }
+func (a stamp) add(d time.Duration) stamp { return a + stamp(d/time.Millisecond) }
 
 // packed is an oom.Amount in 32 bits: 0 is unset, the largest is unlimited, else
 // it is one more than the number, in whatever unit. What is too large is cut.

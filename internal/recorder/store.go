@@ -208,6 +208,12 @@ func (r *Recorder) keepSaved(ctx context.Context) {
 }
 
 func (r *Recorder) saveRings() {
+	r.mu.Lock()
+	waiting := r.restored != nil // no cgroup has been found yet that could have them.
+	r.mu.Unlock()
+	if waiting {
+		return
+	}
 	err := r.o.Store.Save(ringsFile, seal(ringsMagic, r.o.BootID, r.encodeRings()))
 	r.report("rings", "cannot save the flight recorder's rings; a restart loses the last day", err)
 }

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -75,6 +76,23 @@ func TestNothingIsLostOverARestart(t *testing.T) {
 	}
 }
 
+// TestRingsOutliveAStartThatFindsNothing ends before any cgroup could be listed.
+func TestRingsOutliveAStartThatFindsNothing(t *testing.T) {
+	store := newFiles()
+	w, _ := busy(t, Options{Store: store, BootID: "boot"})
+	w.rec.saveRings()
+	w.findErr = errFull
+	w.start(Options{Store: store, BootID: "boot"})
+	w.pass(3 * time.Second)
+	w.rec.saveRings()
+	w.findErr = nil
+	w.start(Options{Store: store, BootID: "boot"})
+	w.pass(time.Second)
+	if tr, _ := w.rec.Current("/pod/a"); len(tr.Coarse) < 23 {
+		t.Errorf("%d spans after two restarts", len(tr.Coarse))
+	}
+}
+
 // TestAnotherCgroupHasNoneOfARing gives a path to another cgroup meanwhile.
 func TestAnotherCgroupHasNoneOfARing(t *testing.T) {
 	store := newFiles()
@@ -139,7 +157,7 @@ func TestAFullDiskCostsNothingElse(t *testing.T) {
 		w := newWorld(t)
 		w.add("/a", 0, 1000*mi, func(time.Duration) uint64 { return uint64(time.Since(began).Seconds()) * mi })
 		store := newFiles()
-		store.fails = errFull
+		store.fail(errFull)
 		var mu sync.Mutex
 		var logged bytes.Buffer
 		w.start(Options{Store: store, BootID: "boot", Logger: log.NewSyncLogger(log.NewLogfmtLogger(writer{&mu, &logged}))})
@@ -157,7 +175,7 @@ func TestAFullDiskCostsNothingElse(t *testing.T) {
 		if h := w.rec.Health(); h.Unsaved < 99*time.Second || h.Samples < 90 {
 			t.Errorf("with a full disk: %+v", h)
 		}
-		store.fails = nil
+		store.fail(nil)
 		time.Sleep(time.Minute)
 		if h := w.rec.Health(); h.Unsaved != 0 {
 			t.Errorf("with room again: %+v", h)
@@ -227,8 +245,8 @@ func FuzzRecording(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(c.model(), again.model(), equal()); diff != "" {
-			t.Error(diff)
+		if !reflect.DeepEqual(c.model(), again.model()) {
+			t.Error("encoded and decoded it is another")
 		}
 	})
 }
@@ -248,7 +266,7 @@ func FuzzFiles(f *testing.F) {
 		}
 		if all, err := decodeRings(b); err == nil {
 			for _, tr := range all {
-				if n := len(tr.coarse.model(clock{})); n > len(tr.coarse)*spanMost {
+				if n := len(tr.coarse.model(clock{})); n > spanMost+1 {
 					t.Errorf("%d spans", n)
 				}
 			}

@@ -37,6 +37,7 @@ type track struct {
 	growth                  float64 // pages a second; below 0 where it shrinks.
 	distance                float64 // to a kill; below 1 it is near.
 	fast                    bool
+	fastFrom, fastTo        stamp // the passes in which it had the fast pace first and last.
 }
 
 const (
@@ -52,7 +53,7 @@ const (
 )
 
 func newTrack(f oom.FoundCgroup, at stamp) *track {
-	t := &track{FoundCgroup: f, kind: oom.KindContainer, found: at, readAt: at, movedAt: at, fullAt: at, limitAt: at, mediumAt: at, stillAt: at - 1}
+	t := &track{FoundCgroup: f, kind: oom.KindContainer, found: at, readAt: at, movedAt: at, fullAt: at, limitAt: at, mediumAt: at, stillAt: at - 1, fastFrom: at, fastTo: at.add(-spanWindow)}
 	t.owner = t
 	return t
 }

@@ -120,7 +120,7 @@ func (all spans) model(k clock) []oom.Span {
 		p := &all[i]
 		for n := range p.count {
 			start := p.start.add(time.Duration(n) * spanLength)
-			if k.at.since(start) >= spanWindow {
+			if k.at.since(start) >= spanWindow || len(out) > spanMost {
 				continue
 			}
 			out = append(out, oom.Span{

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -233,6 +234,7 @@ type files struct {
 	content map[string][]byte
 	aside   []string
 	saves   int
+	mu      sync.Mutex
 	fails   error
 }
 
@@ -247,12 +249,21 @@ func (f *files) Load(name string) ([]byte, error) {
 }
 
 func (f *files) Save(name string, b []byte) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.fails != nil {
 		return f.fails
 	}
 	f.saves++
 	f.content[name] = slices.Clone(b)
 	return nil
+}
+
+// fail makes saves fail from now on, or work again.
+func (f *files) fail(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.fails = err
 }
 
 func (f *files) SetAside(name string) (string, error) {

@@ -5,6 +5,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"text/tabwriter"
 
@@ -38,7 +39,7 @@ func FromAdvice(all []oom.Advice) Document {
 		}
 		d.Advice = append(d.Advice, Advice{
 			Namespace: Clean(a.Workload.Namespace, maxPath), Pod: Clean(a.Workload.Pod, maxPath), Container: Clean(a.Workload.Container, maxPath),
-			Limit: ptr(a.Limit), Peak: ptr(a.Peak), Advised: ptr(a.Advised), AtLeast: a.AtLeast, Hours: a.Hours, Kills: a.Kills,
+			Limit: ptr(a.Limit), Peak: ptr(a.Peak), Advised: ptr(a.Advised), AtLeast: a.AtLeast, Hours: math.Round(a.Hours*10) / 10, Kills: a.Kills,
 			Cause: string(a.Cause), Confidence: confidence, Text: Clean(a.Text, maxPath),
 		})
 	}

@@ -25,6 +25,9 @@ type Options struct {
 	// it does not know.
 	Name   func(path string) string
 	Select Selection // which reports to tell; all if empty.
+	// Why, if set, says why a kill of this host came about; nil if it does
+	// not know.
+	Why func(k *oom.Kill) *Verdict
 	// Complete, if set, fills in the level and the workload of kills for JSON.
 	Complete func(kills []oom.Kill)
 	// NoHeading leaves the heading of a table out.
@@ -62,6 +65,13 @@ func ExplainRecords(records []kmsg.Record, w io.Writer, opts Options) error {
 	return tell(w, reports, opts)
 }
 
+func (o *Options) why(k *oom.Kill) *Verdict {
+	if o.Why == nil {
+		return nil
+	}
+	return o.Why(k)
+}
+
 // check refuses a format that there is not, and completes the options.
 func (o *Options) check() error {
 	if o.Format != "" && o.Format != "text" && o.Format != "json" {
@@ -80,7 +90,12 @@ func tell(w io.Writer, reports []oomlog.Report, opts Options) error {
 				opts.Complete(reports[i].Kills)
 			}
 		}
-		return JSON(w, FromReports(reports))
+		d := FromReports(reports)
+		for i := range d.Kills {
+			kill := d.Kills[i].OOM()
+			d.Kills[i].Verdict = opts.why(&kill)
+		}
+		return JSON(w, d)
 	}
 	return Text(w, reports, opts)
 }

@@ -150,10 +150,24 @@ func (p *printer) report(r *oomlog.Report, n, of int) {
 	}
 	p.item("Limit", p.limit(r))
 	p.item("Trigger", p.trigger(r))
+	p.cause(r)
 	p.memory(r)
 	p.largest(r)
 	p.ranking(r)
 	p.notes(r)
+}
+
+// cause says why it came about, where a running exporter has recorded it.
+func (p *printer) cause(r *oomlog.Report) {
+	if len(r.Kills) == 0 {
+		return
+	}
+	if v := p.opts.why(&r.Kills[0]); v != nil {
+		p.item("Cause", fmt.Sprintf("%s: %s", Clean(v.Cause, maxComm), Clean(v.Sentence, maxPath)))
+		if v.Advice != "" {
+			p.item("Advice", Clean(v.Advice, maxPath))
+		}
+	}
 }
 
 // notes say what there is to know about the report itself.

@@ -47,7 +47,7 @@ func Why(w io.Writer, k *Kill, o WhyOptions) error {
 	p.paragraph("", p.cause(v))
 	p.line("")
 	p.paragraph("", Clean(v.Sentence, maxPath))
-	p.curve(k, v)
+	p.curve(k)
 	p.growth(v)
 	if v.Advice != "" {
 		p.line("")
@@ -125,22 +125,40 @@ func (p *whyPage) growth(v *Verdict) {
 // shortView is how much is drawn of a kill that came quickly, in seconds.
 const shortView = 120.0
 
-// viewFrom is where the curve begins: where the growth is seen best.
-func viewFrom(s *Series, cause string) float64 {
+// viewFrom is where the curve begins: two minutes before the kill, where most of
+// the growth was in them.
+func viewFrom(s *Series) float64 {
 	from := s.Points[0].Seconds
-	switch oom.Cause(cause) {
-	case oom.CauseBurst, oom.CauseStartup, oom.CauseLimitLowered, oom.CauseNode:
-		return max(from, -shortView)
+	if from >= -shortView {
+		return from
+	}
+	level := func(p *Point) float64 {
+		if p.Unreclaimable == nil {
+			return 0
+		}
+		return float64(*p.Unreclaimable)
+	}
+	end, short := level(&s.Points[len(s.Points)-1]), 0.0
+	low := end
+	for i := range s.Points {
+		l := level(&s.Points[i])
+		low = min(low, l)
+		if s.Points[i].Seconds <= -shortView {
+			short = l
+		}
+	}
+	if end-short >= (end-low)/2 {
+		return -shortView
 	}
 	return from
 }
 
 // curve draws the series.
-func (p *whyPage) curve(k *Kill, v *Verdict) {
+func (p *whyPage) curve(k *Kill) {
 	if k.Series == nil || len(k.Series.Points) < 2 {
 		return
 	}
-	from := viewFrom(k.Series, v.Cause)
+	from := viewFrom(k.Series)
 	if from >= 0 || math.IsNaN(from) || math.IsInf(from, 0) {
 		return
 	}

@@ -5,6 +5,7 @@ package verdict
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 	"github.com/oom-exporter/oom_exporter/internal/text"
@@ -154,9 +155,9 @@ func Advise(tracks []oom.Track, kills []oom.Kill, verdicts func(id string) (oom.
 // currentLimit is the last that was sampled.
 func currentLimit(t *oom.Track) oom.Amount {
 	for _, ring := range [][]oom.Sample{t.Fine, t.Medium} {
-		for i := len(ring) - 1; i >= 0; i-- {
-			if ring[i].Limit.IsSet() {
-				return ring[i].Limit
+		for _, sample := range slices.Backward(ring) {
+			if sample.Limit.IsSet() {
+				return sample.Limit
 			}
 		}
 	}

@@ -74,12 +74,12 @@ func (s *scene) limitLowered() finding {
 		return lookOn()
 	}
 	before, at := math.NaN(), 0
-	for i := len(s.owner) - 1; i >= 0; i-- {
-		if l := s.owner[i].limit; l > s.limit*1.01 {
-			before, at = l, i
+	for i, p := range slices.Backward(s.owner) {
+		if p.limit > s.limit*1.01 {
+			before, at = p.limit, i
 			break
 		}
-		if s.owner[i].t < -loweredTime {
+		if p.t < -loweredTime {
 			break
 		}
 	}
@@ -109,7 +109,7 @@ func (s *scene) node() finding {
 
 // windows are the times over which a growth below a shared limit is looked at,
 // the shortest first: who grew last brought it over the limit.
-func windows() []float64 { return []float64{30, 60, 300, 1200, 6 * 3600, 24 * 3600} }
+func windows() []float64 { return []float64{5, 10, 30, 60, 300, 1200, 6 * 3600, 24 * 3600} }
 
 // sibling asks who brought the growth below a shared limit.
 func (s *scene) sibling() finding {
@@ -273,13 +273,13 @@ func (s *scene) startup() finding {
 	}
 	c := s.victim.since(-s.age)
 	from, to := -s.age*(0.5+plateau/2), -s.age*(0.5-plateau/2)
-	if len(c) > enough && c[0].t < from {
+	if len(c) > fewPoints && c[0].t < from { // what did not move was not sampled again.
 		mid := []float64{c.at(from), c.at(to)}
 		for _, p := range c.since(from).until(to) {
 			mid = append(mid, p.level)
 		}
 		slices.Sort(mid)
-		if mid[len(mid)-1]-mid[0] < still*s.limit && mid[len(mid)-1] < near*s.limit {
+		if mid[len(mid)-1]-mid[0] < still*s.limit {
 			return lookOn()
 		}
 	}

@@ -11,8 +11,8 @@ import (
 
 // mem is what a made-up container has at one moment, in bytes.
 type mem struct {
-	anon, shmem, kernel, file float64
-	procs                     int
+	anon, shmem, kernel float64
+	procs               int
 }
 
 func (m mem) level() float64 { return m.anon + m.shmem + m.kernel }
@@ -98,9 +98,16 @@ type maker struct {
 
 func makers() []maker {
 	return []maker{
-		{oom.CauseStartup, makeStartup}, {oom.CauseLeak, makeLeak}, {oom.CauseBurst, makeBurst}, {oom.CauseSteady, makeSteady},
-		{oom.CauseLimitLowered, makeLowered}, {oom.CauseSibling, makeSibling}, {oom.CauseNode, makeNode},
-		{oom.CauseProcesses, makeProcesses}, {oom.CauseRestartDebt, makeDebt}, {oom.CauseUnknown, makeUnclear},
+		{oom.CauseStartup, makeStartup},
+		{oom.CauseLeak, makeLeak},
+		{oom.CauseBurst, makeBurst},
+		{oom.CauseSteady, makeSteady},
+		{oom.CauseLimitLowered, makeLowered},
+		{oom.CauseSibling, makeSibling},
+		{oom.CauseNode, makeNode},
+		{oom.CauseProcesses, makeProcesses},
+		{oom.CauseRestartDebt, makeDebt},
+		{oom.CauseUnknown, makeUnclear},
 	}
 }
 

@@ -54,6 +54,9 @@ func grewBy(g oom.TaskGrowth) int64 { return int64(g.To) - int64(g.From) }
 // siblingGrowth is what the siblings did since t.
 func (s *scene) siblingGrowth(t float64) []oom.SiblingGrowth {
 	var out []oom.SiblingGrowth
+	if t == 0 {
+		t = -siblingTime
+	}
 	for i := range s.rec.Siblings {
 		c := s.siblingCurve(i)
 		if len(c) == 0 {

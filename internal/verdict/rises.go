@@ -210,7 +210,7 @@ func (s *scene) jumpFrom(b before) float64 {
 func (s *scene) leak() finding {
 	const (
 		swing  = 0.2  // of the range: what falls by more is not noise but a sawtooth.
-		trifle = 0.02 // of the limit: what falls by less is none.
+		trifle = 0.05 // of the limit: what falls by less is none.
 	)
 	c := s.ran()
 	if len(c) < fewPoints+2 {

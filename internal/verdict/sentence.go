@@ -50,7 +50,7 @@ func (s *scene) sentence(f *finding, v *oom.Verdict) string {
 	case oom.CauseSibling:
 		return s.siblingSentence(f, v, who, limit)
 	case oom.CauseProcesses:
-		return s.processSentence(f, who, limit)
+		return s.processSentence(who, limit)
 	case oom.CauseRestartDebt:
 		return fmt.Sprintf("%s of %s were there when %s began and are not its own; on top of it, %s reached %s after %s.", size(f.low), kindOf(v.Grew), who, size(s.atKill-f.low), limit, span(s.age))
 	case oom.CauseNode:
@@ -71,7 +71,7 @@ func (s *scene) siblingSentence(f *finding, v *oom.Verdict, who, limit string) s
 	return fmt.Sprintf("%s grew%s in %s; %s was reached, and a process of %s was killed, which stood at %s.", grown, by, span(-f.from), limit, who, size(own))
 }
 
-func (s *scene) processSentence(f *finding, who, limit string) string {
+func (s *scene) processSentence(who, limit string) string {
 	var first, last point
 	for _, p := range s.victim {
 		if p.procs > 0 {

@@ -5,6 +5,7 @@ package verdict
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
@@ -88,9 +89,9 @@ func newScene(rec *oom.Recording, kill *oom.Kill) *scene {
 }
 
 func lastLimit(c curve) float64 {
-	for i := len(c) - 1; i >= 0; i-- {
-		if l := c[i].limit; !math.IsNaN(l) {
-			return l
+	for _, p := range slices.Backward(c) {
+		if !math.IsNaN(p.limit) {
+			return p.limit
 		}
 	}
 	return math.NaN()
@@ -106,9 +107,9 @@ func (s *scene) instanceAge(at time.Time) float64 {
 	if born := s.rec.Victim.Born; !born.IsZero() && !born.After(at) && at.Sub(born) < maxAge {
 		age = at.Sub(born).Seconds()
 	}
-	for i := len(s.victim) - 1; i >= 0; i-- {
-		if s.victim[i].procs == 0 && -s.victim[i].t > s.gap {
-			return -s.victim[i].t
+	for _, p := range slices.Backward(s.victim) {
+		if p.procs == 0 && -p.t > s.gap {
+			return -p.t
 		}
 	}
 	return age

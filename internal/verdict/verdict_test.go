@@ -47,11 +47,15 @@ func TestSentences(t *testing.T) {
 			world{limit: fixed(c), longest: 1e4, size: anon(func(t float64) float64 {
 				return 200*testMiB*warm(t, 10) + max(0, t-1800)*30*testMiB
 			})},
-			oom.CauseBurst, true, []string{"stood at 200.0 MiB and rose to 512.0 MiB in 9.7 s"}, "Raise the limit to at least 564.0 MiB",
+			oom.CauseBurst, true,
+			[]string{"stood at 200.0 MiB and rose to 512.0 MiB in 9.7 s"},
+			"Raise the limit to at least 564.0 MiB",
 		},
 		"startup": {
 			world{limit: fixed(c), longest: 1e4, size: anon(func(t float64) float64 { return t * 20 * testMiB })},
-			oom.CauseStartup, true, []string{"reached the limit of 512.0 MiB 26 s after it began"}, "at least 564.0 MiB",
+			oom.CauseStartup, true,
+			[]string{"reached the limit of 512.0 MiB 26 s after it began"},
+			"at least 564.0 MiB",
 		},
 		"lowered": {
 			world{longest: 1e4, size: anon(func(t float64) float64 { return 300 * testMiB * warm(t, 10) }), limit: func(t float64) float64 {
@@ -60,15 +64,21 @@ func TestSentences(t *testing.T) {
 				}
 				return 290 * testMiB
 			}},
-			oom.CauseLimitLowered, true, []string{"was lowered from 512.0 MiB to 290.0 MiB", "when 300.0 MiB were in use"}, "at least 330.0 MiB",
+			oom.CauseLimitLowered, true,
+			[]string{"was lowered from 512.0 MiB to 290.0 MiB", "when 300.0 MiB were in use"},
+			"at least 330.0 MiB",
 		},
 		"nothing recorded": {
 			world{limit: fixed(c), longest: 1e4, blind: true, size: anon(func(t float64) float64 { return t * testMiB })},
-			oom.CauseUnknown, false, []string{"Not known: no sample was taken; the container lived for 9 min."}, "",
+			oom.CauseUnknown, false,
+			[]string{"Not known: no sample was taken; the container lived for 9 min."},
+			"",
 		},
 		"recorder stopped": {
 			world{limit: fixed(c), longest: 1e4, gap: 100, size: anon(func(t float64) float64 { return t * testMiB })},
-			oom.CauseUnknown, false, []string{"Not known: the last sample was taken 10", " s before the kill."}, "",
+			oom.CauseUnknown, false,
+			[]string{"Not known: the last sample was taken 10", " s before the kill."},
+			"",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -105,6 +115,17 @@ func TestFlatTroughsAreNoLeak(t *testing.T) {
 				t.Errorf("period %.0f s, %.0f teeth: %s", period, teeth, v.Sentence)
 			}
 		}
+	}
+}
+
+// TestYoungSibling has both containers begin shortly before the other one grows.
+func TestYoungSibling(t *testing.T) {
+	c := 60 * testMiB
+	w := world{pod: true, limit: fixed(c), longest: 100, size: anon(func(t float64) float64 { return 18 * testMiB * warm(t, 1) }), sibling: func(t float64) float64 {
+		return max(0, t-5) * 8 * testMiB
+	}}
+	if v := judgeWorld(t, &w); v.Cause != oom.CauseSibling {
+		t.Errorf("%s: %s", v.Cause, v.Sentence)
 	}
 }
 

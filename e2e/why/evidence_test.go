@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package why
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/oom-exporter/oom_exporter/e2e/lab"
+)
+
+func plainClient() *http.Client { return &http.Client{Timeout: 10 * time.Second} }
+
+// judge holds the verdicts against the truth, and writes them down.
+func judge(t *testing.T, e *lab.Exporter, all []workload, seed uint64) {
+	t.Helper()
+	right, wrong, grew := 0, 0, 0
+	var rows strings.Builder
+	for i := range all {
+		w := &all[i]
+		if len(w.got.Kills) != 1 {
+			t.Errorf("%s, a %s: no kill was recorded", w.path, w.cause)
+			continue
+		}
+		k := w.got.Kills[0]
+		v := k.Verdict
+		switch {
+		case v.Cause == w.cause:
+			right++
+		case v.Cause != "unknown":
+			wrong++
+			t.Errorf("%s was a %s, said %s: %s", w.path, w.cause, v.Cause, v.Sentence)
+		default:
+			t.Logf("%s was a %s, unknown: %s", w.path, w.cause, v.Sentence)
+		}
+		if v.Grew == w.grew {
+			grew++
+		}
+		gap := "-"
+		if k.Series != nil {
+			gap = fmt.Sprintf("%.2f", k.Series.Gap)
+		}
+		fmt.Fprintf(&rows, "| %s | %s | %s | %s | %s | %s | %s |\n", w.cause, v.Cause, v.Confidence, w.grew, v.Grew, gap, strings.ReplaceAll(v.Sentence, "|", "\\|"))
+	}
+	n := len(all)
+	if wrong*50 > n || right*10 < n*9 {
+		t.Errorf("%d of %d right, %d wrong", right, n, wrong)
+	}
+	page := fmt.Sprintf(`# Verdicts on real kills
+
+Each row is a container that the kernel killed in for a known reason, and what the exporter said of it: %d of %d right, %d wrong, what grew right in %d.
+Gap is the time from the last sample to the kill, in seconds.
+
+Written by `+"`go test -tags e2e ./e2e/why`"+` with OOM_E2E_EVIDENCE set, %s, cgroup v%d, seed %d.
+
+| truth | verdict | confidence | grew | said | gap | sentence |
+|---|---|---|---|---|---|---|
+%s`, right, n, wrong, grew, time.Now().UTC().Format("2006-01-02"), lab.MemoryHierarchy(t).Version, seed, rows.String())
+	t.Log("\n" + page)
+	counted(t, e, all)
+	if dir := os.Getenv("OOM_E2E_EVIDENCE"); dir != "" && !t.Failed() {
+		if err := os.WriteFile(filepath.Join(dir, "why-v1.md"), []byte(page), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// counted holds the causes against the kills: each workload has as many.
+func counted(t *testing.T, e *lab.Exporter, all []workload) {
+	t.Helper()
+	m := e.Scrape(t)
+	for i := range all {
+		w := &all[i]
+		kills, causes := m.Sum("oom_container_kills_total", "container", w.path), m.Sum("oom_container_kill_causes_total", "container", w.path)
+		if kills == 0 || kills != causes {
+			t.Errorf("%s: %v kills and %v causes", w.path, kills, causes)
+		}
+		if n := m.Sum("oom_container_last_kill_cause_info", "container", w.path); n != 1 {
+			t.Errorf("%s: %v last causes, want 1", w.path, n)
+		}
+	}
+}

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+// Package why has the kernel kill containers for reasons that are known, and
+// holds what the real exporter says of each against them.
+package why
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/oom-exporter/oom_exporter/e2e/lab"
+)
+
+const mib = 1 << 20
+
+// answer is what is read of /api/v1/why.
+type answer struct {
+	Kills []struct {
+		ID      string `json:"id"`
+		Verdict struct {
+			Cause      string `json:"cause"`
+			Grew       string `json:"grew"`
+			Confidence string `json:"confidence"`
+			Sentence   string `json:"sentence"`
+			Advice     string `json:"advice"`
+		} `json:"verdict"`
+		Series *struct {
+			Gap    float64 `json:"gap_seconds"`
+			Points []struct {
+				Seconds float64 `json:"seconds"`
+			} `json:"points"`
+		} `json:"series"`
+	} `json:"kills"`
+}
+
+// workload is a container that dies for a known reason.
+type workload struct {
+	cause, grew string
+	path        string // of the victim's cgroup.
+	run         func(t *testing.T, w *workload, r *rand.Rand)
+	got         answer
+}
+
+// mark is a number of MiB for the hog.
+func mark(n float64) string { return fmt.Sprintf("%dK", int(n*1024)) }
+
+func startup(t *testing.T, w *workload, r *rand.Rand) {
+	limit := 24 + r.Float64()*40
+	g := lab.NewGroup(t, w.path, int64(limit*mib))
+	kind := "anon"
+	if w.grew == "shmem" {
+		kind = "shmem"
+	}
+	lab.StartHog(t, g, "adj:1000", "rate:"+mark(limit/(5+r.Float64()*15)), kind+":"+mark(limit*2))
+}
+
+func burst(t *testing.T, w *workload, r *rand.Rand) {
+	limit := 24 + r.Float64()*40
+	g := lab.NewGroup(t, w.path, int64(limit*mib))
+	lab.StartHog(t, g, "adj:1000", "anon:"+mark(limit*(0.2+0.4*r.Float64())), fmt.Sprintf("sleep:%d", 25000+r.IntN(20000)), "rate:"+mark(limit/(1+r.Float64()*2)), "anon:"+mark(limit*2))
+}
+
+func leak(t *testing.T, w *workload, r *rand.Rand) {
+	limit := 32 + r.Float64()*40
+	g := lab.NewGroup(t, w.path, int64(limit*mib))
+	kind := "anon"
+	if w.grew == "kernel" {
+		kind = "pipes"
+	}
+	base := 0.1 + 0.2*r.Float64()
+	lab.StartHog(t, g, "adj:1000", kind+":"+mark(limit*base), "rate:"+mark(limit*(1-base)/(66+r.Float64()*8)), kind+":"+mark(limit*2))
+}
+
+// pool forks processes of one size, without a bound, until the kernel has killed.
+func pool(t *testing.T, w *workload, r *rand.Rand) {
+	limit := 32 + r.Float64()*32
+	g := lab.NewGroup(t, w.path, int64(limit*mib))
+	each := limit / (20 + r.Float64()*20)
+	script := fmt.Sprintf("echo $$ >%s; while ! grep -q 'oom_kill [1-9]' %s; do %s adj:1000 anon:%s & sleep %.2f; done; wait",
+		g.File("cgroup.procs"), g.File("memory.oom_control"), lab.Hog(t), mark(each), 0.3+0.3*r.Float64())
+	lab.Start(t, exec.Command("sh", "-c", script))
+}
+
+// lowered lowers the limit to what is in use.
+func lowered(t *testing.T, w *workload, r *rand.Rand) {
+	limit := 40 + r.Float64()*40
+	g := lab.NewGroup(t, w.path, int64(limit*mib))
+	used := limit * (0.4 + 0.3*r.Float64())
+	hog := lab.StartHog(t, g, "adj:1000", "anon:"+mark(used), "stop", "rate:256K", "anon:20M")
+	hog.WaitStopped(t)
+	time.Sleep(time.Duration(8+r.IntN(8)) * time.Second)
+	g.SetLimit(t, int64((used+2)*mib))
+	time.Sleep(2 * time.Second)
+	hog.Step(t)
+}
+
+// sibling grows beside the victim until the limit of both runs out.
+func sibling(t *testing.T, w *workload, r *rand.Rand) {
+	limit := 48 + r.Float64()*40
+	pod := lab.NewGroup(t, filepath.Dir(w.path), int64(limit*mib))
+	victim := lab.NewGroup(t, w.path, lab.Unlimited)
+	other := lab.NewGroup(t, pod.Path+"/other", lab.Unlimited)
+	lab.StartHog(t, victim, "adj:1000", "anon:"+mark(limit*(0.2+0.2*r.Float64())), "stop").WaitStopped(t)
+	time.Sleep(5 * time.Second)
+	lab.StartHog(t, other, "rate:"+mark(limit/(3+r.Float64()*20)), "anon:"+mark(limit*0.9))
+}
+
+// steady fills the limit, and what is left of it by page cache.
+func steady(t *testing.T, w *workload, r *rand.Rand) {
+	limit := 32 + r.Float64()*32
+	g := lab.NewGroup(t, w.path, int64(limit*mib))
+	file := filepath.Join(t.TempDir(), "cold")
+	lab.StartHog(t, g, "adj:1000", "anon:"+mark(limit*0.87), "sleep:66000", "rate:200K", "anon:"+mark(limit))
+	// It has little of its own, and is not what is killed.
+	steps := []string{"rate:16M"}
+	for range 100 {
+		steps = append(steps, fmt.Sprintf("file:%s:%s", mark(limit), file))
+	}
+	lab.StartHog(t, g, steps...)
+}
+
+// debt is tmpfs that an earlier instance of the pod's container left.
+func debt(t *testing.T, w *workload, r *rand.Rand) {
+	limit := 40 + r.Float64()*40
+	pod := lab.NewGroup(t, filepath.Dir(w.path), int64(limit*mib))
+	left := filepath.Join("/dev/shm", "oom-e2e-"+filepath.Base(t.TempDir())+w.grew+fmt.Sprint(r.Uint32()))
+	t.Cleanup(func() { _ = os.Remove(left) })
+	first := lab.NewGroup(t, pod.Path+"/first", lab.Unlimited)
+	lab.StartHog(t, first, "file:"+mark(limit*(0.4+0.3*r.Float64()))+":"+left, "exit:0").Wait(t, 30*time.Second)
+	time.Sleep(8 * time.Second)
+	g := lab.NewGroup(t, w.path, lab.Unlimited)
+	lab.StartHog(t, g, "adj:1000", "rate:"+mark(limit/(10+r.Float64()*10)), "anon:"+mark(limit))
+}
+
+// TestWhyHost has a few of each cause that can be had in a minute and a half,
+// all at the same time; OOM_E2E_FULL has more of them.
+func TestWhyHost(t *testing.T) {
+	lab.Root(t)
+	lab.Hog(t)
+	e := lab.StartExporter(t)
+	each := 2
+	if os.Getenv("OOM_E2E_FULL") != "" {
+		each = 7
+	}
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	all := draw(each)
+	var wg sync.WaitGroup
+	for i := range all {
+		wg.Go(func() {
+			w := &all[i]
+			w.run(t, w, rand.New(rand.NewPCG(seed, uint64(i))))
+			w.await(e.URL)
+		})
+	}
+	wg.Wait()
+	judge(t, e, all, seed)
+}
+
+// draw makes workloads of each cause.
+func draw(each int) []workload {
+	var all []workload
+	for _, k := range []struct {
+		cause, grew, path string
+		run               func(*testing.T, *workload, *rand.Rand)
+	}{
+		{"startup", "anon", "start%d", startup},
+		{"startup", "shmem", "tmpfs%d", startup},
+		{"burst", "anon", "burst%d", burst},
+		{"leak", "anon", "leak%d", leak},
+		{"leak", "kernel", "pipes%d", leak},
+		{"processes", "anon", "pool%d", pool},
+		{"limit_lowered", "anon", "lowered%d", lowered},
+		{"sibling", "anon", "pod%d/victim", sibling},
+		{"steady", "anon", "steady%d", steady},
+		{"restart_debt", "shmem", "debt%d/second", debt},
+	} {
+		for i := range each {
+			path := fmt.Sprintf("/oom-e2e-%d/why/"+k.path, os.Getpid(), i)
+			all = append(all, workload{cause: k.cause, grew: k.grew, path: path, run: k.run})
+		}
+	}
+	return all
+}
+
+// await asks until there is a verdict. It asks from the start: other kills of this
+// host may fill the exporter's records.
+func (w *workload) await(base string) {
+	for until := time.Now().Add(3 * time.Minute); time.Now().Before(until) && !w.ask(base); {
+		time.Sleep(300 * time.Millisecond)
+	}
+}
+
+// ask takes what the exporter says of the workload, if it was killed.
+func (w *workload) ask(base string) bool {
+	text, err := lab.GetBy(plainClient(), base+"/api/v1/why?kill="+url.QueryEscape(w.path))
+	return err == nil && json.NewDecoder(strings.NewReader(text)).Decode(&w.got) == nil && len(w.got.Kills) == 1 && w.got.Kills[0].Verdict.Cause != ""
+}
