@@ -43,13 +43,9 @@ func serve(ctx context.Context, c *config, std streams) error {
 	options := c.collectorOptions(logger)
 	var pages []web.Page
 	if parts.kills != nil {
-		options.Kills = parts.kills
-		options.Advice = parts.kills.whys.Advice
+		parts.showKills(&options)
 		pages = append(pages, killsPage(parts.kills.ledger, parts.kills.whys.store.Of))
 		pages = append(pages, whyPages(parts.kills.ledger, parts.kills.whys)...)
-	}
-	if parts.record != nil {
-		options.Recorder = parts.record
 	}
 	shared := &looks{host: parts.host}
 	set := collector.New(shared, options)
@@ -86,6 +82,14 @@ func serve(ctx context.Context, c *config, std streams) error {
 	server := web.Server{Handler: handler, Flags: c.web, MaxConnections: c.connections, Logger: logger, Slogger: slogger}
 	g.Go(func() error { return server.Run(ctx) })
 	return g.Wait()
+}
+
+// showKills has the kills and the flight recorder collected.
+func (p *parts) showKills(o *collector.Options) {
+	o.Kills, o.Advice = p.kills, p.kills.whys.Advice
+	if p.record != nil {
+		o.Recorder = p.record
+	}
 }
 
 func (c *config) collectorOptions(logger log.Logger) collector.Options {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -95,10 +96,10 @@ func containers(t *testing.T, n int) (dirs []string) {
 		dirs = append(dirs, dir)
 	}
 	t.Cleanup(func() {
-		for i := len(dirs) - 1; i >= 0; i-- {
-			vacate(t, dirs[i])
+		for i, dir := range slices.Backward(dirs) {
+			vacate(t, dir)
 			if i%4 == 0 {
-				vacate(t, filepath.Dir(dirs[i]))
+				vacate(t, filepath.Dir(dir))
 			}
 		}
 	})
@@ -117,7 +118,7 @@ func vacate(t *testing.T, dir string) {
 		if entries, err := filepath.Glob(dir + "/c*/cgroup.procs"); err == nil && len(entries) > 0 {
 			return // a pod: its containers go first.
 		}
-		time.Sleep(10 * time.Millisecond)
+		<-time.After(10 * time.Millisecond)
 	}
 	t.Errorf("%s could not be removed", dir)
 }
@@ -129,10 +130,10 @@ func measure(t *testing.T, l load, groups []string, flag string) cost {
 	defer e.Stop(t)
 	stop, moved := make(chan struct{}), make(chan struct{})
 	go func() { defer close(moved); move(groups[:l.moving], stop) }()
-	time.Sleep(8 * time.Second)
-	const length = 15 * time.Second
+	<-time.After(6 * time.Second)
+	const length = 10 * time.Second
 	before := cpuOf(t, e.PID)
-	time.Sleep(length)
+	<-time.After(length)
 	c := cost{cpu: (cpuOf(t, e.PID) - before) / time.Duration(length/time.Second)}
 	close(stop)
 	<-moved
@@ -235,7 +236,7 @@ func floorOf(t *testing.T, groups []string) time.Duration {
 		for _, fd := range fds {
 			_, _ = unix.Pread(fd, buf, 0)
 		}
-		time.Sleep(50 * time.Millisecond) // caches are not warm once a second either.
+		<-time.After(50 * time.Millisecond) // caches are not warm once a second either.
 	}
 	return (used() - before) / rounds
 }

@@ -32,11 +32,11 @@ import (
 type growth struct {
 	base, limit, rate float64 // bytes, and bytes a second.
 
-	near         time.Duration // for how long before the kill it was near.
-	gap          time.Duration // from the last sample to the kill; negative: none.
-	late         time.Duration // by how much the machine itself was late in that second.
-	samples      int
-	grown, known float64 // usage at the kill, and what the last sample says.
+	near    time.Duration // for how long before the kill it was near.
+	gap     time.Duration // from the last sample to the kill; negative: none.
+	late    time.Duration // by how much the machine itself was late in that second.
+	samples int
+	known   float64 // usage at the last sample.
 }
 
 // draw draws a growth that takes half a second to twelve seconds.

@@ -92,13 +92,13 @@ func grow(args []string) int {
 		return 3
 	}
 	touched := touch(arena, 0, from)
-	time.Sleep(time.Duration(hold * float64(time.Second)))
+	<-time.After(time.Duration(hold * float64(time.Second)))
 	began := time.Now()
 	binary.NativeEndian.PutUint64(beat[8:], uint64(boottime()))
 	for touched < len(arena) {
 		binary.NativeEndian.PutUint64(beat, uint64(boottime()))
 		touched = touch(arena, touched, from+rate*time.Since(began).Seconds())
-		time.Sleep(2 * time.Millisecond)
+		<-time.After(2 * time.Millisecond)
 	}
 	return 4
 }

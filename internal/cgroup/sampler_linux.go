@@ -217,8 +217,8 @@ func (s *Sampler) remove(h oom.CgroupHandle) {
 	s.members[h] = member{dir: -1, usage: -1}
 	s.known--
 	s.free = append(s.free, h)
-	for i := len(s.found) - 1; i >= 0; i-- {
-		if s.found[i].Handle == h { // it came and went in one find.
+	for i, f := range slices.Backward(s.found) {
+		if f.Handle == h { // it came and went in one find.
 			s.found = slices.Delete(s.found, i, i+1)
 			return
 		}
