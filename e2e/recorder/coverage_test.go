@@ -51,7 +51,7 @@ func draw(rng *rand.Rand, most float64) *growth {
 // and 200 MiB a second until the kernel kills in them.
 func TestCoverage(t *testing.T) {
 	lab.Root(t)
-	n, parallel, most := 36, 6, 200.0
+	n, parallel, most := 24, 6, 200.0
 	if full() {
 		n = 300
 	}

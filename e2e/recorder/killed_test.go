@@ -29,7 +29,7 @@ func TestKilledWhileFreezing(t *testing.T) {
 	for i := range 4 {
 		groups = append(groups, lab.NewGroup(t, fmt.Sprintf("freezing/%d", i), 16*mi))
 	}
-	rounds := 6
+	rounds := 3
 	if full() {
 		rounds = 40
 	}

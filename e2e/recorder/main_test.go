@@ -10,7 +10,7 @@
 //
 //	OOM_E2E_SEED      seed of the draws; printed, drawn by time if not given.
 //	OOM_E2E_EVIDENCE  directory to write the tables to.
-//	OOM_E2E_FULL      300 kills instead of 36, and those of a guest.
+//	OOM_E2E_FULL      300 kills instead of 24, and those of a guest.
 //	OOM_E2E_GUEST     set in a guest, to its name.
 package recorder_test
 
