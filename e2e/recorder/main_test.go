@@ -3,8 +3,8 @@
 //go:build e2e
 
 // Package recorder_test holds the flight recorder against real kills on real
-// kernels: how near to a kill its last sample is, what it costs, and what is left
-// of a recording when the exporter is killed.
+// kernels: how near to a kill its last sample is, and what is left of a recording
+// when the exporter is killed.
 //
 // The environment tunes a run:
 //
