@@ -45,12 +45,8 @@ func serve(ctx context.Context, c *config, std streams) error {
 	options := c.collectorOptions(logger)
 	var pages []web.Page
 	if parts.kills != nil {
-		options.Kills = parts.kills
-		options.Advice = parts.kills.whys.Advice
+		parts.showKills(&options)
 		pages = append([]web.Page{killsPage(parts.kills.ledger, parts.kills.whys.store.Of)}, whyPages(parts.kills.records, parts.kills.whys)...)
-	}
-	if parts.record != nil {
-		options.Recorder = parts.record
 	}
 	shared := &looks{host: parts.host}
 	set := collector.New(shared, options)
@@ -108,6 +104,14 @@ func (c *config) giveUpRights(std streams, logger log.Logger) {
 		return
 	}
 	_ = level.Info(logger).Log("msg", "gave up the rights that are not needed", "left", left)
+}
+
+// showKills has the kills and the flight recorder collected.
+func (p *parts) showKills(o *collector.Options) {
+	o.Kills, o.Advice = p.kills, p.kills.whys.Advice
+	if p.record != nil {
+		o.Recorder = p.record
+	}
 }
 
 func (c *config) collectorOptions(logger log.Logger) collector.Options {

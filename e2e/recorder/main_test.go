@@ -3,14 +3,14 @@
 //go:build e2e
 
 // Package recorder_test holds the flight recorder against real kills on real
-// kernels: how near to a kill its last sample is, what it costs, and what is left
-// of a recording when the exporter is killed.
+// kernels: how near to a kill its last sample is, and what is left of a recording
+// when the exporter is killed.
 //
 // The environment tunes a run:
 //
 //	OOM_E2E_SEED      seed of the draws; printed, drawn by time if not given.
 //	OOM_E2E_EVIDENCE  directory to write the tables to.
-//	OOM_E2E_FULL      300 kills instead of 36, and those of a guest.
+//	OOM_E2E_FULL      300 kills instead of 24, and those of a guest.
 //	OOM_E2E_GUEST     set in a guest, to its name.
 package recorder_test
 
@@ -92,13 +92,13 @@ func grow(args []string) int {
 		return 3
 	}
 	touched := touch(arena, 0, from)
-	time.Sleep(time.Duration(hold * float64(time.Second)))
+	<-time.After(time.Duration(hold * float64(time.Second)))
 	began := time.Now()
 	binary.NativeEndian.PutUint64(beat[8:], uint64(boottime()))
 	for touched < len(arena) {
 		binary.NativeEndian.PutUint64(beat, uint64(boottime()))
 		touched = touch(arena, touched, from+rate*time.Since(began).Seconds())
-		time.Sleep(2 * time.Millisecond)
+		<-time.After(2 * time.Millisecond)
 	}
 	return 4
 }

@@ -186,7 +186,10 @@ func (s *Sampler) addRoot() error {
 
 // add makes a member of a cgroup.
 func (s *Sampler) add(parent oom.CgroupHandle, m member) oom.CgroupHandle {
-	m.parent, m.here, m.dir, m.usage, m.young = parent, true, -1, -1, youngFinds
+	m.parent, m.here, m.dir, m.usage = parent, true, -1, -1
+	if s.turn > 1 { // what was there before is not new.
+		m.young = youngFinds
+	}
 	var h oom.CgroupHandle
 	if n := len(s.free); n > 0 {
 		h, s.free = s.free[n-1], s.free[:n-1]
@@ -217,8 +220,8 @@ func (s *Sampler) remove(h oom.CgroupHandle) {
 	s.members[h] = member{dir: -1, usage: -1}
 	s.known--
 	s.free = append(s.free, h)
-	for i := len(s.found) - 1; i >= 0; i-- {
-		if s.found[i].Handle == h { // it came and went in one find.
+	for i, f := range slices.Backward(s.found) {
+		if f.Handle == h { // it came and went in one find.
 			s.found = slices.Delete(s.found, i, i+1)
 			return
 		}

@@ -230,6 +230,19 @@ func TestSamplerOfTheKernel(t *testing.T) {
 	parent := h.Mount() + rel
 	s := newSampled(t, h, SamplerOptions{})
 	s.find()
+	for range leafTurns { // it was there before, without children: its turn comes.
+		s.find()
+	}
+	if err := os.Mkdir(parent+"/first", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { removeLive(t, parent+"/first") })
+	for range leafTurns {
+		s.find()
+	}
+	if _, ok := s.known[rel+"/first"]; !ok {
+		t.Fatalf("the first child was not found in %d finds", leafTurns)
+	}
 	for round := range 5 {
 		for i := range 20 {
 			if err := os.Mkdir(fmt.Sprintf("%s/r%d-%d", parent, round%2, i), 0o755); err != nil {
@@ -263,7 +276,7 @@ func TestSamplerOfTheKernel(t *testing.T) {
 	s.find()
 	s.find()
 	for path := range s.known {
-		if filepath.Dir(path) == rel {
+		if filepath.Dir(path) == rel && path != rel+"/first" {
 			t.Errorf("%s is gone and still known", path)
 		}
 	}

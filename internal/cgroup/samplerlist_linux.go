@@ -15,6 +15,7 @@ import (
 func (s *Sampler) list(h oom.CgroupHandle) {
 	names, ok := s.names(h)
 	if !ok {
+		s.members[h].young = youngFinds // it is tried again.
 		return
 	}
 	m := &s.members[h]

@@ -103,9 +103,9 @@ func (r *Recorder) capture(k oom.Kill) *recording {
 // last; nil where there is none.
 func (r *Recorder) trackAt(path string, at stamp) *track {
 	all := r.byPath[path]
-	for i := len(all) - 1; i >= 0; i-- {
-		if at.since(all[i].found) >= -baseGap {
-			return all[i]
+	for _, t := range slices.Backward(all) {
+		if at.since(t.found) >= -baseGap {
+			return t
 		}
 	}
 	if len(all) > 0 {

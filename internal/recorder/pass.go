@@ -56,7 +56,7 @@ func (r *Recorder) isDue(at stamp, t *track, idle time.Duration) bool {
 // moved since another. The root's is a sum that the kernel makes up, if it has any.
 func (t *track) stoodStill(at, since stamp) bool {
 	known := t.readAt.since(at) >= 0 || t.stillAt == at
-	return known && t.up != nil && t.usage != 0 && t.movedAt.since(since) < 0
+	return known && t.up != nil && t.usage != 0 && !t.unread && t.movedAt.since(since) < 0
 }
 
 // idleGapOf returns how often cgroups at rest are read, of which few are read in
@@ -112,7 +112,8 @@ func (r *Recorder) noteUsages(tracks []*track, most int) []*track {
 	for i := range tracks {
 		i = (i + first) % len(tracks)
 		t, usage := tracks[i], pack(r.usages[i], pages)
-		if usage == 0 {
+		t.unread = usage == 0
+		if t.unread {
 			t.readAt = at
 			continue
 		}

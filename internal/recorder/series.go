@@ -151,7 +151,8 @@ func (all *spans) begin(at stamp) {
 	if drop > 0 {
 		s = append(s[:0], s[drop:]...)
 	}
-	*all = append(s, span{start: start, count: 1})
+	s = append(s, span{start: start, count: 1})
+	*all = s
 }
 
 func (p *span) widen(usage, unrecl packed) {

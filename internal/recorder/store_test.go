@@ -166,9 +166,9 @@ func TestAFullDiskCostsNothingElse(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { defer close(done); _ = w.rec.Run(ctx) }()
-		time.Sleep(5 * time.Second)
+		<-time.After(5 * time.Second)
 		w.rec.Freeze(oom.Kill{ID: "1", Time: time.Now(), VictimPath: "/a", LimitPath: "/a"})
-		time.Sleep(100 * time.Second)
+		<-time.After(100 * time.Second)
 		if rec, ok := w.rec.Recording("1"); !ok || len(rec.Victim.Fine) < 5 {
 			t.Errorf("recording %v with %d samples", ok, len(rec.Victim.Fine))
 		}
@@ -176,7 +176,7 @@ func TestAFullDiskCostsNothingElse(t *testing.T) {
 			t.Errorf("with a full disk: %+v", h)
 		}
 		store.fail(nil)
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		if h := w.rec.Health(); h.Unsaved != 0 {
 			t.Errorf("with room again: %+v", h)
 		}

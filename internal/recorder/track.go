@@ -29,6 +29,7 @@ type track struct {
 
 	usage                   packed // at the last reading,
 	readAt, movedAt, fullAt stamp  // when that was, when it moved, when all was read.
+	unread                  bool   // that failed.
 	stillAt                 stamp  // the last pass in which it was not read, since what it is in stood still.
 	full                    slot   // what was read then.
 	limit                   packed
