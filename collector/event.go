@@ -34,6 +34,7 @@ func (c eventCollector) update(s Scrape, out *sink) error {
 	if !totals.LastKill.IsZero() {
 		out.add(nodeLastKill, seconds(totals.LastKill), nil)
 	}
+	c.recorder(out)
 	for _, src := range totals.Sources {
 		up := 0.0
 		if src.Up {
@@ -42,6 +43,24 @@ func (c eventCollector) update(s Scrape, out *sink) error {
 		out.add(sourceUp, up, c.labels.pairs(shapeSource, src.Name))
 	}
 	return err
+}
+
+// recorder adds how well the flight recorder does.
+func (c eventCollector) recorder(out *sink) {
+	if c.o.Recorder == nil {
+		return
+	}
+	h := c.o.Recorder.Health()
+	out.add(recorderInterval, h.Interval.Seconds(), nil)
+	out.add(recorderCgroups, float64(h.Cgroups), nil)
+	out.add(recorderFast, float64(h.Fast), nil)
+	out.add(recorderOver, float64(h.Over), nil)
+	out.add(recorderSamples, float64(h.Samples), nil)
+	out.add(recorderRecordings, float64(h.Recordings), nil)
+	out.add(recorderDropped, float64(h.RecordingsDropped), nil)
+	if h.HasFile {
+		out.add(recorderUnsaved, h.Unsaved.Seconds(), nil)
+	}
 }
 
 // node adds the raw count of the same moment as the rest, so that each scrape

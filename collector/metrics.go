@@ -88,6 +88,14 @@ const (
 	recordsLost
 	traceEventsLost
 	stateUnsaved
+	recorderInterval
+	recorderCgroups
+	recorderFast
+	recorderOver
+	recorderSamples
+	recorderRecordings
+	recorderDropped
+	recorderUnsaved
 	sourceUp
 	collectorDuration
 	collectorSuccess

@@ -69,6 +69,7 @@ func assemble(c *config, logger log.Logger) (*parts, error) {
 		if p.kills, err = newKills(c, p, namer, logger); err != nil {
 			return nil, err
 		}
+		p.closer = append(p.closer, p.kills.lock.Release)
 		p.tasks = append(p.tasks, p.kills.tasks()...)
 		o.Scanned = func(procs []oom.Process, tree *oom.Tree) { p.kills.ledger.SeeProcesses(procs, *tree) }
 	}

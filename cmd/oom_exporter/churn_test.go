@@ -154,6 +154,8 @@ func (c churnCounters) Groups() (oom.Tree, error) {
 	return tree, err
 }
 
+func (churnCounters) Kills(oom.GroupID) (kills oom.Amount) { return kills }
+
 func (churnCounters) Limit(oom.GroupID) (limit, hits oom.Amount) { return limit, hits }
 
 func (churnCounters) Populated(oom.GroupID) bool { return false }

@@ -33,6 +33,8 @@ type config struct {
 	selfMetrics   bool
 	webPage       bool
 	maxRequests   int
+	minInterval   time.Duration
+	connections   int
 	timeoutOffset time.Duration
 
 	collectors      map[string]*bool
@@ -161,7 +163,9 @@ func webFlags(cmd *kingpin.CmdClause, c *config) {
 	cli.Set(cmd.Flag("web.telemetry-path", "Path of the metrics.").PlaceHolder("/metrics"), "/metrics", cli.Path(&c.telemetryPath))
 	cmd.Flag("web.exporter-metrics", "Expose the exporter's own go_* and process_* metrics.").Default("true").BoolVar(&c.selfMetrics)
 	cmd.Flag("web.page", "Serve pages about the node, its workloads and its kills for people, at /; else a page of links.").Default("true").BoolVar(&c.webPage)
-	cli.Set(cmd.Flag("web.max-requests", "Scrapes to serve at one time; 0: no bound.").PlaceHolder("40"), "40", cli.Int(&c.maxRequests, 0, 1<<20))
+	cli.Set(cmd.Flag("web.max-requests", "Maximum number of scrapes of a part of the metrics (collect[], exclude[], name[]) to work on at one time; scrapes of everything share one pass and are not limited; 0: no bound.").PlaceHolder("40"), "40", cli.Int(&c.maxRequests, 0, 1<<20))
+	cli.Set(cmd.Flag("web.min-interval", "Rest between two passes over the host; scrapes that come earlier wait and share the next pass. A client that scrapes without pause costs C/(C + interval) of a CPU, C being what one scrape costs.").PlaceHolder("100ms"), "100ms", cli.Duration(&c.minInterval, 0))
+	cli.Set(cmd.Flag("web.max-connections", "Maximum number of open connections; the least used ones of the address that has most are closed for new ones; 0: no bound.").PlaceHolder("256"), "256", cli.Int(&c.connections, 0, 1<<20))
 	cli.Set(cmd.Flag("web.timeout-offset", "Taken off the scrape timeout that Prometheus names, so that a late answer still arrives.").PlaceHolder("500ms"), "500ms", cli.Duration(&c.timeoutOffset, 0))
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/ledger"
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 	"github.com/oom-exporter/oom_exporter/internal/proc"
+	"github.com/oom-exporter/oom_exporter/internal/statefile"
 	"github.com/oom-exporter/oom_exporter/internal/workload"
 )
 
@@ -23,6 +24,7 @@ import (
 type kills struct {
 	ledger *ledger.Ledger
 	feed   *killfeed.Feed
+	lock   *statefile.Lock // of the state file; nil: none.
 	whys   *whys
 }
 
@@ -34,6 +36,10 @@ func newKills(c *config, p *parts, namer *workload.Namer, logger log.Logger) (*k
 	}
 	if c.stateFile != "" && node.BootID == "" {
 		return nil, fmt.Errorf("--state.file=%s: the boot can't be told from others: make %s/sys/kernel/random/boot_id readable or leave the flag out", c.stateFile, c.procfs)
+	}
+	lock, err := lockState(c.stateFile, logger)
+	if err != nil {
+		return nil, err
 	}
 	if !node.OOMKills.IsValue() {
 		_ = level.Warn(logger).Log("msg", "kernel has no oom_kill counter (< 4.13); kill storms may be undercounted",
@@ -55,11 +61,29 @@ func newKills(c *config, p *parts, namer *workload.Namer, logger log.Logger) (*k
 		Logger: logger,
 	})
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, lock.Release())
 	}
 	feed.Connect(l)
 	w.begin(l.Records)
-	return &kills{ledger: l, feed: feed, whys: w}, nil
+	return &kills{ledger: l, feed: feed, lock: lock, whys: w}, nil
+}
+
+// lockState makes sure that no other exporter writes the same state file. What
+// keeps the lock from being taken keeps the file from being written, too, which
+// is no reason not to serve.
+func lockState(path string, logger log.Logger) (*statefile.Lock, error) {
+	if path == "" {
+		return nil, nil
+	}
+	lock, err := statefile.Acquire(path)
+	switch {
+	case errors.Is(err, statefile.ErrLocked):
+		return nil, fmt.Errorf("--state.file=%s: each exporter needs a state file of its own: %w", path, err)
+	case err != nil:
+		_ = level.Warn(logger).Log("msg", "cannot lock the state file", "err", err,
+			"remedy", "give --state.file a writable directory of its own")
+	}
+	return lock, nil
 }
 
 // tasks are what has to run.
@@ -105,6 +129,13 @@ func (c counters) Groups() (oom.Tree, error) {
 
 func (c counters) Populated(id oom.GroupID) bool {
 	return c.groups != nil && c.groups.Populated(id)
+}
+
+func (c counters) Kills(id oom.GroupID) (kills oom.Amount) {
+	if c.groups == nil {
+		return kills
+	}
+	return c.groups.Kills(id)
 }
 
 func (c counters) Limit(id oom.GroupID) (limit, hits oom.Amount) {

@@ -9,6 +9,7 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/cgroup"
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 	"github.com/oom-exporter/oom_exporter/internal/recorder"
+	"github.com/oom-exporter/oom_exporter/internal/statefile"
 	"github.com/oom-exporter/oom_exporter/internal/workload"
 )
 
@@ -34,8 +35,34 @@ func (p *parts) addRecorder(c *config, namer *workload.Namer, logger log.Logger)
 			workload.Classify(tree)
 			namer.NameKnown(tree)
 		},
-		MaxRecordings: c.recordings, BootID: node.BootID, Logger: logger,
+		MaxRecordings: c.recordings, Store: recorderStore(c.stateFile), BootID: node.BootID, Logger: logger,
 	})
 	p.tasks = append(p.tasks, p.record.Run)
 	return nil
 }
+
+// store keeps the recorder's files beside the state file.
+type store struct{ stateFile string }
+
+// recorderStore returns nil where there is no state file.
+func recorderStore(stateFile string) recorder.Store {
+	if stateFile == "" {
+		return nil
+	}
+	return store{stateFile}
+}
+
+// maxRecorderFile is far more than the recorder's bounds come to.
+const maxRecorderFile = 128 << 20
+
+func (s store) path(name string) string { return s.stateFile + "." + name }
+
+func (s store) Load(name string) ([]byte, error) {
+	return statefile.Load(s.path(name), maxRecorderFile)
+}
+
+func (s store) Save(name string, content []byte) error {
+	return statefile.Save(s.path(name), content)
+}
+
+func (s store) SetAside(name string) (string, error) { return statefile.SetAside(s.path(name)) }

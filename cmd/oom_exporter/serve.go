@@ -48,6 +48,9 @@ func serve(ctx context.Context, c *config, std streams) error {
 		pages = append(pages, killsPage(parts.kills.ledger, parts.kills.whys.store.Of))
 		pages = append(pages, whyPages(parts.kills.ledger, parts.kills.whys)...)
 	}
+	if parts.record != nil {
+		options.Recorder = parts.record
+	}
 	shared := &looks{host: parts.host}
 	set := collector.New(shared, options)
 	root, err := c.nodePages(parts, shared)
@@ -57,7 +60,7 @@ func serve(ctx context.Context, c *config, std streams) error {
 	var ready atomic.Bool
 	handler, err := web.New(web.Options{
 		Source: source{set}, Self: selfMetrics(c), TelemetryPath: c.telemetryPath,
-		MaxRequests: c.maxRequests, TimeoutOffset: c.timeoutOffset,
+		MaxRequests: c.maxRequests, MinInterval: c.minInterval, TimeoutOffset: c.timeoutOffset,
 		Ready: ready.Load, Pages: pages, Root: root, Version: version.Info(), Logger: logger,
 	})
 	if err != nil {
@@ -80,7 +83,8 @@ func serve(ctx context.Context, c *config, std streams) error {
 			return nil
 		})
 	}
-	g.Go(func() error { return web.Serve(ctx, handler, c.web, logger, slogger) })
+	server := web.Server{Handler: handler, Flags: c.web, MaxConnections: c.connections, Logger: logger, Slogger: slogger}
+	g.Go(func() error { return server.Run(ctx) })
 	return g.Wait()
 }
 

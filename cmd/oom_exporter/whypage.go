@@ -3,8 +3,9 @@
 package main
 
 import (
-	"bytes"
-	"net/http"
+	"errors"
+	"io"
+	"net/url"
 
 	"github.com/oom-exporter/oom_exporter/internal/ledger"
 	"github.com/oom-exporter/oom_exporter/internal/report"
@@ -17,63 +18,62 @@ const (
 	advicePath = "/api/v1/advice"
 )
 
-// maxWhyRequests is how many requests for either are served at one time: each
-// may copy a recording.
-const maxWhyRequests = 4
-
 // whyPages serve why one kill came about (?kill=ID, a process id or a
 // workload), and what the limits should be.
 func whyPages(l *ledger.Ledger, w *whys) []web.Page {
-	slots := make(chan struct{}, maxWhyRequests)
+	why := func(values url.Values) (report.Document, error) {
+		l.Sync()
+		k, err := find(l.Records(), values.Get("kill"))
+		if err != nil {
+			return report.Document{}, web.NotFound{Err: err}
+		}
+		return w.explain(k), nil
+	}
+	advice := func(url.Values) (report.Document, error) {
+		if w.recorder == nil {
+			return report.Document{}, web.NotFound{Err: errors.New("the flight recorder is off or has no cgroups to record: no advice")}
+		}
+		return report.FromAdvice(w.Advice()), nil
+	}
 	return []web.Page{
 		{
 			Path: whyPath, Name: "Why", Description: "why the last OOM kill came about, as JSON; ?kill= chooses another",
-			Handler: bounded(slots, func(out http.ResponseWriter, r *http.Request) {
-				l.Sync()
-				k, err := find(l.Records(), r.URL.Query().Get("kill"))
-				if err != nil {
-					http.Error(out, err.Error(), http.StatusNotFound)
-					return
-				}
-				writeDocument(out, w.explain(k))
-			}),
+			Document: jsonDocument(why, "kill"),
 		},
 		{
 			Path: advicePath, Name: "Advice", Description: "what the memory limits of this node's containers should be, as JSON",
-			Handler: bounded(slots, func(out http.ResponseWriter, _ *http.Request) {
-				if w.recorder == nil {
-					http.Error(out, "the flight recorder is off or has no cgroups to record: no advice", http.StatusNotFound)
-					return
-				}
-				writeDocument(out, report.FromAdvice(w.Advice()))
-			}),
+			Document: jsonDocument(advice),
 		},
 	}
 }
 
-// bounded lets in as many requests for GET at one time as there are slots.
-func bounded(slots chan struct{}, handle http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			w.Header().Set("Allow", "GET, HEAD")
-			http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
-			return
-		}
-		select {
-		case slots <- struct{}{}:
-			defer func() { <-slots }()
-			handle(w, r)
-		case <-r.Context().Done():
-		}
+// jsonDocument serves a document that is made of the query's parameters, which
+// have to be known ones.
+func jsonDocument(make func(url.Values) (report.Document, error), known ...string) web.Document {
+	return web.Document{
+		ContentType: "application/json",
+		Parse: func(values url.Values) (web.Query, error) {
+			if err := checkParameters(values, known...); err != nil {
+				return nil, err
+			}
+			return jsonQuery{values, make}, nil
+		},
 	}
 }
 
-func writeDocument(w http.ResponseWriter, d report.Document) {
-	var b bytes.Buffer
-	if err := report.JSON(&b, d); err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
+type jsonQuery struct {
+	values url.Values
+	make   func(url.Values) (report.Document, error)
+}
+
+// Key implements web.Query.
+func (q jsonQuery) Key() string { return q.values.Encode() }
+
+// Write implements web.Query.
+func (q jsonQuery) Write(w io.Writer) error {
+	d, err := q.make(q.values)
+	if err != nil {
+		return err
 	}
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = b.WriteTo(w)
+	return report.JSON(w, d)
 }

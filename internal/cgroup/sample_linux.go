@@ -150,15 +150,14 @@ func (s *Sampler) read(m *member, h oom.CgroupHandle, f file) (b []byte, ok bool
 		var n int
 		n, errno = read(fd, s.buf)
 		_ = unix.Close(fd)
-		b = s.buf[:max(n, 0)] // -1: the cgroup has gone since.
+		if errno == 0 {
+			s.misses[f] = 0
+			return s.buf[:n], true
+		}
 	}
-	if errno != 0 {
-		s.misses[f] = min(s.misses[f]+1, absentAfter)
-		s.failed(h, f, errno)
-		return nil, false
-	}
-	s.misses[f] = 0
-	return b, true
+	s.misses[f] = min(s.misses[f]+1, absentAfter)
+	s.failed(h, f, errno)
+	return nil, false
 }
 
 // failed notes what it means that a file could not be read. One that is missing

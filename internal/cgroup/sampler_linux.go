@@ -64,7 +64,7 @@ type member struct {
 const (
 	// leafTurns is in how many finds a cgroup without children is looked at once,
 	// and a kept one looked up by its name, which v1 allows to change.
-	leafTurns = 16
+	leafTurns = 32
 	// youngFinds is for how many finds a new cgroup is looked at each time: its
 	// children come soon.
 	youngFinds = 60

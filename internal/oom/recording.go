@@ -61,3 +61,15 @@ type Recording struct {
 	Node     Track
 	Gap      time.Duration // from the last sample of Victim before the kill to the kill; negative if there is none.
 }
+
+// RecorderHealth is how well the flight recorder does.
+type RecorderHealth struct {
+	Interval          time.Duration // of cgroups that move; longer than a second where there are very many.
+	Cgroups, Fast     int           // recorded; of these sampled every 100 ms.
+	Over              int           // cgroups that are left out because there are too many.
+	Samples           uint64        // taken, of usage.
+	Recordings        int           // kept.
+	RecordingsDropped uint64        // that gave way to newer ones.
+	Unsaved           time.Duration // for how long the files have lacked the oldest recording.
+	HasFile           bool          // recordings are saved.
+}

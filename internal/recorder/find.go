@@ -27,7 +27,11 @@ func (r *Recorder) find(at stamp) {
 	}
 	if len(gone) > 0 || len(found) > 0 {
 		fresh := r.replace(at, gone, found)
-		r.read(at, fresh, len(fresh))
+		most := len(fresh)
+		if r.began {
+			most = mostFull
+		}
+		r.read(fresh, most)
 		r.renamed = r.renamed && len(found) == 0
 	}
 	r.dropGone(at)
@@ -43,7 +47,8 @@ func (r *Recorder) replace(at stamp, gone []oom.CgroupHandle, found []oom.FoundC
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, h := range gone {
-		if t := r.byHandle[h]; t != nil {
+		if int(h) < len(r.byHandle) && r.byHandle[h] != nil {
+			t := r.byHandle[h]
 			t.gone, t.goneAt, t.fast = true, at, false
 			r.byHandle[h] = nil
 			r.gone = append(r.gone, t)
@@ -54,8 +59,8 @@ func (r *Recorder) replace(at stamp, gone []oom.CgroupHandle, found []oom.FoundC
 	r.near = slices.DeleteFunc(r.near, isGone)
 	fresh := make([]*track, 0, len(found))
 	for _, f := range found {
-		t := &track{FoundCgroup: f, found: at, readAt: at, movedAt: at, limitAt: at, isBorn: r.began, kind: oom.KindContainer}
-		t.owner = t
+		t := newTrack(f, at)
+		t.isBorn = r.began
 		if f.Parent >= 0 {
 			t.up = r.byHandle[f.Parent]
 		}
@@ -77,7 +82,26 @@ func (r *Recorder) replace(at stamp, gone []oom.CgroupHandle, found []oom.FoundC
 	if len(found) > 0 {
 		slices.SortFunc(r.live, func(a, b *track) int { return comparePaths(a.Path, b.Path) })
 	}
+	r.levels = levelsOf(r.live, r.levels)
 	return fresh
+}
+
+// levelsOf sorts tracks by depth, with the memory of earlier levels.
+func levelsOf(live []*track, levels [][]*track) [][]*track {
+	for i := range levels {
+		levels[i] = levels[i][:0]
+	}
+	for _, t := range live {
+		depth := 0
+		for up := t.up; up != nil; up = up.up {
+			depth++
+		}
+		for len(levels) <= depth {
+			levels = append(levels, nil)
+		}
+		levels[depth] = append(levels[depth], t)
+	}
+	return levels
 }
 
 // comparePaths orders paths as a walk of the tree does: what is below a cgroup

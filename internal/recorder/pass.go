@@ -11,40 +11,62 @@ import (
 )
 
 // pass reads the cgroups that do not have the fast pace, and decides anew which
-// have it.
+// have it. It goes down the tree: where the usage of a cgroup has not moved, that
+// of those in it has not moved either.
 func (r *Recorder) pass(at stamp) {
-	idle := 0
-	r.due = r.due[:0]
-	for _, t := range r.live {
-		if t.fast {
-			continue
+	readings, most := 0, mostFull
+	idle := idleGapOf(r.live, at, r.interval)
+	for _, tracks := range r.levels {
+		r.due = r.due[:0]
+		for _, t := range tracks {
+			if !t.fast && r.isDue(at, t, idle) {
+				r.due = append(r.due, t)
+			}
 		}
-		if t.isIdle(at) {
-			idle++
-			continue
-		}
-		r.due = append(r.due, t)
+		readings += len(r.due)
+		most -= r.read(r.due, most)
 	}
-	active := len(r.due)
-	r.addIdle(at, idle)
-	r.read(at, r.due, mostFull)
 	r.readLimits(at)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.chooseFast(at)
-	r.interval = intervalFor(active+min(idle, idleReads), r.o.Source.Cost(), len(r.live))
+	r.interval = intervalFor(readings, r.o.Source.Cost(), len(r.live))
 	r.over = r.o.Source.Over()
 }
 
-// addIdle adds those of the idle cgroups that have waited longest. Few of them
-// are read each time.
-func (r *Recorder) addIdle(at stamp, idle int) {
-	gap := min(r.interval*time.Duration((idle+idleReads-1)/idleReads), idleGap)
-	for _, t := range r.live {
-		if !t.fast && t.isIdle(at) && (gap <= r.interval || at.since(t.readAt) >= gap-fastGap/2) {
-			r.due = append(r.due, t)
+// isDue tells whether a cgroup is to be read in this pass. What need not be is
+// read every ten seconds all the same.
+func (r *Recorder) isDue(at stamp, t *track, idle time.Duration) bool {
+	age := at.since(t.readAt)
+	switch {
+	case age >= idleGap-fastGap/2:
+		return true
+	case t.up != nil && t.up.stoodStill(at, t.readAt):
+		t.stillAt = at
+		return false
+	case t.isIdle(at):
+		return age >= idle-fastGap/2
+	}
+	return true
+}
+
+// stoodStill tells whether it is known in the pass of a time that usage has not
+// moved since another. The root's is a sum that the kernel makes up, if it has any.
+func (t *track) stoodStill(at, since stamp) bool {
+	known := t.readAt.since(at) >= 0 || t.stillAt == at
+	return known && t.up != nil && t.usage != 0 && t.movedAt.since(since) < 0
+}
+
+// idleGapOf returns how often cgroups at rest are read, of which few are read in
+// one pass.
+func idleGapOf(live []*track, at stamp, interval time.Duration) time.Duration {
+	idle := 0
+	for _, t := range live {
+		if !t.fast && t.isIdle(at) {
+			idle++
 		}
 	}
+	return min(interval*time.Duration((idle+idleReads-1)/idleReads), idleGap)
 }
 
 // intervalFor returns the pace that so many readings can have, of which some cost
@@ -58,10 +80,11 @@ func intervalFor(readings, cost, cgroups int) time.Duration {
 }
 
 // read reads the usage of cgroups, and all the rest of those that lack it, but
-// not of more than most. Others have their turn the next time.
-func (r *Recorder) read(at stamp, tracks []*track, most int) {
+// not of more than most, and returns of how many. Others have their turn the next
+// time.
+func (r *Recorder) read(tracks []*track, most int) (full int) {
 	if len(tracks) == 0 {
-		return
+		return 0
 	}
 	r.handles = r.handles[:0]
 	for _, t := range tracks {
@@ -69,42 +92,54 @@ func (r *Recorder) read(at stamp, tracks []*track, most int) {
 	}
 	r.usages = slices.Grow(r.usages[:0], len(tracks))[:len(tracks)]
 	r.o.Source.Usages(r.handles, r.usages)
-	taken := r.now()
-	r.mu.Lock()
-	for i, t := range tracks {
-		if u := pack(r.usages[i], pages); u != 0 {
-			r.samples++
-			t.see(taken, u)
-		}
-	}
-	r.mu.Unlock()
-	first := int(r.turn % uint64(len(tracks)))
-	for i := range tracks {
-		t := tracks[(first+i)%len(tracks)]
-		if t.usage == 0 || t.gone || !t.lacksFull(taken) {
-			continue
-		}
-		if most--; most < 0 {
-			return
-		}
+	lacking := r.noteUsages(tracks, most)
+	for _, t := range lacking {
 		r.readFull(t)
 	}
+	return len(lacking)
 }
 
-// readFull takes a full sample.
+// noteUsages notes the usages that were read, and returns the cgroups of which
+// all is to be read: a sample of theirs is noted then.
+func (r *Recorder) noteUsages(tracks []*track, most int) []*track {
+	at := r.now()
+	r.lacking = r.lacking[:0]
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	first := int(r.turn % uint64(len(tracks)))
+	for i := range tracks {
+		i = (i + first) % len(tracks)
+		t, usage := tracks[i], pack(r.usages[i], pages)
+		if usage == 0 {
+			continue
+		}
+		r.samples++
+		t.move(at, usage)
+		if len(r.lacking) < most && t.lacksFull(at) {
+			r.lacking = append(r.lacking, t)
+			continue
+		}
+		t.note(at)
+	}
+	return r.lacking
+}
+
+// readFull takes a full sample, or makes do with the usage.
 func (r *Recorder) readFull(t *track) {
 	var s oom.Sample
-	if !r.o.Source.Sample(t.Handle, &s) {
-		return
-	}
+	ok := r.o.Source.Sample(t.Handle, &s)
 	at := r.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if !ok {
+		t.note(t.readAt)
+		return
+	}
 	v := slotOf(at, &s)
 	if v.processes == 0 && t.hasMoved(at, 10*time.Second) {
 		v.processes = t.processes
 	}
-	t.seeFull(at, v)
+	t.noteFull(v)
 }
 
 // limitGap is how often a limit is read where nothing else is.
@@ -124,7 +159,7 @@ func (r *Recorder) readLimits(at stamp) {
 		r.mu.Lock()
 		if t.limitAt = at; limit != 0 && limit != t.limit {
 			t.limit = limit
-			t.see(at, t.usage)
+			t.note(r.now())
 		}
 		r.mu.Unlock()
 	}

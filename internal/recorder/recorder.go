@@ -86,6 +86,7 @@ type Recorder struct {
 	usages   []oom.Amount
 	pids     []int32
 	due      []*track
+	lacking  []*track
 	near     []*track // those with the fast pace, the nearest first.
 	nodeFast bool
 	named    stamp
@@ -94,9 +95,10 @@ type Recorder struct {
 	mu       sync.Mutex // guards what follows, for writing; only Run's goroutine writes to tracks.
 	byHandle []*track
 	live     []*track            // in pre-order.
+	levels   [][]*track          // the same by depth.
 	byPath   map[string][]*track // also of those that are gone, the oldest first.
 	gone     []*track            // the oldest first.
-	node     track
+	node     *track
 	over     int // cgroups that are left out.
 	interval time.Duration
 	samples  uint64
@@ -113,7 +115,10 @@ func New(o Options) *Recorder {
 		o: o, wake: make(chan struct{}, 1), byPath: map[string][]*track{}, interval: baseGap,
 		frozen: newShelf(o.MaxRecordings),
 	}
-	r.node.kind, r.node.found = oom.KindRoot, r.now()
+	at := r.now() // a stamp of 0 may lie in the future.
+	r.tasksAt, r.named = at, at
+	r.node = newTrack(oom.FoundCgroup{}, at)
+	r.node.kind = oom.KindRoot
 	r.load()
 	return r
 }
@@ -150,7 +155,7 @@ func (r *Recorder) tick() time.Duration {
 	if slow || r.nodeFast {
 		r.sampleNode(at)
 	}
-	r.read(at, r.near, mostFast)
+	r.read(r.near, mostFast)
 	if slow {
 		r.passAt = at
 		r.pass(at)
@@ -184,7 +189,7 @@ func (r *Recorder) sampleNode(at stamp) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.node.seeFull(at, slotOf(at, &s))
+	r.node.noteFull(slotOf(at, &s))
 	r.node.measure(nearMargin / 2)
 	r.nodeFast = r.node.distance < 1
 }
@@ -212,23 +217,11 @@ func (r *Recorder) report(what, msg string, err error) {
 	}
 }
 
-// Health is how well the recorder does.
-type Health struct {
-	Interval          time.Duration // of cgroups that move; longer than a second where there are very many.
-	Cgroups, Fast     int           // recorded; of these sampled every 100 ms.
-	Over              int           // cgroups that are left out because there are too many.
-	Samples           uint64        // taken, of usage.
-	Recordings        int           // kept.
-	RecordingsDropped uint64        // that gave way to newer ones.
-	Unsaved           time.Duration // for how long the files have lacked the oldest recording.
-	HasFile           bool          // recordings are saved.
-}
-
 // Health returns how well the recorder does.
-func (r *Recorder) Health() Health {
+func (r *Recorder) Health() oom.RecorderHealth {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	h := Health{
+	h := oom.RecorderHealth{
 		Interval: r.interval, Cgroups: len(r.live), Samples: r.samples, Recordings: len(r.frozen.order),
 		RecordingsDropped: r.frozen.dropped, HasFile: r.o.Store != nil, Over: r.over,
 	}

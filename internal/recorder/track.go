@@ -29,6 +29,7 @@ type track struct {
 
 	usage                   packed // at the last reading,
 	readAt, movedAt, fullAt stamp  // when that was, when it moved, when all was read.
+	stillAt                 stamp  // the last pass in which it was not read, since what it is in stood still.
 	full                    slot   // what was read then.
 	limit                   packed
 	limitAt                 stamp
@@ -50,29 +51,35 @@ const (
 	growthTime = 2 * time.Second
 )
 
-// see notes a reading of usage alone.
-func (t *track) see(at stamp, usage packed) {
-	t.move(at, usage)
-	t.fine.add(slot{at: at, usage: usage, limit: t.limit}, fineWindow())
-	t.coarse.add(at, usage, 0)
-	t.seeMedium(at, slot{at: at, usage: usage, limit: t.limit})
+func newTrack(f oom.FoundCgroup, at stamp) *track {
+	t := &track{FoundCgroup: f, kind: oom.KindContainer, found: at, readAt: at, movedAt: at, fullAt: at, limitAt: at, mediumAt: at, stillAt: at - 1}
+	t.owner = t
+	return t
 }
 
-// seeFull notes a full sample.
-func (t *track) seeFull(at stamp, v slot) {
-	v.at = at
+// note notes a reading of usage alone, which move has had.
+func (t *track) note(at stamp) {
+	v := slot{at: at, usage: t.usage, limit: t.limit}
+	t.fine.add(v, fineWindow())
+	t.coarse.add(at, t.usage, 0)
+	t.noteMedium(v)
+}
+
+// noteFull notes a full sample.
+func (t *track) noteFull(v slot) {
+	at := v.at
 	t.move(at, v.usage)
 	t.limit, t.limitAt = v.limit, at
 	t.full, t.fullAt = v, at
 	t.fine.add(v, fineWindow())
 	t.coarse.add(at, v.usage, v.unreclaimable)
-	t.seeMedium(at, v)
+	t.noteMedium(v)
 }
 
-func (t *track) seeMedium(at stamp, v slot) {
-	if t.medium.n == 0 || at.since(t.mediumAt) >= mediumGap {
+func (t *track) noteMedium(v slot) {
+	if t.medium.n == 0 || v.at.since(t.mediumAt) >= mediumGap {
 		t.medium.add(v, mediumWindow())
-		t.mediumAt = at
+		t.mediumAt = v.at
 	}
 }
 
@@ -145,7 +152,7 @@ func (t *track) lacksFull(at stamp) bool {
 		return true
 	}
 	moved := math.Abs(t.usage.or(0) - t.full.usage.or(0))
-	step, soon := max(t.limit.or(1<<18)/128, 16), 5*time.Second
+	step, soon := max(t.limit.or(1<<18)/64, 16), 5*time.Second
 	if t.fast {
 		step, soon = step/4, time.Second
 	}

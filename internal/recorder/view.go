@@ -29,7 +29,7 @@ func (r *Recorder) Current(path string) (oom.Track, bool) {
 	now, at := r.o.Now(), r.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	t := &r.node
+	t := r.node
 	if path != "" {
 		all := r.byPath[path]
 		if len(all) == 0 || all[len(all)-1].gone {

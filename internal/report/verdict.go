@@ -60,9 +60,16 @@ const (
 // AddVerdicts adds to each kill what is known of its cause.
 func (d *Document) AddVerdicts(of func(id string) (oom.Verdict, bool)) {
 	for i := range d.Kills {
-		if v, ok := of(d.Kills[i].ID); ok && d.Kills[i].ID != "" {
-			d.Kills[i].Verdict = fromVerdict(&v)
-		}
+		d.Kills[i].addVerdict(of)
+	}
+}
+
+func (k *Kill) addVerdict(of func(id string) (oom.Verdict, bool)) {
+	if of == nil || k.ID == "" {
+		return
+	}
+	if v, ok := of(k.ID); ok {
+		k.Verdict = fromVerdict(&v)
 	}
 }
 
