@@ -151,7 +151,7 @@ func TestPages(t *testing.T) {
 func TestRootServesTheRest(t *testing.T) {
 	h := handler(t, Options{
 		Source: &fakeSource{names: []string{"a_first"}},
-		Root: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "root "+r.URL.Path) }),
+		Root:   http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "root "+r.URL.Path) }),
 	})
 	for path, want := range map[string]string{"/": "root /", "/kills/1": "root /kills/1", "/-/healthy": "healthy", "/metrics": "a_first"} {
 		if body := get(h, path).Body.String(); !strings.Contains(body, want) {
