@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"sync/atomic"
 
 	"github.com/go-kit/log"
@@ -40,29 +41,10 @@ func serve(ctx context.Context, c *config, std streams) error {
 		return err
 	}
 	defer parts.close()
-	options := c.collectorOptions(logger)
-	var pages []web.Page
-	if parts.kills != nil {
-		options.Kills = parts.kills
-		options.Advice = parts.kills.whys.Advice
-		pages = append(pages, killsPage(parts.kills.ledger, parts.kills.whys.store.Of))
-		pages = append(pages, whyPages(parts.kills.ledger, parts.kills.whys)...)
-	}
-	if parts.record != nil {
-		options.Recorder = parts.record
-	}
 	shared := &looks{host: parts.host}
-	set := collector.New(shared, options)
-	root, err := c.nodePages(parts, shared)
-	if err != nil {
-		return err
-	}
+	set := collector.New(shared, c.collectorOptions(parts, logger))
 	var ready atomic.Bool
-	handler, err := web.New(web.Options{
-		Source: source{set}, Self: selfMetrics(c), TelemetryPath: c.telemetryPath,
-		MaxRequests: c.maxRequests, MinInterval: c.minInterval, TimeoutOffset: c.timeoutOffset,
-		Ready: ready.Load, Pages: pages, Root: root, Version: version.Info(), Logger: logger,
-	})
+	handler, err := c.handler(parts, shared, web.Options{Source: source{set}, Ready: ready.Load, Logger: logger})
 	if err != nil {
 		return err
 	}
@@ -88,12 +70,34 @@ func serve(ctx context.Context, c *config, std streams) error {
 	return g.Wait()
 }
 
-func (c *config) collectorOptions(logger log.Logger) collector.Options {
+// handler serves all that there is: metrics, documents for programs, and pages.
+func (c *config) handler(parts *parts, shared *looks, o web.Options) (http.Handler, error) {
+	o.Self, o.TelemetryPath, o.Version = selfMetrics(c), c.telemetryPath, version.Info()
+	o.MaxRequests, o.MinInterval, o.TimeoutOffset = c.maxRequests, c.minInterval, c.timeoutOffset
+	if k := parts.kills; k != nil {
+		o.Pages = append([]web.Page{killsPage(k.ledger, k.whys.store.Of)}, whyPages(k.ledger, k.whys)...)
+	}
+	root, err := c.nodePages(parts, shared)
+	if err != nil {
+		return nil, err
+	}
+	o.Root = root
+	return web.New(o)
+}
+
+func (c *config) collectorOptions(parts *parts, logger log.Logger) collector.Options {
 	on := map[string]bool{}
 	for name, b := range c.collectors {
 		on[name] = *b
 	}
-	return collector.Options{Logger: logger, Enabled: on, Enable: c.enable, Disable: c.disable, Keep: &c.filter}
+	o := collector.Options{Logger: logger, Enabled: on, Enable: c.enable, Disable: c.disable, Keep: &c.filter}
+	if parts.kills != nil {
+		o.Kills, o.Advice = parts.kills, parts.kills.whys.Advice
+	}
+	if parts.record != nil {
+		o.Recorder = parts.record
+	}
+	return o
 }
 
 // selfMetrics are the exporter's own; its version is always told.
