@@ -75,6 +75,17 @@ func Names() []string {
 	return []string{"container", "pod", "slice", "process", "predict", "node", "event"}
 }
 
+// Families lists the names of all families, also of those that are off by
+// default.
+func Families() []string {
+	t := table()
+	names := make([]string, 0, len(t))
+	for i := range t {
+		names = append(names, t[i].name)
+	}
+	return names
+}
+
 // all is the one list of collectors. The order is that of the reading:
 // counters of the ledger come last.
 func (s *Set) all() []member {

@@ -40,8 +40,7 @@ func BenchmarkScrape(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer parts.close()
-	options := c.collectorOptions(log.NewNopLogger())
-	options.Kills = parts.kills
+	options := c.collectorOptions(parts, log.NewNopLogger())
 	handler, err := web.New(web.Options{Source: source{collector.New(&looks{host: parts.host}, options)}, Self: selfMetrics(c), TelemetryPath: "/metrics"})
 	if err != nil {
 		b.Fatal(err)

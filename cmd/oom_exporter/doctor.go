@@ -84,10 +84,18 @@ func writeFindings(w io.Writer, findings []page.Finding) error {
 	for _, f := range findings {
 		width = max(width, len(f.Source))
 	}
+	columns := terminalWidth(w)
+	indent := strings.Repeat(" ", width+14)
+	folded := func(text string) string {
+		if columns < len(indent)+20 { // no terminal, or one that is too narrow to fold in.
+			return text
+		}
+		return strings.Join(wrapWords(text, columns-len(indent)), "\n"+indent)
+	}
 	for _, f := range findings {
-		fmt.Fprintf(w, "  %-*s  %-8s  %s\n", width, f.Source, f.State, f.Detail)
+		fmt.Fprintf(w, "  %-*s  %-8s  %s\n", width, f.Source, f.State, folded(f.Detail))
 		if f.Remedy != "" {
-			fmt.Fprintf(w, "  %-*s  %-8s  -> %s\n", width, "", "", f.Remedy)
+			fmt.Fprintf(w, "%s%s\n", indent, folded("-> "+f.Remedy))
 		}
 	}
 	_, err := fmt.Fprintf(w, "\n%s\n", summarize(findings))

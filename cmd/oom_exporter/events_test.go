@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -117,7 +118,7 @@ func TestEventsFollow(t *testing.T) {
 // TestEventsAndExplainAgree on whose limit it was and who was killed.
 func TestEventsAndExplainAgree(t *testing.T) {
 	root := unpack(t, "testdata/hosts/k8s-v2-systemd.txtar")
-	flags := append(onTree(root)[:3], "--path.kmsg=testdata/kill.kmsg", "--format=json")
+	flags := slices.Concat(onTree(root)[:3], []string{"--path.kmsg=testdata/kill.kmsg", "--format=json"})
 	var docs []report.Document
 	for _, command := range []string{"events", "explain"} {
 		out, err := runWith(t, append([]string{command}, flags...)...)

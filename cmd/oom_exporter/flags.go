@@ -228,5 +228,5 @@ func parseArgs(args []string, std streams) (*config, string, error) {
 	if err != nil {
 		return nil, "", cli.UsageError{Err: fmt.Errorf("%w; see oom_exporter --help", err)}
 	}
-	return c, command, nil
+	return c, command, c.complete()
 }

@@ -76,18 +76,17 @@ func (h *help) overview(app *kingpin.ApplicationModel) {
 }
 
 func (h *help) command(app *kingpin.ApplicationModel, c *kingpin.CmdModel) {
-	usage := "usage: " + app.Name + " " + c.Name + " [FLAGS]"
+	usage := []string{"usage:", app.Name, c.Name, "[FLAGS]"}
 	var args [][2]string
 	for _, a := range c.Args {
 		name := strings.ToUpper(a.Name)
-		if a.Required {
-			usage += " " + name
-		} else {
-			usage += " [" + name + "]"
-		}
 		args = append(args, [2]string{name, a.Help})
+		if !a.Required {
+			name = "[" + name + "]"
+		}
+		usage = append(usage, name)
 	}
-	h.paragraph(usage, "  ")
+	h.paragraph(strings.Join(usage, " "), "  ")
 	h.paragraph(c.Help, "")
 	h.group("Examples:", commandRows(examples(c.Name)))
 	h.group("Arguments:", args)

@@ -16,8 +16,23 @@ import (
 
 func main() {
 	os.Exit(cli.Main("oom_exporter", func(ctx context.Context) error {
-		return run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr, rights.Drop})
+		err := run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr, rights.Drop})
+		if err != nil && wantsJSONLog(os.Args[1:]) {
+			return cli.JSONError{Err: err}
+		}
+		return err
 	}))
+}
+
+// wantsJSONLog tells whether the log is to be JSON, also where the rest of the
+// command line can't be understood.
+func wantsJSONLog(args []string) bool {
+	for i, a := range args {
+		if a == "--log.format=json" || a == "json" && i > 0 && args[i-1] == "--log.format" {
+			return true
+		}
+	}
+	return false
 }
 
 // streams are the standard streams and what else belongs to the process, so that

@@ -46,7 +46,7 @@ func (c *config) nodePages(parts *parts, shared *looks) (http.Handler, error) {
 			return parts.kills.ledger.Records()
 		}
 		o.Links = append(o.Links, page.Link{Path: strings.TrimPrefix(killsPath, "/"), Text: "Kills as JSON"})
-		o.Explain = c.explainKill
+		o.Explain = (&explainer{config: c}).explain
 		o.Past = past{parts.kills.whys}
 	}
 	d := &findings{config: c}
@@ -73,17 +73,41 @@ func (p past) Track(cgroup string) (oom.Track, bool) {
 	return p.whys.recorder.Current(cgroup)
 }
 
+// explained is for how long the report of one kill is shown again: finding it
+// means to read the whole kernel log.
+const explained = 10 * time.Second
+
+// explainer tells what the kernel log says of one kill, one at a time.
+type explainer struct {
+	config *config
+
+	mu   sync.Mutex
+	kill oom.Kill
+	at   time.Time
+	text string
+}
+
+func (e *explainer) explain(k *oom.Kill) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	same := e.kill.Victim.PID == k.Victim.PID && e.kill.Time.Equal(k.Time)
+	if !same || time.Since(e.at) > explained {
+		e.kill, e.text, e.at = *k, e.config.explainKill(k), time.Now()
+	}
+	return e.text
+}
+
 // explainKill tells what the kernel log says of one kill, as long as it has it.
 func (c *config) explainKill(k *oom.Kill) string {
-	if k.Victim.PID == 0 || c.kmsgMode == string(killfeed.Off) {
+	if k.Victim.PID == 0 || k.Time.IsZero() || c.kmsgMode == string(killfeed.Off) {
 		return ""
 	}
 	records, err := killfeed.ReadLog(context.Background(), c.kmsg)
 	if err != nil {
 		return ""
 	}
+	const around = time.Minute // the log's clock may differ from the recorded time after the wall clock was set.
 	var b bytes.Buffer
-	around := time.Minute // the log's clock may differ from the recorded time after a change of the wall clock.
 	err = report.ExplainRecords(records, &b, report.Options{
 		PageSize: pageSize(), Name: ownerOf,
 		Select: report.Selection{PID: k.Victim.PID, Since: k.Time.Add(-around), Until: k.Time.Add(around)},

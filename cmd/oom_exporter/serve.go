@@ -42,24 +42,10 @@ func serve(ctx context.Context, c *config, std streams) error {
 		return err
 	}
 	defer parts.close()
-	options := c.collectorOptions(logger)
-	var pages []web.Page
-	if parts.kills != nil {
-		parts.showKills(&options)
-		pages = append([]web.Page{killsPage(parts.kills.ledger, parts.kills.whys.store.Of)}, whyPages(parts.kills.records, parts.kills.whys)...)
-	}
 	shared := &looks{host: parts.host}
-	set := collector.New(shared, options)
-	root, err := c.nodePages(parts, shared)
-	if err != nil {
-		return err
-	}
+	set := collector.New(shared, c.collectorOptions(parts, logger))
 	var ready atomic.Bool
-	handler, err := web.New(web.Options{
-		Source: source{set}, Self: selfMetrics(c), TelemetryPath: c.telemetryPath,
-		MaxRequests: c.maxRequests, MinInterval: c.minInterval, TimeoutOffset: c.timeoutOffset,
-		Ready: ready.Load, Pages: pages, Root: root, Version: version.Info(), Logger: logger,
-	})
+	handler, err := c.handler(parts, shared, web.Options{Source: source{set}, Ready: ready.Load, Logger: logger})
 	if err != nil {
 		return err
 	}
@@ -106,20 +92,34 @@ func (c *config) giveUpRights(std streams, logger log.Logger) {
 	_ = level.Info(logger).Log("msg", "gave up the rights that are not needed", "left", left)
 }
 
-// showKills has the kills and the flight recorder collected.
-func (p *parts) showKills(o *collector.Options) {
-	o.Kills, o.Advice = p.kills, p.kills.whys.Advice
-	if p.record != nil {
-		o.Recorder = p.record
+// handler serves all that there is: metrics, documents for programs, and pages.
+func (c *config) handler(parts *parts, shared *looks, o web.Options) (http.Handler, error) {
+	o.Self, o.TelemetryPath, o.Version = selfMetrics(c), c.telemetryPath, version.Info()
+	o.MaxRequests, o.MinInterval, o.TimeoutOffset = c.maxRequests, c.minInterval, c.timeoutOffset
+	if k := parts.kills; k != nil {
+		o.Pages = append([]web.Page{killsPage(k.ledger, k.whys.store.Of)}, whyPages(k.records, k.whys)...)
 	}
+	root, err := c.nodePages(parts, shared)
+	if err != nil {
+		return nil, err
+	}
+	o.Root = root
+	return web.New(o)
 }
 
-func (c *config) collectorOptions(logger log.Logger) collector.Options {
+func (c *config) collectorOptions(parts *parts, logger log.Logger) collector.Options {
 	on := map[string]bool{}
 	for name, b := range c.collectors {
 		on[name] = *b
 	}
-	return collector.Options{Logger: logger, Enabled: on, Enable: c.enable, Disable: c.disable, Keep: &c.filter}
+	o := collector.Options{Logger: logger, Enabled: on, Enable: c.enable, Disable: c.disable, Keep: &c.filter}
+	if parts.kills != nil {
+		o.Kills, o.Advice = parts.kills, parts.kills.whys.Advice
+	}
+	if parts.record != nil {
+		o.Recorder = parts.record
+	}
+	return o
 }
 
 // selfMetrics are the exporter's own; its version is always told.

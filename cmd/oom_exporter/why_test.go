@@ -238,7 +238,7 @@ func serveWhys(t *testing.T, w *whys, kills []oom.Kill) string {
 func say(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	var out strings.Builder
-	err := run(t.Context(), args, streams{strings.NewReader(""), &out, io.Discard})
+	err := run(t.Context(), args, streams{in: strings.NewReader(""), out: &out, err: io.Discard})
 	return out.String(), err
 }
 

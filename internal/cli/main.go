@@ -6,9 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
 )
 
 // Exit codes, as shells and service managers read them.
@@ -33,6 +37,15 @@ type ExitError int
 // Error implements error.
 func (e ExitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
+// JSONError ends the program with an error that is told as a line of a JSON log.
+type JSONError struct{ Err error }
+
+// Error implements error.
+func (e JSONError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what was wrong.
+func (e JSONError) Unwrap() error { return e.Err }
+
 // Main runs a program until it is done, or INT or TERM ends its context. It
 // prints the error, if there is one, as one line and returns the exit code. A
 // binary to which the linker gave no version has the module's.
@@ -47,9 +60,19 @@ func Main(name string, run func(context.Context) error) int {
 	if code, ok := errors.AsType[ExitError](err); ok {
 		return int(code)
 	}
-	fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+	writeError(os.Stderr, name, err)
 	if _, ok := errors.AsType[UsageError](err); ok {
 		return exitUsage
 	}
 	return exitFailure
+}
+
+// writeError writes an error as one line, in the form of the log.
+func writeError(w io.Writer, name string, err error) {
+	if _, ok := errors.AsType[JSONError](err); ok {
+		logger := log.With(log.NewJSONLogger(w), "time", log.DefaultTimestampUTC)
+		_ = level.Error(logger).Log("msg", name+" ends with an error", "err", err)
+		return
+	}
+	fmt.Fprintf(w, "%s: %v\n", name, err)
 }

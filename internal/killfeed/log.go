@@ -19,7 +19,7 @@ import (
 const DefaultKmsg = "/dev/kmsg"
 
 // LogRemedy says how to be allowed to read the kernel log.
-const LogRemedy = "grant CAP_SYSLOG (a container: capabilities.add: [SYSLOG]; systemd: AmbientCapabilities=CAP_SYSLOG), or sysctl kernel.dmesg_restrict=0; --events.kmsg=off silences this"
+const LogRemedy = "grant CAP_SYSLOG (a container: capabilities.add: [SYSLOG]; systemd: AmbientCapabilities=CAP_SYSLOG), or sysctl kernel.dmesg_restrict=0"
 
 // readTimeout bounds how long a device may take to hand out its ring.
 const readTimeout = 30 * time.Second
@@ -123,7 +123,7 @@ func (f *Feed) openLog() {
 		return
 	}
 	_ = level.Warn(f.o.Logger).Log("msg", "no kernel log: kills are counted by the kernel's counters, without pid, comm and sizes",
-		"err", onOneLine(err), "remedy", LogRemedy)
+		"err", onOneLine(err), "remedy", LogRemedy+"; --events.kmsg=off if it is not wanted")
 	if f.o.KmsgMode == Require {
 		f.log.numbered = true
 		f.setSource("kmsg", false)

@@ -8,10 +8,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 	"github.com/oom-exporter/oom_exporter/internal/text"
 )
+
+// minGap is how long before the kill the last sample must be to be worth a word.
+const minGap = 100 * time.Millisecond
 
 // killRow is one kill in a list.
 type killRow struct {
@@ -157,7 +161,7 @@ func (p *pages) killBody(k *oom.Kill) killBody {
 	if rec, ok := p.o.Past.Recording(k.ID); ok {
 		track := limitTrack(&rec, k)
 		b.Curve, b.CurveOf = drawBefore(track, k.Time), trackName(track)
-		if rec.Gap > 0 {
+		if rec.Gap >= minGap {
 			b.Gap = text.Duration(rec.Gap)
 		}
 	}

@@ -95,7 +95,7 @@ func New(o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &pages{o: o, templates: t}
+	p := &pages{o: o, templates: t, slots: make(chan struct{}, maxRenders)}
 	mux := http.NewServeMux()
 	for pattern, show := range map[string]func(*http.Request) answer{
 		"GET /{$}":                   p.node,
@@ -113,9 +113,13 @@ func New(o Options) (http.Handler, error) {
 	return mux, nil
 }
 
+// maxRenders is how many pages are made at one time; who comes meanwhile waits.
+const maxRenders = 2
+
 type pages struct {
 	o         Options
 	templates templates
+	slots     chan struct{}
 }
 
 // answer is one page before it is rendered.
@@ -140,35 +144,47 @@ type frame struct {
 	Body                 any
 }
 
-// serve renders what show answers.
+// serve renders what show answers. The answer is sent when the page is made: a
+// slow reader holds nobody up.
 func (p *pages) serve(show func(*http.Request) answer) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a := show(r)
-		f := frame{
-			Title: a.title, Host: p.o.Host, Version: p.o.Version, Root: rootOf(r), Links: p.o.Links,
-			HasFindings: p.o.Findings != nil, Body: a.body,
-		}
-		if !a.time.IsZero() {
-			f.Time = clock(a.time)
-		}
-		header := w.Header()
-		protect(header)
-		if a.present {
-			f.Refreshes, f.Toggle, f.Paused = true, toggle(r), r.URL.Query().Has("pause")
-			if !f.Paused {
-				header.Set("Refresh", refreshEvery)
-			}
+		select {
+		case p.slots <- struct{}{}:
+		case <-r.Context().Done():
+			return
 		}
 		var b bytes.Buffer
-		if err := p.templates[a.name].Execute(&b, f); err != nil {
+		code, err := p.render(&b, w.Header(), r, show)
+		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
-		header.Set("Content-Type", "text/html; charset=utf-8")
-		header.Set("Cache-Control", "no-store")
-		w.WriteHeader(max(a.code, http.StatusOK))
+		w.WriteHeader(code)
 		_, _ = b.WriteTo(w)
 	})
+}
+
+// render makes one page and its headers, and gives the slot back.
+func (p *pages) render(b *bytes.Buffer, header http.Header, r *http.Request, show func(*http.Request) answer) (code int, err error) {
+	defer func() { <-p.slots }()
+	a := show(r)
+	f := frame{
+		Title: a.title, Host: p.o.Host, Version: p.o.Version, Root: rootOf(r), Links: p.o.Links,
+		HasFindings: p.o.Findings != nil, Body: a.body,
+	}
+	if !a.time.IsZero() {
+		f.Time = clock(a.time)
+	}
+	protect(header)
+	header.Set("Content-Type", "text/html; charset=utf-8")
+	header.Set("Cache-Control", "no-store")
+	if a.present {
+		f.Refreshes, f.Toggle, f.Paused = true, toggle(r), r.URL.Query().Has("pause")
+		if !f.Paused {
+			header.Set("Refresh", refreshEvery)
+		}
+	}
+	return max(a.code, http.StatusOK), p.templates[a.name].Execute(b, f)
 }
 
 // protect tells the browser to run nothing and to load nothing but the style.

@@ -57,8 +57,15 @@ func renderDetails(f *Frame, w oom.Workload, o Options) string {
 		label string
 		value oom.Amount
 	}{
-		{"own limit", row.Limit}, {"usage", row.Usage}, {"working set", row.WorkingSet()}, {"unreclaimable", row.Unreclaimable},
-		{"anonymous", row.Stat.Anon}, {"shared, tmpfs", row.Stat.Shmem}, {"kernel", row.Stat.Kernel}, {"page cache", row.Stat.File}, {"swap", row.SwapUsage},
+		{"own limit", row.Limit},
+		{"usage", row.Usage},
+		{"working set", row.WorkingSet()},
+		{"unreclaimable", row.Unreclaimable},
+		{"anonymous", row.Stat.Anon},
+		{"shared, tmpfs", row.Stat.Shmem},
+		{"kernel", row.Stat.Kernel},
+		{"page cache", row.Stat.File},
+		{"swap", row.SwapUsage},
 	} {
 		item(a.label, size(a.value))
 	}
