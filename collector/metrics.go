@@ -44,6 +44,9 @@ const (
 	containerOOMs
 	containerSurvived
 	containerLastKill
+	containerKillCauses
+	containerLastCause
+	containerAdvised
 	podUsage
 	podWorkingSet
 	podLimit
@@ -85,6 +88,14 @@ const (
 	recordsLost
 	traceEventsLost
 	stateUnsaved
+	recorderInterval
+	recorderCgroups
+	recorderFast
+	recorderOver
+	recorderSamples
+	recorderRecordings
+	recorderDropped
+	recorderUnsaved
 	sourceUp
 	collectorDuration
 	collectorSuccess
@@ -105,6 +116,7 @@ const (
 	shapeWorkload
 	shapeWorkloadLevel
 	shapeWorkloadInfo
+	shapeWorkloadCause
 	shapePod
 	shapeCgroup
 	shapeProcess
@@ -120,7 +132,7 @@ const (
 // those of workloads, cgroups or processes.
 func (s shape) isOpen() bool {
 	switch s {
-	case shapeWorkload, shapeWorkloadLevel, shapeWorkloadInfo, shapePod, shapeCgroup, shapeProcess, shapeVictim:
+	case shapeWorkload, shapeWorkloadLevel, shapeWorkloadInfo, shapeWorkloadCause, shapePod, shapeCgroup, shapeProcess, shapeVictim:
 		return true
 	default:
 		return false
@@ -137,6 +149,8 @@ func labelNames(s shape) []string {
 		return append(workload, "level")
 	case shapeWorkloadInfo:
 		return append(workload, "runtime", "qos", "image")
+	case shapeWorkloadCause:
+		return append(workload, "cause", "grew")
 	case shapePod:
 		return workload[:2]
 	case shapeCgroup:

@@ -7,18 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 	"os"
 	"strings"
-	"time"
 
 	"golang.org/x/term"
 
 	"github.com/oom-exporter/oom_exporter/internal/cli"
 	"github.com/oom-exporter/oom_exporter/internal/killfeed"
 	"github.com/oom-exporter/oom_exporter/internal/oom"
-	"github.com/oom-exporter/oom_exporter/internal/oomlog"
 	"github.com/oom-exporter/oom_exporter/internal/report"
 	"github.com/oom-exporter/oom_exporter/internal/workload"
 )
@@ -30,6 +26,10 @@ func explain(ctx context.Context, c *config, std streams) error {
 	o := report.Options{
 		Format: c.format, Color: c.color(std.out), Top: c.explainTop, PageSize: pageSize(),
 		Name: ownerOf, Select: c.selection,
+	}
+	if c.format == "json" {
+		namer := workload.NewNamer(c.nameOptions(nil))
+		o.Complete = func(kills []oom.Kill) { nameKills(kills, namer) }
 	}
 	inputs, err := logInputs(c.logFiles, std.in)
 	switch {
@@ -70,44 +70,6 @@ func people(id oom.Identity) string {
 	}
 }
 
-// listEvents lists the recorded kills: of a running exporter, or of this
-// host's kernel log.
-func listEvents(ctx context.Context, c *config, std streams) error {
-	kills, err := c.kills(ctx)
-	if err != nil {
-		return err
-	}
-	if c.format == "json" {
-		return report.JSON(std.out, report.FromKills(kills))
-	}
-	if len(kills) == 0 {
-		_, err := fmt.Fprintln(std.out, "No OOM kill is recorded.")
-		return err
-	}
-	return report.Table(std.out, kills, report.Options{Color: c.color(std.out)})
-}
-
-func (c *config) kills(ctx context.Context) ([]oom.Kill, error) {
-	if c.eventsURL != "" {
-		return fetchKills(ctx, c.eventsURL)
-	}
-	records, err := killfeed.ReadLog(ctx, c.kmsg)
-	if err != nil {
-		return nil, err
-	}
-	parser := oomlog.New(oomlog.Options{PageSize: pageSize()})
-	var kills []oom.Kill
-	for _, r := range records {
-		for _, e := range parser.Add(r) {
-			if e.Kind == oomlog.KindKill && !e.Kill.Duplicate {
-				kills = append(kills, e.Kill)
-			}
-		}
-	}
-	nameKills(kills, workload.NewNamer(c.nameOptions(nil)))
-	return kills, nil
-}
-
 // nameKills asks for all names, waits for the answers and takes them.
 func nameKills(kills []oom.Kill, namer *workload.Namer) {
 	for range 2 {
@@ -141,38 +103,6 @@ func levelOf(k *oom.Kill) oom.Level {
 	default:
 		return oom.LevelSlice
 	}
-}
-
-// fetchKills asks a running exporter.
-func fetchKills(ctx context.Context, base string) ([]oom.Kill, error) {
-	u, err := url.Parse(base)
-	if err != nil || u.Scheme == "" || u.Host == "" {
-		return nil, cli.UsageError{Err: fmt.Errorf("--url=%s: must be the address of an exporter, like http://localhost:10137", base)}
-	}
-	u.Path = strings.TrimSuffix(u.Path, "/") + killsPath
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("ask the exporter: %w", err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("ask the exporter: GET %s: %s", u, resp.Status)
-	}
-	doc, err := report.Decode(io.LimitReader(resp.Body, 64<<20))
-	if err != nil {
-		return nil, fmt.Errorf("GET %s: %w", u, err)
-	}
-	kills := make([]oom.Kill, len(doc.Kills))
-	for i := range doc.Kills {
-		kills[i] = doc.Kills[i].OOM()
-	}
-	return kills, nil
 }
 
 // color tells whether the output is a terminal that wants colours.

@@ -50,7 +50,10 @@ func commands() []command {
 		{"serve", serve},
 		{"explain", explain},
 		{"events", listEvents},
+		{"why", why},
+		{"advise", advise},
 		{"top", showTop},
 		{"doctor", doctor},
+		{"completion", completion},
 	}
 }

@@ -3,6 +3,7 @@
 package ledger
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
@@ -24,7 +25,8 @@ func (l *Ledger) publishCase(c *killCase, f finding) {
 	}
 	c.finding = f
 	k := c.kill()
-	level, limit := l.levelOf(f)
+	k.ID = l.nextID()
+	level, limit := l.cgroups.levelOf(f)
 	k.Level, k.LimitPath = level, limit
 	l.counts.Levels[level]++
 	l.counts.LastKill = latest(l.counts.LastKill, k.Time)
@@ -45,6 +47,22 @@ func (l *Ledger) publishCase(c *killCase, f finding) {
 	l.totals.records = appendBounded(l.totals.records, c.record, l.o.MaxRecords)
 	l.outbox = append(l.outbox, k)
 	l.changed()
+}
+
+// nextID returns the ID of the next kill: unique on this node, also over restarts
+// without a state file, since those begin with a higher vmstat.
+func (l *Ledger) nextID() string {
+	l.counts.Published++
+	return killID(l.o.BootID, "", uint64(l.counts.Base)+l.counts.Published)
+}
+
+// killID makes an ID out of a boot, the sort of a number and the number.
+func killID(boot, sort string, n uint64) string {
+	const bootLen = 8 // hex digits; as many as tell the boots of one node apart.
+	if boot == "" {
+		boot = "noboot"
+	}
+	return fmt.Sprintf("%s-%s%d", boot[:min(len(boot), bootLen)], sort, n)
 }
 
 // kill returns what is known of the kill itself.
@@ -68,19 +86,19 @@ func (l *Ledger) count(c *killCase, at time.Time) oom.Workload {
 	}
 	if c.cgroup != nil && !c.cgroup.who.StandIn {
 		who = c.cgroup.who
-	} else if known, _, ok := l.whoIs(c.path); ok {
+	} else if known, _, ok := l.cgroups.whoIs(c.path); ok {
 		who = known
 	}
 	w, standIn := workloadOf(who, path)
-	t := l.totals.workloads.of(w)
+	if l.totals.unmarked.IsZero() {
+		l.totals.unmarked = l.o.Now()
+	}
+	t := l.totals.workloads.note(w, standIn, c.path, at, l.o.Now())
 	t.Kills++
-	t.Last = latest(t.Last, at)
-	t.Seen = latest(t.Seen, l.o.Now())
-	t.StandIn, t.Path = standIn, c.path
 	if l.firstOf(c.decision, w) {
 		t.OOMs++
 	}
-	if l.alive(c.cgroup) && !c.removed {
+	if l.cgroups.alive(c.cgroup) && !c.removed {
 		l.totals.survivors = append(l.totals.survivors, survivor{
 			ID: c.cgroup.row, Workload: w, Due: c.opened.Add(l.o.SurviveAfter),
 		})
@@ -98,15 +116,12 @@ func (l *Ledger) firstOf(decision uint64, w oom.Workload) bool {
 
 // countPod counts a kill for the pod whose limit was its reason.
 func (l *Ledger) countPod(path string, at time.Time) {
-	who, _, ok := l.whoIs(path)
+	who, _, ok := l.cgroups.whoIs(path)
 	if !ok || who.Workload.Pod == "" {
 		return
 	}
-	t := l.totals.pods.of(oom.Workload{Namespace: who.Workload.Namespace, Pod: who.Workload.Pod})
-	t.Kills++
-	t.Last = latest(t.Last, at)
-	t.Seen = latest(t.Seen, l.o.Now())
-	t.StandIn, t.Path = who.StandIn, path
+	pod := oom.Workload{Namespace: who.Workload.Namespace, Pod: who.Workload.Pod}
+	l.totals.pods.note(pod, who.StandIn, path, at, l.o.Now()).Kills++
 }
 
 // rememberHistory names the log's kills of before the epoch; they are records
@@ -114,18 +129,17 @@ func (l *Ledger) countPod(path string, at time.Time) {
 func (l *Ledger) rememberHistory() {
 	for _, k := range l.evidence.history {
 		k.History = true
+		k.ID = killID(l.o.BootID, "h", k.Seq)
 		l.counts.LastKill = latest(l.counts.LastKill, k.Time)
 		if k.VictimPath != "" {
-			if who, _, ok := l.whoIs(k.VictimPath); ok {
+			if who, _, ok := l.cgroups.whoIs(k.VictimPath); ok {
 				w, standIn := workloadOf(who, k.VictimPath)
 				k.Workload, k.Evidence = w, byReport
-				t := l.totals.workloads.of(w)
-				t.Last, t.Seen = latest(t.Last, k.Time), l.o.Now()
-				t.StandIn, t.Path = standIn, k.VictimPath
+				l.totals.workloads.note(w, standIn, k.VictimPath, k.Time, l.o.Now())
 			}
 		}
 		if k.LimitPath != "" && k.Level == oom.LevelUnknown {
-			k.Level = l.levelAt(k.LimitPath)
+			k.Level = l.cgroups.levelAt(k.LimitPath)
 		}
 		l.totals.records = appendBounded(l.totals.records, &k, l.o.MaxRecords)
 	}

@@ -17,6 +17,7 @@ type totals struct {
 	records         []*oom.Kill
 	survivors       []survivor
 	marked          time.Time // when the living were told from the dead.
+	unmarked        time.Time // when the first kill since then was counted; zero: none.
 }
 
 func newTotals() totals { return totals{workloads: killTable{}, pods: killTable{}} }
@@ -35,13 +36,15 @@ type total struct {
 // killTable has a total for each workload with kills.
 type killTable map[oom.Workload]*total
 
-// of returns the workload's total.
-func (t killTable) of(w oom.Workload) *total {
+// note returns the workload's total, which has had a kill at that time.
+func (t killTable) note(w oom.Workload, standIn bool, path string, at, now time.Time) *total {
 	e := t[w]
 	if e == nil {
 		e = &total{}
 		t[w] = e
 	}
+	e.Last, e.Seen = latest(e.Last, at), latest(e.Seen, now)
+	e.StandIn, e.Path = standIn, path
 	return e
 }
 
@@ -152,33 +155,11 @@ func workloadOf(who oom.Identity, path string) (w oom.Workload, standIn bool) {
 	return oom.Workload{Container: path}, who.StandIn
 }
 
-// whoIs returns the identity of a cgroup by its path, alive or dead: as it was
-// last read, or as it is remembered elsewhere. What a read of the tree says of a
-// cgroup without a name is better than what its path alone says.
-func (l *Ledger) whoIs(path string) (oom.Identity, oom.Kind, bool) {
-	g := l.cgroups.byPath[path]
-	if g != nil && !g.who.StandIn {
-		return g.who, g.kind, true
-	}
-	who, kind, known := l.o.Names.Lookup(path)
-	switch {
-	case known:
-		who.StandIn = false
-		return who, kind, true
-	case g != nil:
-		return g.who, g.kind, true
-	case who.Workload != (oom.Workload{}):
-		who.StandIn = true
-		return who, kind, true
-	}
-	return oom.Identity{}, oom.KindContainer, false
-}
-
 // renameStandIns asks again for the names of those that are counted by their
 // ids.
 func (l *Ledger) renameStandIns() {
 	for w, t := range l.totals.workloads {
-		if who, ok := l.realName(t); ok {
+		if who, ok := t.realName(&l.cgroups); ok {
 			l.totals.workloads.rename(w, who)
 			l.totals.renameRecords(w, who)
 			l.cases.rename(w, who)
@@ -186,7 +167,7 @@ func (l *Ledger) renameStandIns() {
 		}
 	}
 	for w, t := range l.totals.pods {
-		if who, ok := l.realName(t); ok {
+		if who, ok := t.realName(&l.cgroups); ok {
 			who.Container = ""
 			l.totals.pods.rename(w, who)
 			l.changed()
@@ -209,16 +190,22 @@ func (t *totals) renameRecords(from, to oom.Workload) {
 
 // realName returns the name for a total that has ids in place of one, if it is
 // known by now.
-func (l *Ledger) realName(t *total) (oom.Workload, bool) {
+func (t *total) realName(gs *cgroups) (oom.Workload, bool) {
 	if !t.StandIn {
 		return oom.Workload{}, false
 	}
-	who, _, ok := l.whoIs(t.Path)
+	who, _, ok := gs.whoIs(t.Path)
 	return who.Workload, ok && !who.StandIn && who.Workload != (oom.Workload{})
 }
 
 // markGap is how often the living are told from the dead.
 const markGap = 10 * time.Second
+
+// needsMark tells whether the dead may have become too many, and no read of all
+// cgroups for another reason has come.
+func (t *totals) needsMark(now time.Time) bool {
+	return !t.unmarked.IsZero() && now.Sub(t.unmarked) >= markGap
+}
 
 // markLiving notes which workloads live, and evicts the dead that are too many
 // or too old.
@@ -227,7 +214,7 @@ func (l *Ledger) markLiving(t oom.Tree, now time.Time) {
 	if len(workloads)+len(pods) == 0 || now.Sub(l.totals.marked) < markGap {
 		return
 	}
-	l.totals.marked = now
+	l.totals.marked, l.totals.unmarked = now, time.Time{}
 	for i := range t.Groups {
 		g := &t.Groups[i]
 		if g.Owner != i {

@@ -103,7 +103,7 @@ func TestAKillWaitsForItsName(t *testing.T) {
 	names := &slowNames{kernel: k, known: 1}
 	var told []oom.Workload
 	l := begin(t, k, Options{OnKill: func(kill oom.Kill) { told = append(told, kill.Workload) }})
-	l.o.Names = names
+	l.o.Names, l.cgroups.names = names, names
 	k.quiet(time.Minute)
 	if names.waits > 0 {
 		t.Errorf("waited %d times for names without a kill", names.waits)
