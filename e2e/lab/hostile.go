@@ -51,7 +51,9 @@ func StartSyslogOnly(t testing.TB, port int, args ...string) *Exporter {
 	}
 	script := `mount --bind "$0" /dev/kmsg && exec setpriv --reuid 65534 --regid 65534 --clear-groups ` +
 		`--bounding-set -all,+syslog --inh-caps -all,+syslog --ambient-caps -all,+syslog --no-new-privs "$@"`
-	cmd := exec.Command("unshare", append([]string{"--mount", "--propagation", "private", "sh", "-c", script, empty,
-		Binary(t), fmt.Sprintf("--web.listen-address=127.0.0.1:%d", port)}, args...)...)
+	cmd := exec.Command("unshare", append([]string{
+		"--mount", "--propagation", "private", "sh", "-c", script, empty,
+		Binary(t), fmt.Sprintf("--web.listen-address=127.0.0.1:%d", port),
+	}, args...)...)
 	return AwaitExporter(t, Start(t, cmd), port)
 }

@@ -172,9 +172,16 @@ func (p *pass) chosenChildren(n *node, down level) error {
 			return err
 		}
 	}
+	p.countLeftOut(n, down)
+	return nil
+}
+
+// countLeftOut counts the children that were not chosen: by their names in a full
+// pass, else as many as there were at the last one.
+func (p *pass) countLeftOut(n *node, down level) {
 	if p.kills || p.h.lister.read(down.fd) != nil {
 		p.skipped.GroupsOverBound += n.left
-		return nil
+		return
 	}
 	over := oom.Crowd{Path: n.path}
 	chosen := n.children
@@ -188,7 +195,6 @@ func (p *pass) chosenChildren(n *node, down level) error {
 		}
 	}
 	p.skipped.Add(oom.Skipped{GroupsOverBound: over.LeftOut, Crowd: over})
-	return nil
 }
 
 // listed lists the directory and reads those children that this pass has not

@@ -107,7 +107,8 @@ func TestFoldCrowds(t *testing.T) {
 		"units": {many(9500, user+"/app.slice/x%d.service"), user, nil, 100, nil},
 		"units beside others": {
 			append(many(9500, user+"/app.slice/x%d.service"), user+"/session.slice/shell.service", "/user.slice/user-1000.slice/session-4.scope"),
-			"/user.slice/user-1000.slice", nil, 100, []string{"user@1000.service/shell.service", "session.scope", "user@1000.service/app.slice"},
+			"/user.slice/user-1000.slice", nil, 100,
+			[]string{"user@1000.service/shell.service", "session.scope", "user@1000.service/app.slice"},
 		},
 		"LXC":               {many(9500, user+"/lxc.payload."+long+"%d"), user, nil, 100, nil},
 		"containers":        {many(9500, user+"/user.slice/libpod-%064x.scope"), user, nil, 100, nil},
