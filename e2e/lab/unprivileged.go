@@ -10,34 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-
-	"golang.org/x/sys/unix"
 )
-
-// MakeBomb makes n cgroups in one that is there, which go when the test ends.
-func MakeBomb(t testing.TB, h Hierarchy, path, prefix string, n int) {
-	t.Helper()
-	dir := filepath.Join(h.Mount, path)
-	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	made := 0
-	t.Cleanup(func() {
-		for i := range made {
-			if err := unix.Unlinkat(fd, fmt.Sprint(prefix, i), unix.AT_REMOVEDIR); err != nil {
-				t.Errorf("remove cgroup %d of %d in %s: %v", i, made, dir, err)
-				break
-			}
-		}
-		_ = unix.Close(fd)
-	})
-	for ; made < n; made++ {
-		if err := unix.Mkdirat(fd, fmt.Sprint(prefix, made), 0o755); err != nil {
-			t.Fatalf("make cgroup %d in %s: %v", made, dir, err)
-		}
-	}
-}
 
 // StartSyslogOnly starts an exporter that may read the kernel's log, but by
 // syslog(2) only: as nobody with CAP_SYSLOG, and with a file without any
