@@ -62,7 +62,10 @@ type Options struct {
 	Enable   *regexp.Regexp  // optional families to switch on; nil: none.
 	Disable  *regexp.Regexp  // families to switch off; nil: none.
 	Keep     *Filter
-	Now      func() time.Time
+	// MaxSeries bounds the series of a scrape that others can make more of, by
+	// workloads, cgroups and processes; 0: no bound.
+	MaxSeries int
+	Now       func() time.Time
 }
 
 // collector turns a part of the model into samples.
@@ -121,6 +124,7 @@ type Set struct {
 	mu      sync.Mutex
 	pool    []*result
 	skipped oom.Skipped
+	crowded string // path of the cgroup of which most children were left out.
 }
 
 // result is the memory of one scrape, used again when nobody reads it.
@@ -269,7 +273,7 @@ func (s *Set) take(scrape uint64) *result {
 		r.sink.reset(scrape)
 		return r
 	}
-	return &result{sink: newSink(s.table, &s.enabled, scrape)}
+	return &result{sink: newSink(s.table, &s.enabled, scrape, s.o.MaxSeries)}
 }
 
 // give keeps one result: more are only needed while slow clients read.

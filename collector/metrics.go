@@ -128,6 +128,17 @@ const (
 	shapes
 )
 
+// isOpen tells whether there is no end to the values of the labels: they are
+// those of workloads, cgroups or processes.
+func (s shape) isOpen() bool {
+	switch s {
+	case shapeWorkload, shapeWorkloadLevel, shapeWorkloadInfo, shapeWorkloadCause, shapePod, shapeCgroup, shapeProcess, shapeVictim:
+		return true
+	default:
+		return false
+	}
+}
+
 // labelNames gives each shape's labels in the order of the values.
 func labelNames(s shape) []string {
 	workload := []string{"namespace", "pod", "container"}

@@ -18,6 +18,10 @@ type sink struct {
 	filled  [families]int // samples behind the end of a family's slice, to be used again.
 	enabled *[families]bool
 	scrape  uint64 // number of the scrape, unique in its Set.
+	table   *[families]family
+
+	most, series int    // series that others can make more of: as many as there may be, and are.
+	refused      uint64 // of them.
 }
 
 // sample is one metric with the values it points to.
@@ -26,8 +30,8 @@ type sample struct {
 	value  float64
 }
 
-func newSink(t *[families]family, enabled *[families]bool, scrape uint64) *sink {
-	s := &sink{enabled: enabled, scrape: scrape}
+func newSink(t *[families]family, enabled *[families]bool, scrape uint64, most int) *sink {
+	s := &sink{enabled: enabled, scrape: scrape, table: t, most: most}
 	for i := range t {
 		s.out[i] = &dto.MetricFamily{Name: &t[i].name, Help: &t[i].help, Type: &t[i].typ}
 	}
@@ -36,7 +40,7 @@ func newSink(t *[families]family, enabled *[families]bool, scrape uint64) *sink 
 
 // reset forgets the samples and keeps their memory.
 func (s *sink) reset(scrape uint64) {
-	s.scrape = scrape
+	s.scrape, s.series, s.refused = scrape, 0, 0
 	for _, f := range s.out {
 		f.Metric = f.Metric[:0]
 	}
@@ -73,6 +77,9 @@ func (s *sink) add(i id, value float64, pairs *labels) {
 		s.join(i, value, pairs)
 		return
 	}
+	if s.table[i].labels.isOpen() && !s.room(i) {
+		return
+	}
 	n := len(f.Metric)
 	if n == s.filled[i] {
 		s.grow(i)
@@ -81,6 +88,21 @@ func (s *sink) add(i id, value float64, pairs *labels) {
 	m := f.Metric[n]
 	*number(m) = value
 	m.Label = pairs.list()
+}
+
+// room tells whether the family may have one series more. A fifth is left for
+// kills, which are added last.
+func (s *sink) room(i id) bool {
+	most := s.most
+	if s.table[i].collector != "event" {
+		most -= most / 5
+	}
+	if s.most > 0 && s.series >= most {
+		s.refused++
+		return false
+	}
+	s.series++
+	return true
 }
 
 // number is where a sample has its value.

@@ -2,11 +2,21 @@
 
 package collector
 
+import (
+	"github.com/go-kit/log/level"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+	"github.com/oom-exporter/oom_exporter/internal/text"
+)
+
 // countSkipped adds what this scrape left out to the totals and exposes them.
 func (s *Set) countSkipped(sc Scrape, out *sink) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.skipped.Add(sc.Skipped())
+	now := sc.Skipped()
+	now.SeriesOverBound = out.refused
+	s.logCrowd(now.Crowd)
+	s.skipped.Add(now)
 	for _, k := range []struct {
 		kind string
 		n    uint64
@@ -14,10 +24,28 @@ func (s *Set) countSkipped(sc Scrape, out *sink) {
 		{"group_vanished", s.skipped.VanishedGroups},
 		{"group_unreadable", s.skipped.UnreadableGroups},
 		{"group_over_limit", s.skipped.GroupsOverBound},
+		{"group_too_deep", s.skipped.GroupsTooDeep},
 		{"process_vanished", s.skipped.VanishedProcesses},
 		{"process_unreadable", s.skipped.UnreadableProcesses},
 		{"process_over_limit", s.skipped.ProcessesOverBound},
+		{"workload_folded", s.skipped.WorkloadsFolded},
+		{"victim_over_limit", s.skipped.VictimsOverBound},
+		{"series_over_limit", s.skipped.SeriesOverBound},
 	} {
 		out.add(skipped, float64(k.n), s.labels.pairs(shapeKind, k.kind))
+	}
+}
+
+// logCrowd tells where most cgroups are left out when that begins, is elsewhere,
+// or ends.
+func (s *Set) logCrowd(crowd oom.Crowd) {
+	before := s.crowded
+	s.crowded = crowd.Path
+	switch {
+	case crowd.Path == before:
+	case crowd.Path == "":
+		_ = level.Info(s.o.Logger).Log("msg", "all cgroups are read again")
+	default:
+		_ = level.Warn(s.o.Logger).Log("msg", "more cgroups than --limits.groups: some are left out", "most_below", text.Label(crowd.Path), "left_out", crowd.LeftOut)
 	}
 }

@@ -104,7 +104,7 @@ func eventFamilies(t *[families]family) {
 	}
 	x(collectorDuration, family{name: "collector_duration_seconds", typ: gauge, labels: shapeCollector, help: "How long a collector took in this scrape.", source: "-"})
 	x(collectorSuccess, family{name: "collector_success", typ: gauge, labels: shapeCollector, help: "1 if a collector did its work in this scrape, else 0.", source: "-"})
-	x(skipped, family{name: "skipped_total", typ: counter, labels: shapeKind, help: "Groups and processes that were not read: vanished half-way, unreadable, or over a bound (--limits.*).", source: "-"})
+	x(skipped, family{name: "skipped_total", typ: counter, labels: shapeKind, help: "What a scrape left out: cgroups and processes that vanished half-way, were unreadable or over a bound (--limits.*), workloads of one user shown as one, and series over a bound.", source: "-"})
 }
 
 // recorderFamilies are how well the flight recorder does.

@@ -44,10 +44,11 @@ func assemble(c *config, logger log.Logger) (*parts, error) {
 	p := &parts{proc: fs, closer: []func() error{fs.Close}}
 	o := host.Options{
 		Proc: fs, Top: c.processTop, NearRatio: c.nearRatio, UnlimitedUnits: c.unlimitedUnits,
-		Kubelet: c.kubelet,
+		Kubelet: c.kubelet, MaxVictims: c.maxSeries / 50,
 	}
 	p.groups, o.HierarchyErr = cgroup.Find(cgroup.Options{
 		Sysfs: c.sysfs, Procfs: c.procfs, MaxGroups: c.maxGroups, Parts: c.groupParts(), Refresh: c.refresh, KeepOpen: c.openGroups,
+		IsWorkload: func(path string) bool { return workload.ParsePath(path).IsWorkload() },
 	})
 	if o.HierarchyErr != nil {
 		// Without cgroups the node and its processes still stand.
@@ -56,7 +57,7 @@ func assemble(c *config, logger log.Logger) (*parts, error) {
 		o.Hierarchy = p.groups
 	}
 	namer := workload.NewNamer(c.nameOptions(logger))
-	o.Names = names{namer}
+	o.Names = names{namer, c.rowLimits()}
 	o.Mismatch = mismatch
 	p.tasks = append(p.tasks, func(ctx context.Context) error {
 		namer.Run(ctx)
@@ -79,11 +80,27 @@ func assemble(c *config, logger log.Logger) (*parts, error) {
 }
 
 // names classifies the groups and then names them.
-type names struct{ *workload.Namer }
+type names struct {
+	*workload.Namer
+	limits workload.Limits
+}
 
 func (n names) Name(tree *oom.Tree) {
 	workload.Classify(tree)
+	workload.FoldCrowds(tree, n.limits)
 	n.Namer.Name(tree)
+}
+
+// seriesOfRow is how many series a workload has at most, kills included.
+const seriesOfRow = 20
+
+// rowLimits bounds the rows by the series that they make.
+func (c *config) rowLimits() workload.Limits {
+	if c.maxSeries == 0 {
+		return workload.Limits{}
+	}
+	rows := max(c.maxSeries/seriesOfRow, 1)
+	return workload.Limits{Rows: rows, Share: max(rows/20, 1)}
 }
 
 // mismatch judges an oom_score_adj by the QoS class; unset where the class

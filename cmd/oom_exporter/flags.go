@@ -67,6 +67,7 @@ type config struct {
 
 	maxProcesses int
 	maxGroups    int
+	maxSeries    int
 	refresh      int
 	openGroups   int
 }
@@ -150,7 +151,8 @@ func commonFlags(app *kingpin.Application, c *config) {
 	cli.Set(app.Flag("log.level", "Lines below this level are not logged: debug, info, warn or error.").PlaceHolder("info"), "info", cli.OneOf(&c.logLevel, logging.Levels()...))
 	cli.Set(app.Flag("log.format", "The log's format: logfmt or json.").PlaceHolder("logfmt"), "logfmt", cli.OneOf(&c.logFormat, logging.Formats()...))
 	cli.Set(app.Flag("limits.processes", "Processes to read in one pass at most; what is over it is counted.").PlaceHolder("100000"), "100000", cli.Int(&c.maxProcesses, 1, 4<<20))
-	cli.Set(app.Flag("limits.groups", "Memory cgroups to read in one pass at most; what is over it is counted.").PlaceHolder("10000"), "10000", cli.Int(&c.maxGroups, 1, 1<<20))
+	cli.Set(app.Flag("limits.groups", "Memory cgroups to read in one pass at most. Where there are more, each subtree gets a fair share, what is inside of containers and units comes last, and the rest is counted.").PlaceHolder("10000"), "10000", cli.Int(&c.maxGroups, 1, 1<<20))
+	cli.Set(app.Flag("limits.series", "Series of workloads, cgroups and processes in one scrape at most; what one user can make more of has a twentieth. Where there are more, workloads of users are shown as one; the rest is left out, and both are counted. 0: no bound.").PlaceHolder("100000"), "100000", cli.Int(&c.maxSeries, 0, 1<<30))
 	cli.Set(app.Flag("limits.refresh", "Scrapes in which a process and a group are read in full at least once, though what is read of them each time shows no change; 1: each time.").PlaceHolder("8"), "8", cli.Int(&c.refresh, 1, 1000))
 	cli.Set(app.Flag("limits.open-groups", "Memory cgroups that stay open between scrapes, so that reading them costs less: three descriptors and some 10 KiB of kernel memory each; none where half of the groups were left out; 0: none.").PlaceHolder("384"), "384", cli.Int(&c.openGroups, 0, 1<<16))
 	cli.Set(app.Flag("eviction.threshold", "kubelet's memory.available eviction threshold, in bytes or in percent of the node: 100Mi, 5%.").PlaceHolder("100Mi"), "100Mi", thresholdOf(&c.kubelet.Threshold))

@@ -54,7 +54,7 @@ func newKills(c *config, p *parts, namer *workload.Namer, logger log.Logger) (*k
 	})
 	w := newWhys(c, p, node.BootID, logger)
 	l, err := ledger.New(ledger.Options{
-		Counters: counters{p.proc, p.groups, namer}, Names: ledgerNames{namer},
+		Counters: counters{p.proc, p.groups, namer, c.rowLimits()}, Names: ledgerNames{namer},
 		PollLog: feed.PollLog(), OnKill: w.onKill,
 		StateFile: c.stateFile, BootID: node.BootID,
 		KeepDead: c.deadKeep, KeepAge: c.deadAge,
@@ -114,6 +114,7 @@ type counters struct {
 	proc   *proc.FS
 	groups *cgroup.Hierarchy
 	namer  *workload.Namer
+	limits workload.Limits
 }
 
 var errNoGroups = errors.New("no memory hierarchy")
@@ -129,6 +130,7 @@ func (c counters) Groups() (oom.Tree, error) {
 		return oom.Tree{}, err
 	}
 	workload.Classify(&tree)
+	workload.FoldCrowds(&tree, c.limits)
 	c.namer.NameKnown(&tree)
 	return tree, nil
 }

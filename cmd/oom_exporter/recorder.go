@@ -33,6 +33,7 @@ func (p *parts) addRecorder(c *config, namer *workload.Namer, logger log.Logger)
 		Source: sampler, Node: p.proc.NodeMemory, Processes: p.proc,
 		Names: func(tree *oom.Tree) {
 			workload.Classify(tree)
+			workload.FoldCrowds(tree, c.rowLimits())
 			namer.NameKnown(tree)
 		},
 		MaxRecordings: c.recordings, Store: recorderStore(c.stateFile), BootID: node.BootID, Logger: logger,

@@ -5,10 +5,6 @@
 package events_test
 
 import (
-	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,22 +16,10 @@ import (
 // nobody is a user without any rights.
 const nobody = 65534
 
-// syslogOnly starts an exporter that may read the kernel's log, but by
-// syslog(2) only: as nobody with CAP_SYSLOG, and with a file without any
-// permission in the place of /dev/kmsg. So it is in an unprivileged container.
+// syslogOnly is an exporter that has the kernel's log by syslog(2) only.
 func syslogOnly(t *testing.T) *lab.Exporter {
 	t.Helper()
-	lab.Need(t, "unshare", "setpriv", "mount")
-	empty := filepath.Join(t.TempDir(), "kmsg")
-	if err := os.WriteFile(empty, nil, 0); err != nil {
-		t.Fatal(err)
-	}
-	port := lab.FreePort(t)
-	script := `mount --bind "$0" /dev/kmsg && exec setpriv --reuid 65534 --regid 65534 --clear-groups ` +
-		`--bounding-set -all,+syslog --inh-caps -all,+syslog --ambient-caps -all,+syslog --no-new-privs "$@"`
-	cmd := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", script, empty,
-		lab.Binary(t), fmt.Sprintf("--web.listen-address=127.0.0.1:%d", port))
-	return lab.AwaitExporter(t, lab.Start(t, cmd), port)
+	return lab.StartSyslogOnly(t, lab.FreePort(t))
 }
 
 // TestDegraded repeats the storm of 200 where the kernel's log can be read by

@@ -45,14 +45,15 @@ func TestOverBound(t *testing.T) {
 	h := mustFind(t, o)
 	for range 2 {
 		tree, skipped := mustRead(t, h)
-		// Root, after, flood and 997 of its children; zz and its three are over.
+		// Root, after, zz and its three, flood and 993 of its children.
 		if len(tree.Groups) != 1000 {
 			t.Errorf("%d groups", len(tree.Groups))
 		}
-		group(t, tree, "/after")
-		group(t, tree, "/flood/g000996")
-		if want := uint64(2000 - 997); skipped.GroupsOverBound < want+1 || skipped.GroupsOverBound > want+4 {
-			t.Errorf("%d groups over the bound, want %d and up to 4 more", skipped.GroupsOverBound, want)
+		for _, path := range []string{"/after", "/flood/g000992", "/zz/g000002"} {
+			group(t, tree, path)
+		}
+		if want := uint64(2000 - 993); skipped.GroupsOverBound != want || skipped.Crowd != (oom.Crowd{Path: "/flood", LeftOut: want}) {
+			t.Errorf("%+v, want %d groups over the bound in /flood", skipped, want)
 		}
 		light, lightSkipped, err := h.ReadKills()
 		if err != nil || len(light.Groups) != 1000 || lightSkipped.GroupsOverBound == 0 {
@@ -152,7 +153,7 @@ func TestDepthIsBounded(t *testing.T) {
 	nest(t, mount, "d", maxDepth+2)
 	tree, skipped := mustRead(t, mustFind(t, options(dir, 0)))
 	// The root is no level, the first group over the bound has one child.
-	if len(tree.Groups) != maxDepth+1 || skipped.GroupsOverBound != 2 {
+	if len(tree.Groups) != maxDepth+1 || skipped != (oom.Skipped{GroupsTooDeep: 2}) {
 		t.Errorf("%d groups, skipped %+v", len(tree.Groups), skipped)
 	}
 }

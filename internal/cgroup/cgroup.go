@@ -56,7 +56,10 @@ type Options struct {
 	Sysfs     string // default /sys.
 	Procfs    string // default /proc.
 	MaxGroups int    // most groups that a pass reads; default DefaultMaxGroups.
-	Parts     Parts
+	// IsWorkload, if set, tells of a path whether what is below it belongs to one
+	// workload. Where there are more groups than MaxGroups, such come last.
+	IsWorkload func(path string) bool
+	Parts      Parts
 	// Refresh is the number of passes in which what hardly ever changes, or
 	// can't have changed much by what else was read, is read at least once:
 	// memory.high and .min, swap limits, swappiness, memory.oom.group, counters

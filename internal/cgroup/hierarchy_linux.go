@@ -54,6 +54,7 @@ type Hierarchy struct {
 	pass     uint64
 	reads    uint64 // passes that were no light ones.
 	groups   int    // in the last pass, to size the next.
+	crowded  bool   // there were more groups than may be read.
 	buf      []byte
 	pids     []int32
 	spare    []oom.Group

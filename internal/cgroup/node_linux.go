@@ -23,6 +23,7 @@ type node struct {
 	pass     uint64 // in which it was last met.
 	children []*node
 
+	left      uint64     // children that were left out when children was chosen.
 	complete  bool       // children were met in a pass.
 	unsettled bool       // raw has the children's counts in it, and no own ones are known.
 	raw       oom.Events // its counters as the file has them.
@@ -53,10 +54,15 @@ func (n *node) child(name []byte) *node {
 // met says that the directory was opened in this pass. One with another inode
 // is another group, of which nothing is known.
 func (n *node) met(pass, inode uint64) {
+	n.known(inode)
+	n.pass = pass
+}
+
+// known forgets what is remembered of another group of that name.
+func (n *node) known(inode uint64) {
 	if n.inode != inode {
 		*n = node{path: n.path, name: n.name, inode: inode}
 	}
-	n.pass = pass
 }
 
 // gone forgets a group that was removed.
@@ -73,27 +79,35 @@ type lister struct {
 // makes no more than most of them; it returns how many names it left out.
 // leftOut has those until the next call.
 func (l *lister) list(n *node, dir, most int) (leftOut int, err error) {
+	if err := l.read(dir); err != nil {
+		return 0, err
+	}
+	keep := min(len(l.names), most)
+	n.children = l.merge(n, l.names[:keep])
+	l.names = l.names[keep:]
+	return len(l.names), nil
+}
+
+// read lists a directory, sorted by name.
+func (l *lister) read(dir int) error {
 	fd, errno := openat(dir, ".\x00", openListFlags)
 	if errno != 0 {
-		return 0, errno
+		return errno
 	}
 	defer func() { _ = unix.Close(fd) }()
 	l.arena, l.names = l.arena[:0], l.names[:0]
-	err = dirents(fd, l.buf, func(name []byte) {
+	err := dirents(fd, l.buf, func(name []byte) {
 		start := len(l.arena)
 		l.arena = append(l.arena, name...)
 		l.names = append(l.names, [2]int{start, len(l.arena)})
 	})
 	if err != nil {
-		return 0, err
+		return err
 	}
 	slices.SortFunc(l.names, func(a, b [2]int) int {
 		return bytes.Compare(l.arena[a[0]:a[1]], l.arena[b[0]:b[1]])
 	})
-	keep := min(len(l.names), most)
-	n.children = l.merge(n, l.names[:keep])
-	l.names = l.names[keep:]
-	return len(l.names), nil
+	return nil
 }
 
 // leftOut returns a name that the last list left out, as a string of its own.

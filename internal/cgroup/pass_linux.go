@@ -33,6 +33,7 @@ type pass struct {
 	rows    []*node // of the tree's groups.
 	rootFD  int
 	effort  int  // directories over the bound that may still be opened to count them.
+	chosen  bool // what is read has been chosen: there are more than may be read.
 	noSwap  bool // the node has none.
 	online  int  // NUMA nodes; more than 1 only when cpuset.mems is wanted.
 
@@ -102,10 +103,30 @@ func (p *pass) end() {
 	}
 }
 
-// all reads the whole tree.
+// all reads the whole tree or, where that has more groups than may be read, a
+// fair choice of them. It is made anew for each full pass.
 func (p *pass) all() error {
+	p.chosen = p.kills && p.h.crowded
+	p.tree.Groups = p.h.rowsFor(p.kills)
+	if p.h.crowded && !p.kills {
+		if err := p.choose(); err != nil {
+			return err
+		}
+	}
+	err := p.walk()
+	if !errors.Is(err, errCrowded) {
+		return err
+	}
+	p.tree.Groups, p.rows, p.skipped, p.fatal = p.tree.Groups[:0], p.rows[:0], oom.Skipped{}, 0
+	if err := p.choose(); err != nil {
+		return err
+	}
+	p.h.pass++ // nothing has been met yet.
+	return p.walk()
+}
+
+func (p *pass) walk() error {
 	h := p.h
-	p.tree.Groups = h.rowsFor(p.kills)
 	top := level{fd: p.rootFD, cpuset: -1, index: -1}
 	if p.online > 1 && h.place.cpuset != "" {
 		if fd, err := unix.Open(h.place.cpuset, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err == nil {

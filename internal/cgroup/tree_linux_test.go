@@ -162,6 +162,6 @@ func group(t testing.TB, tree oom.Tree, path string) oom.Group {
 			return g
 		}
 	}
-	t.Fatalf("no group %q in %q", path, paths(tree))
+	t.Fatalf("no group %q in %d: %.2000q", path, len(tree.Groups), paths(tree))
 	return oom.Group{}
 }

@@ -14,9 +14,16 @@ import (
 // group reads the group n and what is below it. gone says that there is no such
 // directory any more; the error ends the pass.
 func (p *pass) group(n *node, up level) (gone bool, err error) {
-	if len(p.tree.Groups) >= p.h.options.MaxGroups || up.depth > maxDepth {
-		p.countOver(up.fd, n.name)
+	switch {
+	case up.depth > maxDepth:
+		p.countOver(up.fd, n.name, &p.skipped.GroupsTooDeep)
 		return false, nil
+	case len(p.tree.Groups) < p.h.options.MaxGroups:
+	case p.chosen: // some are new since.
+		p.countOver(up.fd, n.name, &p.skipped.GroupsOverBound)
+		return false, nil
+	default:
+		return false, errCrowded
 	}
 	if p.kills {
 		if done, err := p.byHeld(n, up); done {
@@ -133,8 +140,11 @@ func (p *pass) row(up level, st *unix.Stat_t) (int, level, bool) {
 // directory need not be listed. File systems that don't count links so say 1.
 func (p *pass) children(n *node, down level, links uint64) error {
 	if links == 2 {
-		n.children, n.complete = nil, true
+		n.children, n.complete, n.left = nil, true, 0
 		return nil
+	}
+	if n.left > 0 {
+		return p.chosenChildren(n, down)
 	}
 	if links-2 != uint64(len(n.children)) {
 		return p.listed(n, down)
@@ -154,6 +164,39 @@ func (p *pass) children(n *node, down level, links uint64) error {
 	return nil
 }
 
+// chosenChildren reads those children that were chosen where others are left out.
+func (p *pass) chosenChildren(n *node, down level) error {
+	n.complete = false
+	for _, c := range n.children {
+		if _, err := p.group(c, down); err != nil {
+			return err
+		}
+	}
+	p.countLeftOut(n, down)
+	return nil
+}
+
+// countLeftOut counts the children that were not chosen: by their names in a full
+// pass, else as many as there were at the last one.
+func (p *pass) countLeftOut(n *node, down level) {
+	if p.kills || p.h.lister.read(down.fd) != nil {
+		p.skipped.GroupsOverBound += n.left
+		return
+	}
+	over := oom.Crowd{Path: n.path}
+	chosen := n.children
+	for i := range p.h.lister.names {
+		name := p.h.lister.leftOut(i)
+		for len(chosen) > 0 && chosen[0].name < name {
+			chosen = chosen[1:]
+		}
+		if len(chosen) == 0 || chosen[0].name != name {
+			p.countOver(down.fd, name, &over.LeftOut)
+		}
+	}
+	p.skipped.Add(oom.Skipped{GroupsOverBound: over.LeftOut, Crowd: over})
+}
+
 // listed lists the directory and reads those children that this pass has not
 // met yet.
 func (p *pass) listed(n *node, down level) error {
@@ -168,8 +211,11 @@ func (p *pass) listed(n *node, down level) error {
 		return p.unlisted(n, err)
 	}
 	// Names over the bound are counted now: the lister is used again below.
+	if leftOut > 0 && !p.chosen {
+		return errCrowded
+	}
 	for i := range leftOut {
-		p.countOver(down.fd, p.h.lister.leftOut(i))
+		p.countOver(down.fd, p.h.lister.leftOut(i), &p.skipped.GroupsOverBound)
 	}
 	for _, c := range n.children {
 		if c.pass == p.h.pass {
@@ -203,11 +249,11 @@ func (p *pass) unlisted(n *node, err error) error {
 	return nil
 }
 
-// countOver counts a group that is over the bound, and by its links the children
+// countOver counts a group that is over a bound, and by its links the children
 // that it has, without reading any. Once enough have been opened for that, only
 // the group itself counts: the number is a lower bound.
-func (p *pass) countOver(dir int, name string) {
-	p.skipped.GroupsOverBound++
+func (p *pass) countOver(dir int, name string, over *uint64) {
+	*over++
 	if p.effort <= 0 {
 		return
 	}
@@ -219,6 +265,6 @@ func (p *pass) countOver(dir int, name string) {
 	defer func() { _ = unix.Close(fd) }()
 	var st unix.Stat_t
 	if unix.Fstat(fd, &st) == nil && st.Nlink > 2 {
-		p.skipped.GroupsOverBound += uint64(st.Nlink) - 2
+		*over += uint64(st.Nlink) - 2
 	}
 }

@@ -53,6 +53,7 @@ type Options struct {
 
 	Top            int     // processes to list, by badness; 0: none.
 	NearRatio      float64 // a limit is near below this kill margin ratio.
+	MaxVictims     int     // limits that are near whose victims are named; 0: no bound.
 	UnlimitedUnits bool    // give systemd units without a limit a row, too.
 	Kubelet        predict.Kubelet
 	// Mismatch judges the oldest process' oom_score_adj: 0 or 1, unset where
@@ -151,6 +152,7 @@ func (s *Snapshot) Tree() (*oom.Tree, error) {
 			return nil, err
 		}
 		s.h.o.Names.Name(&tree)
+		s.skipped.WorkloadsFolded += tree.Folded
 		return &tree, nil
 	})
 }

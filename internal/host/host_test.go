@@ -491,3 +491,38 @@ func TestClose(t *testing.T) {
 		s.Close()
 	}
 }
+
+// Whoever may make cgroups gives each a limit that is near: only some of one
+// workload are named, and in all no more than may be.
+func TestNearLimitsAreBounded(t *testing.T) {
+	proc, tree := small()
+	groups := &tree.tree.Groups
+	for i := range 300 {
+		g := group(fmt.Sprintf("/s/a/n%d", i), uint64(100+i), 2, oom.KindPart, "a", oom.Of(mib), oom.Of(mib))
+		g.Owner = 2
+		*groups = append(*groups, g)
+	}
+	for i := range 40 {
+		g := group(fmt.Sprintf("/s/c%d", i), uint64(1000+i), 1, oom.KindContainer, fmt.Sprint("c", i), oom.Of(mib), oom.Of(mib))
+		g.Owner = len(*groups)
+		*groups = append(*groups, g)
+	}
+	for _, tc := range []struct{ most, victims int }{{0, 341}, {1000, 40 + maxNearInOne}, {30, 30}} {
+		h := newHost(proc, tree)
+		h.o.MaxVictims = tc.most
+		s := h.Scrape(time.Time{})
+		ps, err := s.Processes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		named := 0
+		for _, v := range ps.Victims {
+			if v.Cgroup != "" {
+				named++
+			}
+		}
+		if over := int(s.Skipped().VictimsOverBound); named+over != 341 || named != tc.victims {
+			t.Errorf("at most %d: %d limits are named and %d left out, want %d of 341", tc.most, named, over, tc.victims)
+		}
+	}
+}

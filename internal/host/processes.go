@@ -3,6 +3,7 @@
 package host
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
@@ -127,14 +128,44 @@ func (p *pass) run() *oom.Processes {
 		}
 	}
 	p.victim(out, index, predict.Node, oom.LevelNode, "")
-	for i := range p.s.margins.Groups {
-		m := &p.s.margins.Groups[i]
-		if m.Known && m.Group == i && m.Ratio < p.s.h.o.NearRatio {
-			p.victim(out, index, i, m.Level, p.tree.Groups[i].Path)
-		}
+	for _, i := range p.nearLimits() {
+		p.victim(out, index, i, p.s.margins.Groups[i].Level, p.tree.Groups[i].Path)
 	}
 	out.Unkillable = p.unkillable()
 	return out
+}
+
+// maxNearInOne is how many limits of one workload are named when they are near:
+// whoever may make cgroups may give each a limit.
+const maxNearInOne = 16
+
+// nearLimits returns the groups whose limits are near. Where there are more than
+// may be named, those nearest to a kill are.
+func (p *pass) nearLimits() []int {
+	margins := p.s.margins.Groups
+	var near []int
+	for i := range margins {
+		if m := &margins[i]; m.Known && m.Group == i && m.Ratio < p.s.h.o.NearRatio {
+			near = append(near, i)
+		}
+	}
+	most := p.s.h.o.MaxVictims
+	if most <= 0 || len(near) <= min(most, maxNearInOne) {
+		return near
+	}
+	slices.SortStableFunc(near, func(a, b int) int { return cmp.Compare(margins[a].Bytes, margins[b].Bytes) })
+	of := map[int]int{} // by the group that they count for.
+	named := near[:0]
+	for _, i := range near {
+		owner := p.tree.Groups[i].Owner
+		if of[owner]++; of[owner] > maxNearInOne || len(named) == most {
+			p.s.skipped.VictimsOverBound++
+			continue
+		}
+		named = append(named, i)
+	}
+	slices.Sort(named)
+	return named
 }
 
 // row gives a process its workload and its badness on the node's scale.

@@ -166,12 +166,22 @@ func (g *Group) WorkingSet() Amount {
 type Tree struct {
 	Version int // 1 or 2.
 	Groups  []Group
+	Folded  uint64 // workloads that are shown as a part of another one, for there are too many.
 }
 
 // Skipped counts what a pass did not read, by reason.
 type Skipped struct {
 	VanishedGroups, UnreadableGroups, GroupsOverBound          uint64
 	VanishedProcesses, UnreadableProcesses, ProcessesOverBound uint64
+	GroupsTooDeep                                              uint64
+	WorkloadsFolded, VictimsOverBound, SeriesOverBound         uint64
+	Crowd                                                      Crowd
+}
+
+// Crowd is the group of which most children were left out by a bound.
+type Crowd struct {
+	Path    string
+	LeftOut uint64
 }
 
 // Add adds other's counts.
@@ -182,4 +192,11 @@ func (s *Skipped) Add(other Skipped) {
 	s.VanishedProcesses += other.VanishedProcesses
 	s.UnreadableProcesses += other.UnreadableProcesses
 	s.ProcessesOverBound += other.ProcessesOverBound
+	s.GroupsTooDeep += other.GroupsTooDeep
+	s.WorkloadsFolded += other.WorkloadsFolded
+	s.VictimsOverBound += other.VictimsOverBound
+	s.SeriesOverBound += other.SeriesOverBound
+	if other.Crowd.LeftOut > s.Crowd.LeftOut {
+		s.Crowd = other.Crowd
+	}
 }

@@ -120,6 +120,10 @@ func rootPath() Path {
 	return Path{Kind: oom.KindRoot, Name: "/", standing: standingNode}
 }
 
+// IsWorkload tells whether the group belongs to one workload, with all that is
+// below it.
+func (p Path) IsWorkload() bool { return p.anchored() }
+
 // Identity returns what the path says in the words of the model; its names
 // are stand-ins where StandIn is set.
 func (p Path) Identity() oom.Identity {
