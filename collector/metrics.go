@@ -44,6 +44,9 @@ const (
 	containerOOMs
 	containerSurvived
 	containerLastKill
+	containerLastKillInfo
+	containerLastKillResident
+	containerLastKillLimit
 	podUsage
 	podWorkingSet
 	podLimit
@@ -77,6 +80,7 @@ const (
 	nodeAllocating
 	nodeOvercommit
 	nodeLastKill
+	nodeTime
 	kills
 	pendingKills
 	unattributedKills
@@ -105,6 +109,7 @@ const (
 	shapeWorkload
 	shapeWorkloadLevel
 	shapeWorkloadInfo
+	shapeWorkloadKill
 	shapePod
 	shapeCgroup
 	shapeProcess
@@ -126,6 +131,8 @@ func labelNames(s shape) []string {
 		return append(workload, "level")
 	case shapeWorkloadInfo:
 		return append(workload, "runtime", "qos", "image")
+	case shapeWorkloadKill:
+		return append(workload, "comm", "level")
 	case shapePod:
 		return workload[:2]
 	case shapeCgroup:
@@ -154,6 +161,7 @@ type family struct {
 	labels    shape
 	collector string
 	optional  bool // off unless switched on by --metrics.enable.
+	minimal   bool // in the minimal profile: what the shipped rules need.
 	help      string
 	source    string // the kernel file or the formula that it rests on, v2 | v1.
 }

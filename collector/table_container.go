@@ -33,7 +33,7 @@ func containerFamilies(t *[families]family) {
 	w(containerHighHits, family{name: "high_hits_total", typ: counter, optional: true, help: "How often the container was throttled at memory.high.", source: "memory.events.local high | -"})
 	w(containerWaiting, family{name: "pressure_waiting_seconds_total", typ: counter, optional: true, help: "Time in which at least one task waited for memory (PSI some).", source: "memory.pressure | -"})
 	w(containerStalled, family{name: "pressure_stalled_seconds_total", typ: counter, help: "Time in which all tasks waited for memory (PSI full).", source: "memory.pressure | -"})
-	w(containerScoreMax, family{name: "oom_score_max", typ: gauge, help: "The highest oom_score of its processes: 0 to 2000, scaled by the node's memory, not by the container's.", source: "/proc/PID/oom_score"})
+	w(containerScoreMax, family{name: "oom_score_max", typ: gauge, optional: true, help: "The highest oom_score of its processes: 0 to 2000, scaled by the node's memory, not by the container's.", source: "/proc/PID/oom_score"})
 	w(containerAdjMax, family{name: "oom_score_adj_max", typ: gauge, help: "The highest oom_score_adj of its processes.", source: "/proc/PID/oom_score_adj"})
 	w(containerProcesses, family{name: "processes", typ: gauge, optional: true, help: "Its processes.", source: "cgroup.procs"})
 	w(containerMismatch, family{name: "oom_score_adj_mismatch", typ: gauge, help: "1 if the oldest process' oom_score_adj is not what the pod's QoS class implies, else 0; Kubernetes only.", source: "docs/names.md"})
@@ -41,8 +41,11 @@ func containerFamilies(t *[families]family) {
 	w(containerInfo, family{name: "info", typ: gauge, labels: shapeWorkloadInfo, help: "Always 1; runtime, QoS class and image for joins, empty where unknown; Kubernetes and container runtimes only.", source: "docs/names.md"})
 	w(containerStart, family{name: "start_time_seconds", typ: gauge, optional: true, help: "When the container's group was made, in seconds since the epoch.", source: "ctime of the group's directory"})
 	event := func(i id, f family) { w(i, f); t[i].collector = "event" }
-	event(containerKills, family{name: "kills_total", typ: counter, help: "Processes of the workload that the kernel's OOM killer killed; 0 from the workload's first scrape, goes on when the container is replaced.", source: "docs/ledger.md"})
-	event(containerOOMs, family{name: "ooms_total", typ: counter, help: "OOM decisions that hit the workload: a group kill is one. Only after its first kill.", source: "docs/ledger.md"})
-	event(containerSurvived, family{name: "survived_kills_total", typ: counter, help: "Kills after which the group still had processes 10 s later: what PID 1 and kubelet did not notice. Only after its first kill.", source: "docs/ledger.md"})
+	event(containerKills, family{name: "kills_total", typ: counter, help: "Processes of the workload that the kernel's OOM killer killed; 0 from the workload's first scrape, goes on when the container is replaced. Over all workloads: step of oom_node_kills_total = oom_container_kills_total + oom_evicted_kills_total + oom_unattributed_kills_total + oom_pending_kills + oom_kill_duplicates_total, and sum of oom_kills_total = the first three of these.", source: "docs/ledger.md"})
+	event(containerOOMs, family{name: "ooms_total", typ: counter, help: "OOM decisions that hit the workload: a group kill is one, so ooms <= kills. 0 from the first scrape of a workload with a limit, else only after its first kill.", source: "docs/ledger.md"})
+	event(containerSurvived, family{name: "survived_kills_total", typ: counter, help: "Kills after which the group still had processes 10 s later: what PID 1 and kubelet did not notice. 0 from the first scrape of a workload with a limit, else only after its first kill.", source: "docs/ledger.md"})
 	event(containerLastKill, family{name: "last_kill_timestamp_seconds", typ: gauge, help: "When the kernel last killed one of its processes; only after a kill.", source: "docs/ledger.md"})
+	event(containerLastKillInfo, family{name: "last_kill_info", typ: gauge, labels: shapeWorkloadKill, help: "Always 1; the last kill's victim and whose limit was hit (container, pod, slice, node, numa or unknown). comm is empty where the kernel log did not tell; the process chose it. One series a workload.", source: "kernel log"})
+	event(containerLastKillResident, family{name: "last_kill_resident_bytes", typ: gauge, help: "Resident memory of the last kill's victim, where the kernel log told.", source: "kernel log: anon-rss + file-rss + shmem-rss"})
+	event(containerLastKillLimit, family{name: "last_kill_limit_bytes", typ: gauge, help: "The limit that was hit by the last kill, where the kernel log told.", source: "kernel log: limit of the report"})
 }

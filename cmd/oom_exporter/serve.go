@@ -84,7 +84,7 @@ func (c *config) collectorOptions(logger log.Logger) collector.Options {
 	for name, b := range c.collectors {
 		on[name] = *b
 	}
-	return collector.Options{Logger: logger, Enabled: on, Enable: c.enable, Disable: c.disable, Keep: &c.filter}
+	return collector.Options{Logger: logger, Enabled: on, Profile: collector.Profile(c.profile), Enable: c.enable, Disable: c.disable, Keep: &c.filter}
 }
 
 // selfMetrics are the exporter's own; its version is always told.

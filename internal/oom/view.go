@@ -101,6 +101,7 @@ type WorkloadKills struct {
 	Workload              Workload
 	Kills, OOMs, Survived uint64
 	LastKill              time.Time // zero: none.
+	Last                  *Kill     // what is known of it; nil: nothing. It must not be modified.
 }
 
 // PodKills are the kills for which a pod's own limit was the reason.
