@@ -47,6 +47,9 @@ const (
 	containerLastKillInfo
 	containerLastKillResident
 	containerLastKillLimit
+	containerKillCauses
+	containerLastCause
+	containerAdvised
 	podUsage
 	podWorkingSet
 	podLimit
@@ -89,6 +92,14 @@ const (
 	recordsLost
 	traceEventsLost
 	stateUnsaved
+	recorderInterval
+	recorderCgroups
+	recorderFast
+	recorderOver
+	recorderSamples
+	recorderRecordings
+	recorderDropped
+	recorderUnsaved
 	sourceUp
 	collectorDuration
 	collectorSuccess
@@ -110,6 +121,7 @@ const (
 	shapeWorkloadLevel
 	shapeWorkloadInfo
 	shapeWorkloadKill
+	shapeWorkloadCause
 	shapePod
 	shapeCgroup
 	shapeProcess
@@ -133,6 +145,8 @@ func labelNames(s shape) []string {
 		return append(workload, "runtime", "qos", "image")
 	case shapeWorkloadKill:
 		return append(workload, "comm", "level")
+	case shapeWorkloadCause:
+		return append(workload, "cause", "grew")
 	case shapePod:
 		return workload[:2]
 	case shapeCgroup:

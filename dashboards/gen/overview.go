@@ -14,7 +14,7 @@ func overview() dashboard {
 	b.line(10, []int{14, 10}, closest("Closest to a kill", inNamespace, nodeColumn()), firing())
 	b.line(9, []int{15, 9}, lastKills(), byLevel(onNode))
 	b.line(9, []int{24}, nodes())
-	b.line(7, []int{24}, growing(inNamespace))
+	b.line(8, []int{15, 9}, growing(inNamespace), causes(inNamespace))
 	return b.dashboard
 }
 
@@ -64,7 +64,7 @@ func growing(selector string) panel {
 	}
 	columns := append(workloadColumns(), nodeColumn(),
 		column{field: "Value #A", title: "Limit in", unit: "s", width: 100, scale: from(red, 7200.0, orange, 21600.0, grey)},
-		column{field: "Value #B", title: "Growth per hour", unit: "bytes", width: 130},
+		column{field: "Value #B", title: "Growth/h", unit: "bytes", width: 100},
 		column{field: "Value #C", title: "Unreclaimable", unit: "bytes", width: 110},
 		column{field: "Value #D", title: "Limit", unit: "bytes", width: 100})
 	p := table("Growing towards their limit",
@@ -76,6 +76,13 @@ func growing(selector string) panel {
 		with(fmt.Sprintf("oom_container_memory_limit_bytes{%s}", selector)))
 	p.FieldConfig.Defaults.NoValue = "nothing grows"
 	return p
+}
+
+// causes shows why workloads were killed.
+func causes(selector string) panel {
+	series := fmt.Sprintf("oom_container_kill_causes_total{%s}", selector)
+	return killBars("Kills by cause", "Kills per step by why they came about: leak, burst, startup, a lowered limit and others; docs/why.md says how that is told. Empty where nothing was killed.",
+		q(fmt.Sprintf("sum by (cause) (clamp_min(%s - %s offset $__interval, 0) or %s)", series, series, series), "{{cause}}"))
 }
 
 // firing lists the alerts.

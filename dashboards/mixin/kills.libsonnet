@@ -92,6 +92,9 @@ function(config)
         sum by (cluster, instance, namespace, workload, container) (%(rest)s)
       ||| % withWorkload('container:oom_container_kills:increase1h')),
       record('namespace:oom_container_kills:increase1h', 'sum by (cluster, namespace) (container:oom_container_kills:increase1h)'),
+      // Why they were killed.
+      record('namespace_cause:oom_container_kill_causes:increase1h', 'sum by (cluster, namespace, cause) (\n' + lib.gained('oom_container_kill_causes_total{%(w)s}', '1h', workloadLabels + ', cause, grew') + ')'),
+      record('cluster_cause:oom_container_kill_causes:increase1h', 'sum by (cluster, cause) (namespace_cause:oom_container_kill_causes:increase1h)'),
       record('instance_level:oom_kills:increase1h', lib.gained('oom_kills_total{%(s)s}', '1h', 'cluster, instance', born=false)),
       record('instance:oom_kills:increase1h', 'sum without (level) (instance_level:oom_kills:increase1h)'),
       record('cluster_level:oom_kills:increase1h', 'sum by (cluster, level) (instance_level:oom_kills:increase1h)'),
@@ -113,6 +116,7 @@ function(config)
             {{ with . | first | label "level" }}{{ if ne . "unknown" }}The limit that ran out: {{ . }}.{{ end }}{{ end }}
           ||| + '{{- with query ' + ofWorkload('oom_container_last_kill_limit_bytes') + ' }} It is {{ . | first | value | humanize1024 }}B.{{ end }}\n'
           + '{{- with query ' + ofWorkload('oom_container_last_kill_resident_bytes') + ' }} The process had {{ . | first | value | humanize1024 }}B resident.{{ end }}\n'
+          + '{{- with query ' + ofWorkload('oom_container_last_kill_cause_info') + ' }}{{ with . | first | label "cause" }}{{ if ne . "unknown" }} Cause: {{ . }}.{{ end }}{{ end }}{{ end }}\n'
           + '{{- else -}}\n' + |||
             {{ with query (printf `pod:oom_pod_limit_kills:increase5m{cluster=%q,instance=%q,namespace=%q,pod=%q} > 0` $labels.cluster $labels.instance $labels.namespace $labels.pod) -}}
             The limit of its pod ran out, which killed {{ . | first | value }} process(es) in the pod.
