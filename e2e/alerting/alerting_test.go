@@ -107,7 +107,7 @@ func TestPages(t *testing.T) {
 	if leak.Ended() {
 		t.Error("the leak was killed before it paged")
 	}
-	second.check(t, s.pages)
+	told := second.check(t, s.pages)
 	s.replaceExporter(t)
 	s.guardActs(t, guarded)
 	leak.Wait(t, 5*time.Minute)
@@ -134,7 +134,7 @@ func TestPages(t *testing.T) {
 	if u := cache.ReadMemory(t); u.Usage < limit*8/10 || full.Ended() {
 		t.Errorf("the cache takes %d bytes only, so that it proves nothing", u.Usage)
 	}
-	evidence(t, delay, ends, lead, len(s.pages.about("cache")), queries)
+	evidence(t, delay, told.Sub(second.back), ends, lead, len(s.pages.about("cache")), queries)
 }
 
 // pageDelay is how long after a kill its page comes. One that is late, maybe for

@@ -30,6 +30,7 @@ type incidents struct {
 	prometheus
 	server *lab.Process
 	run    func() *lab.Process
+	back   time.Time // when it was up again.
 }
 
 // inLessTime copies the rules with each time replaced; what they say stays.
@@ -99,10 +100,12 @@ func (i *incidents) restart(t *testing.T, kill time.Time) {
 	t.Helper()
 	lab.Eventually(t, time.Minute, "the outage is long enough", func() bool { return time.Since(kill) > outageWindow+interval })
 	i.server = i.run()
+	i.back = time.Now()
 }
 
-// check wants a notification of each incident, that names what went wrong.
-func (i *incidents) check(t *testing.T, pages *receiver) {
+// check wants a notification of each incident, that names what went wrong, and
+// returns when that of the kill came.
+func (i *incidents) check(t *testing.T, pages *receiver) (kill time.Time) {
 	t.Helper()
 	for alert, want := range map[string]string{
 		"OOMContainerKilled":          `^OOM kill in ` + namespace + `/outage/outage: The OOM killer killed \S+ in ` + namespace + `/outage/outage on ` + nodeName + ` in cluster eu-1 at .*The limit that ran out: container\. It is 64MiB\.`,
@@ -119,6 +122,9 @@ func (i *incidents) check(t *testing.T, pages *receiver) {
 			}
 			return false
 		})
+		if alert == "OOMContainerKilled" {
+			kill = found.at
+		}
 		if !regexp.MustCompile(want).MatchString(found.text) {
 			t.Errorf("%s says %q, want %s", alert, found.text, want)
 		}
@@ -127,4 +133,5 @@ func (i *incidents) check(t *testing.T, pages *receiver) {
 	if accused := pages.about("oom-exporter"); len(accused) > 0 {
 		t.Errorf("the exporter is accused: %+v", accused)
 	}
+	return kill
 }
