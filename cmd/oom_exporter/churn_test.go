@@ -154,6 +154,8 @@ func (c churnCounters) Groups() (oom.Tree, error) {
 	return tree, err
 }
 
+func (churnCounters) Kills(oom.GroupID) (kills oom.Amount) { return kills }
+
 func (churnCounters) Limit(oom.GroupID) (limit, hits oom.Amount) { return limit, hits }
 
 func (churnCounters) Populated(oom.GroupID) bool { return false }
@@ -194,7 +196,7 @@ func TestSeriesChurn(t *testing.T) {
 			t.Fatal(err)
 		}
 		set := collector.New(
-			scraper{host.New(host.Options{Proc: churnProc{}, Hierarchy: node, Names: names{namer}})},
+			&looks{host: host.New(host.Options{Proc: churnProc{}, Hierarchy: node, Names: names{namer}})},
 			collector.Options{Kills: totals{book}},
 		)
 		ctx, cancel := context.WithCancel(t.Context())

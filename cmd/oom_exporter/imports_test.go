@@ -16,36 +16,38 @@ const module = "github.com/oom-exporter/oom_exporter/"
 // model -> collectors -> web.
 var mayImport = map[string][]string{
 	"internal/oom":        {},
-	"internal/proc":       {"internal/oom"},
+	"internal/kernfs":     {},
+	"internal/proc":       {"internal/oom", "internal/kernfs"},
 	"internal/cgroup":     {"internal/oom"},
 	"internal/kmsg":       {},
 	"internal/oomlog":     {"internal/oom", "internal/kmsg"},
-	"internal/tracefs":    {"internal/oom"},
+	"internal/tracefs":    {"internal/oom", "internal/kernfs"},
 	"internal/text":       {},
 	"internal/causes":     {"internal/oom"},
 	"internal/verdict":    {"internal/oom", "internal/text"},
 	"internal/workload":   {"internal/oom", "internal/text"},
 	"internal/statefile":  {},
 	"internal/ledger":     {"internal/oom", "internal/text", "internal/statefile"},
-	"internal/killfeed":   {"internal/oom", "internal/kmsg", "internal/oomlog", "internal/tracefs", "internal/cgroup"},
+	"internal/killfeed":   {"internal/oom", "internal/kernfs", "internal/kmsg", "internal/oomlog", "internal/tracefs", "internal/cgroup"},
 	"internal/predict":    {"internal/oom"},
-	"internal/host":       {"internal/oom", "internal/proc", "internal/cgroup", "internal/workload", "internal/predict", "internal/text"},
+	"internal/host":       {"internal/oom", "internal/proc", "internal/kernfs", "internal/cgroup", "internal/workload", "internal/predict", "internal/text"},
 	"internal/recorder":   {"internal/oom"},
 	"internal/report":     {"internal/oom", "internal/kmsg", "internal/oomlog", "internal/text"},
-	"internal/top":        {"internal/oom", "internal/host", "internal/proc", "internal/cgroup", "internal/workload", "internal/predict", "internal/text"},
+	"internal/top":        {"internal/oom", "internal/host", "internal/proc", "internal/kernfs", "internal/cgroup", "internal/workload", "internal/predict", "internal/text"},
+	"internal/page":       {"internal/oom", "internal/text"},
 	"internal/web":        {},
 	"internal/logging":    {},
 	"internal/cli":        {},
 	"internal/guard":      {"internal/oom", "internal/predict"},
 	"internal/guard/kube": {},
-	"internal/guard/act":  {"internal/oom", "internal/predict", "internal/guard", "internal/proc", "internal/cgroup"},
+	"internal/guard/act":  {"internal/oom", "internal/predict", "internal/guard", "internal/proc", "internal/kernfs", "internal/cgroup"},
 	"collector":           {"internal/oom", "internal/text"},
 }
 
 // knowsNoPrometheus are the packages below the collectors.
 var knowsNoPrometheus = []string{
-	"internal/oom", "internal/kmsg", "internal/oomlog", "internal/ledger", "internal/recorder", "internal/killfeed", "internal/predict",
-	"internal/cgroup", "internal/workload", "internal/tracefs", "internal/report", "internal/guard", "internal/guard/act", "internal/guard/kube",
+	"internal/oom", "internal/kernfs", "internal/kmsg", "internal/oomlog", "internal/ledger", "internal/recorder", "internal/killfeed", "internal/predict",
+	"internal/cgroup", "internal/workload", "internal/tracefs", "internal/report", "internal/page", "internal/guard", "internal/guard/act", "internal/guard/kube",
 	"internal/verdict", "internal/causes",
 }
 

@@ -46,7 +46,7 @@ func newKills(c *config, p *parts, namer *workload.Namer, logger log.Logger) (*k
 			"missing", "oom_kill in "+c.procfs+"/vmstat")
 	}
 	feed := killfeed.New(killfeed.Options{
-		Kmsg: c.kmsg, KmsgMode: killfeed.Mode(c.kmsgMode), PageSize: pageSize(),
+		Kmsg: c.kmsg, KmsgMode: killfeed.Mode(c.kmsgMode), PageSize: pageSize(), Release: node.Release,
 		Tracefs: filepath.Join(c.sysfs, "kernel", "tracing"), TracefsMode: killfeed.Mode(c.tracefsMode),
 		Procfs: c.procfs, Hierarchy: p.groups,
 		Reported: func(path string) { namer.Lookup(path) },
@@ -129,6 +129,13 @@ func (c counters) Groups() (oom.Tree, error) {
 
 func (c counters) Populated(id oom.GroupID) bool {
 	return c.groups != nil && c.groups.Populated(id)
+}
+
+func (c counters) Kills(id oom.GroupID) (kills oom.Amount) {
+	if c.groups == nil {
+		return kills
+	}
+	return c.groups.Kills(id)
 }
 
 func (c counters) Limit(id oom.GroupID) (limit, hits oom.Amount) {

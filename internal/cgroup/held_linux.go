@@ -11,10 +11,12 @@ import (
 )
 
 const (
-	// maxHeld bounds the groups that are kept open in a storm of kills.
-	maxHeld = 512
-	// stormGap is how soon after one light pass the next one is of a storm.
-	stormGap = time.Second
+	// maxHeld bounds the groups that are kept open in a storm of kills: each takes
+	// some 5 KiB of kernel memory.
+	maxHeld = 2048
+	// stormGap is how soon after one light pass the next one is of a storm; in one,
+	// many groups are read every 2 s.
+	stormGap = 3 * time.Second
 	// heldFor is how long after the last light pass the groups are kept open.
 	heldFor = 10 * time.Second
 )
@@ -29,8 +31,8 @@ type storm struct {
 	rows   []oom.Group // the memory of the last one's tree.
 }
 
-// held is an open v1 group without children. Once it is removed, its file has
-// ENODEV for us, also when another group has the name.
+// held is an open v1 group. Once it is removed, its file has ENODEV for us, also
+// when another group has the name.
 type held struct {
 	inode        uint64
 	dir, control int // control is memory.oom_control.
@@ -70,21 +72,22 @@ func (s *storm) end(pass uint64, rows []oom.Group) {
 	s.release(func(n *node, e held) bool { return n.pass != pass || n.inode != e.inode })
 }
 
-// byHeld reads a group that is kept open, if it is still there and still has no
-// children.
-func (p *pass) byHeld(n *node, up level) bool {
+// byHeld reads a group that is kept open, if it is still there, and what is below
+// it.
+func (p *pass) byHeld(n *node, up level) (done bool, err error) {
 	e, ok := p.h.storm.groups[n]
 	if !ok || n.inode != e.inode {
-		return false
+		return false, nil
 	}
-	read, err := unix.Pread(e.control, p.h.buf, 0)
+	read, readErr := unix.Pread(e.control, p.h.buf, 0)
 	var st unix.Stat_t
-	if err != nil || unix.Fstat(e.dir, &st) != nil || st.Nlink != 2 {
+	if readErr != nil || unix.Fstat(e.dir, &st) != nil {
 		e.close()
 		delete(p.h.storm.groups, n)
-		return false
+		return false, nil
 	}
-	n.pass, n.children, n.complete = p.h.pass, nil, true
+	n.pass = p.h.pass
+	p.enter(n, e.dir)
 	index := len(p.tree.Groups)
 	p.tree.Groups = append(p.tree.Groups, oom.Group{
 		GroupID: oom.GroupID{Path: n.path, Inode: n.inode}, Parent: up.index, Owner: index, UID: makerOf(&st),
@@ -92,14 +95,14 @@ func (p *pass) byHeld(n *node, up level) bool {
 	g := &p.tree.Groups[index]
 	g.KillDisabled, g.UnderOOM, g.Events.OwnKills = parseOOMControl(p.h.buf[:read])
 	n.raw, n.unsettled, n.events = oom.Events{OwnKills: g.Events.OwnKills}, false, g.Events
-	return true
+	return true, p.children(n, level{fd: e.dir, cpuset: -1, index: index, depth: up.depth + 1}, uint64(st.Nlink))
 }
 
 // hold keeps the current group open for the next passes, which is of use in a
 // storm only.
-func (p *pass) hold(n *node, fd int, links uint64) {
+func (p *pass) hold(n *node, fd int) {
 	s := &p.h.storm
-	if !s.soon || links != 2 || p.h.place.version != 1 || p.h.scope != scopeOwn || !p.mayHold() {
+	if !s.soon || p.h.place.version != 1 || p.h.scope != scopeOwn || !p.mayHold() {
 		return
 	}
 	if _, ok := s.groups[n]; ok || p.missing != 0 || p.denied {

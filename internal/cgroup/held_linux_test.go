@@ -5,6 +5,7 @@ package cgroup
 import (
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -44,6 +45,9 @@ func TestHeldGroups(t *testing.T) {
 	if got := group(t, mustReadKills(t, h), path+"/a").Events.OwnKills; got != oom.Of(1) {
 		t.Errorf("%v kills, want 1", got)
 	}
+	if parent := h.storm.groups[nodeAt(h, path)]; parent.inode == 0 {
+		t.Error("a group with children is not kept open")
+	}
 	mkdir("/a/b")
 	group(t, mustReadKills(t, h), path+"/a/b")
 	removeLive(t, dir+"/a/b")
@@ -63,6 +67,24 @@ func TestHeldGroups(t *testing.T) {
 	if after := countFDs(t); held == 0 || after != before-2*held {
 		t.Errorf("%d descriptors with %d groups open, %d after", before, held, after)
 	}
+}
+
+// nodeAt returns the node of a path.
+func nodeAt(h *Hierarchy, path string) *node {
+	n := h.root
+	for next := true; next; {
+		next = false
+		for _, c := range n.children {
+			if c.path == path {
+				return c
+			}
+			if strings.HasPrefix(path, c.path+"/") {
+				n, next = c, true
+				break
+			}
+		}
+	}
+	return nil
 }
 
 // scarceFDs leaves the test that many more descriptors, and returns how many it

@@ -15,15 +15,11 @@ func (h *Hierarchy) Limit(id oom.GroupID) (limit, hits oom.Amount) {
 	if h.Version() != 1 {
 		return limit, hits
 	}
-	dir, err := unix.Open(h.Mount()+id.Path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
+	dir, ok := h.openExact(id)
+	if !ok {
 		return limit, hits
 	}
 	defer func() { _ = unix.Close(dir) }()
-	var st unix.Stat_t
-	if unix.Fstat(dir, &st) != nil || st.Ino != id.Inode {
-		return limit, hits // another group that has the name now.
-	}
 	var buf [64]byte
 	if b, errno := readAt(dir, fileNames[v1Limit], buf[:]); errno == 0 {
 		limit = parseLimitV1(b, h.pageSize)
@@ -32,4 +28,44 @@ func (h *Hierarchy) Limit(id oom.GroupID) (limit, hits oom.Amount) {
 		hits = parseNumber(b)
 	}
 	return limit, hits
+}
+
+// Kills reads how many kills this very group has counted, for groups that the
+// log has named. It is unset where the group is gone, and where only a look at
+// all groups tells its own kills from those of its children.
+func (h *Hierarchy) Kills(id oom.GroupID) (kills oom.Amount) {
+	if h.Version() != 1 || !h.countsOwn() {
+		return kills
+	}
+	dir, ok := h.openExact(id)
+	if !ok {
+		return kills
+	}
+	defer func() { _ = unix.Close(dir) }()
+	var buf [128]byte
+	if b, errno := readAt(dir, fileNames[v1OOMControl], buf[:]); errno == 0 {
+		_, _, kills = parseOOMControl(b)
+	}
+	return kills
+}
+
+// countsOwn tells whether each group counts for itself only.
+func (h *Hierarchy) countsOwn() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.scope == scopeOwn
+}
+
+// openExact opens this very group; another one may have its name by now.
+func (h *Hierarchy) openExact(id oom.GroupID) (dir int, ok bool) {
+	dir, err := unix.Open(h.Mount()+id.Path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, false
+	}
+	var st unix.Stat_t
+	if unix.Fstat(dir, &st) != nil || st.Ino != id.Inode {
+		_ = unix.Close(dir)
+		return -1, false
+	}
+	return dir, true
 }

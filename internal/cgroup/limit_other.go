@@ -8,3 +8,6 @@ import "github.com/oom-exporter/oom_exporter/internal/oom"
 
 // Limit reads the limit of this very group; only Linux has them.
 func (h *Hierarchy) Limit(oom.GroupID) (limit, hits oom.Amount) { return limit, hits }
+
+// Kills returns nothing.
+func (h *Hierarchy) Kills(oom.GroupID) (kills oom.Amount) { return kills }

@@ -18,8 +18,10 @@ func (p *pass) group(n *node, up level) (gone bool, err error) {
 		p.countOver(up.fd, n.name)
 		return false, nil
 	}
-	if p.kills && p.byHeld(n, up) {
-		return false, nil
+	if p.kills {
+		if done, err := p.byHeld(n, up); done {
+			return false, err
+		}
 	}
 	fd, stays, errno := p.open(n, up.fd)
 	if errno != 0 {
@@ -51,7 +53,7 @@ func (p *pass) group(n *node, up level) (gone bool, err error) {
 		p.skipped.VanishedGroups++
 		return false, nil
 	}
-	p.hold(n, fd, uint64(st.Nlink))
+	p.hold(n, fd)
 	stays = stays || p.keepOpen(n, fd, known)
 	if err := p.children(n, down, uint64(st.Nlink)); err != nil {
 		return false, err

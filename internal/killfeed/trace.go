@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-kit/log/level"
 
+	"github.com/oom-exporter/oom_exporter/internal/kernfs"
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 	"github.com/oom-exporter/oom_exporter/internal/tracefs"
 )
@@ -100,7 +101,7 @@ func (f *Feed) cgroupNamespace() string {
 	if err != nil || treeErr != nil {
 		return ""
 	}
-	self := tracefs.GroupOf(b, h.Version() == 2)
+	self := kernfs.MemoryCgroup(b, h.Version() == 2)
 	pid := int32(os.Getpid())
 	for i := range tree.Groups {
 		if slices.Contains(tree.Groups[i].PIDs, pid) {

@@ -93,7 +93,7 @@ func full20k(b *testing.B) *kernel {
 	k.ledger.SetLog(oom.LogLive)
 	k.ledger.tick()
 	for i := range 20_000 {
-		*k.ledger.totals.workloads.of(oom.Workload{Namespace: "ns", Pod: fmt.Sprint("pod-", i), Container: "c"}) = total{
+		k.ledger.totals.workloads[oom.Workload{Namespace: "ns", Pod: fmt.Sprint("pod-", i), Container: "c"}] = &total{
 			Kills: 1, OOMs: 1, Last: k.now, Seen: k.now,
 		}
 	}

@@ -156,10 +156,27 @@ func (cs *cases) ripe(before time.Time, done uint64) (n int64) {
 	return n
 }
 
-// needRead tells whether an open case still lacks one of its two reads.
-func (cs *cases) needRead(done uint64) bool {
-	last := len(cs.open) - 1
-	return last >= 0 && done < cs.open[last].read+2
+// needRead tells whether a case that was opened by that time lacks one of its two
+// reads.
+func (cs *cases) needRead(done uint64, before time.Time) bool {
+	for _, c := range slices.Backward(cs.open) {
+		if !c.opened.After(before) {
+			return done < c.read+2
+		}
+	}
+	return false
+}
+
+// since returns how many open cases are younger than the begin of the numbered
+// read.
+func (cs *cases) since(read uint64) (n int) {
+	for _, c := range slices.Backward(cs.open) {
+		if c.read < read {
+			break
+		}
+		n++
+	}
+	return n
 }
 
 func appendBounded[T any](s []T, v T, most int) []T {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
+	"github.com/oom-exporter/oom_exporter/internal/text"
 )
 
 // cgroup is what the ledger knows of one memory cgroup, by path and inode.
@@ -151,6 +152,9 @@ func within(path, base string) bool {
 
 // cgroups are all cgroups that are there, and for a while those that were.
 type cgroups struct {
+	names  Names
+	last   uint64 // the last read of all that succeeded.
+	blind  bool   // the one after it did not.
 	byID   map[oom.GroupID]*cgroup
 	byPath map[string]*cgroup
 	// Those with steps, and those with kills in removed children, in the
@@ -158,14 +162,41 @@ type cgroups struct {
 	stepped, bereft []*cgroup
 }
 
-func newCgroups() cgroups {
-	return cgroups{byID: map[oom.GroupID]*cgroup{}, byPath: map[string]*cgroup{}}
+func newCgroups(names Names) cgroups {
+	return cgroups{names: names, byID: map[oom.GroupID]*cgroup{}, byPath: map[string]*cgroup{}}
 }
 
 // add takes a cgroup into the maps.
 func (gs *cgroups) add(g *cgroup) {
 	gs.byID[g.id] = g
 	gs.byPath[g.id.Path] = g
+}
+
+// alive tells whether the cgroup was there at the last read.
+func (gs *cgroups) alive(g *cgroup) bool {
+	return g != nil && !gs.blind && g.seen != 0 && g.seen == gs.last
+}
+
+// whoIs returns the identity of a cgroup by its path, alive or dead: as it was
+// last read, or as it is remembered elsewhere. What a read of the tree says of a
+// cgroup without a name is better than what its path alone says.
+func (gs *cgroups) whoIs(path string) (oom.Identity, oom.Kind, bool) {
+	g := gs.byPath[path]
+	if g != nil && !g.who.StandIn {
+		return g.who, g.kind, true
+	}
+	who, kind, known := gs.names.Lookup(path)
+	switch {
+	case known:
+		who.StandIn = false
+		return who, kind, true
+	case g != nil:
+		return g.who, g.kind, true
+	case who.Workload != (oom.Workload{}):
+		who.StandIn = true
+		return who, kind, true
+	}
+	return oom.Identity{}, oom.KindContainer, false
 }
 
 // nearest returns the innermost cgroup at or above the path that fits.
@@ -243,6 +274,16 @@ func (gs *cgroups) oldestRemoved() *cgroup {
 	return found
 }
 
+// takeEstimate meets a duplicate that was estimated at or above the path at that
+// time or later.
+func (gs *cgroups) takeEstimate(path string, after time.Time) bool {
+	g := gs.nearest(path, func(g *cgroup) bool { return g.group.estimated > 0 && !g.group.at.Before(after) })
+	if g != nil {
+		g.group.estimated--
+	}
+	return g != nil
+}
+
 // ownerOf returns the innermost known cgroup at or above the path: the one whose
 // counter has a group kill that the log announced for this path.
 func (gs *cgroups) ownerOf(path string) *cgroup {
@@ -268,6 +309,45 @@ func (gs *cgroups) addRemoved(g *cgroup, kills, groupKills int64, at time.Time) 
 	}
 }
 
+// limitsWanted returns the cgroups whose limits the ledger has to ask for.
+func (gs *cgroups) limitsWanted(read uint64, all bool) map[*cgroup]struct{} {
+	wanted := map[*cgroup]struct{}{}
+	add := func(g *cgroup) {
+		for ; g != nil && g.kind != oom.KindRoot && !g.ooms.IsValue(); g = g.parent {
+			wanted[g] = struct{}{}
+		}
+	}
+	if all {
+		for _, g := range gs.byID {
+			add(g)
+		}
+		return wanted
+	}
+	for _, g := range gs.stepped {
+		if n := len(g.steps); n > 0 && g.steps[n-1].read == read {
+			add(g)
+		}
+	}
+	return wanted
+}
+
+// find returns the cgroup for one that was read. A new one starts at
+// 0, unless it is of the epoch's first read.
+func (gs *cgroups) find(tg *oom.Group, baselined bool, read uint64, now time.Time) *cgroup {
+	id := tg.GroupID
+	id.Path = text.Escape(id.Path)
+	g := gs.byID[id]
+	if g == nil {
+		g = &cgroup{id: id, born: baselined, young: baselined && gs.last != 0}
+	}
+	if gs.byPath[id.Path] != g {
+		g.first = read
+		gs.add(g)
+	}
+	g.seen, g.seenAt = read, now
+	return g
+}
+
 // tidy drops those from the lists whose evidence has been used up.
 func (gs *cgroups) tidy() {
 	gs.stepped = slices.DeleteFunc(gs.stepped, func(g *cgroup) bool {
@@ -291,10 +371,10 @@ func (gs *cgroups) tidy() {
 const goneAge = time.Minute
 
 // forget drops the cgroups that have been gone for a while.
-func (gs *cgroups) forget(lastRead uint64, now time.Time) {
+func (gs *cgroups) forget(now time.Time) {
 	for id, g := range gs.byID {
 		g.group.forget(now)
-		if g.seen == lastRead || now.Sub(g.seenAt) < goneAge ||
+		if g.seen == gs.last || now.Sub(g.seenAt) < goneAge ||
 			slices.Contains(gs.stepped, g) || slices.Contains(gs.bereft, g) {
 			continue
 		}

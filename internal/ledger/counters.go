@@ -24,7 +24,7 @@ func (l *Ledger) seeCounters(t oom.Tree, read uint64, now time.Time) {
 	steps := make([]treeStep, len(t.Groups))
 	for i := range t.Groups {
 		tg := &t.Groups[i]
-		g := l.seen(tg, read, now)
+		g := l.cgroups.find(tg, l.counts.Baselined, read, now)
 		current[i] = g
 		g.identify(t, i)
 		s := &steps[i]
@@ -56,25 +56,8 @@ func (l *Ledger) seeCounters(t oom.Tree, read uint64, now time.Time) {
 		}
 	}
 	l.counts.Baselined = true
-	l.reads.last = read
+	l.cgroups.last = read
 	l.markLiving(t, now)
-}
-
-// seen returns the ledger's cgroup for one that was read. A new one starts at
-// 0, unless it is of the epoch's first read.
-func (l *Ledger) seen(tg *oom.Group, read uint64, now time.Time) *cgroup {
-	id := tg.GroupID
-	id.Path = text.Escape(id.Path)
-	g := l.cgroups.byID[id]
-	if g == nil {
-		g = &cgroup{id: id, born: l.counts.Baselined, young: l.counts.Baselined && l.reads.last != 0}
-	}
-	if l.cgroups.byPath[id.Path] != g {
-		g.first = read
-		l.cgroups.add(g)
-	}
-	g.seen, g.seenAt = read, now
-	return g
 }
 
 // identify takes over the cgroup's identity, and that of the cgroup it counts for.
@@ -168,7 +151,9 @@ func (l *Ledger) seeLimits(t oom.Tree) {
 // kill and of those above them, or of all cgroups; only where the read of all
 // cgroups does not have them.
 func (l *Ledger) readLimits(read uint64, all bool) {
-	wanted := l.limitsWanted(read, all)
+	l.mu.Lock()
+	wanted := l.cgroups.limitsWanted(read, all)
+	l.mu.Unlock()
 	type answer struct{ limit, hits oom.Amount }
 	answers := make(map[*cgroup]answer, len(wanted))
 	for g := range wanted { // the id never changes.
@@ -180,27 +165,4 @@ func (l *Ledger) readLimits(read uint64, all bool) {
 	for g, a := range answers {
 		g.seeHits(a.limit, a.hits, read)
 	}
-}
-
-func (l *Ledger) limitsWanted(read uint64, all bool) map[*cgroup]struct{} {
-	wanted := map[*cgroup]struct{}{}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	add := func(g *cgroup) {
-		for ; g != nil && g.kind != oom.KindRoot && !g.ooms.IsValue(); g = g.parent {
-			wanted[g] = struct{}{}
-		}
-	}
-	if all {
-		for _, g := range l.cgroups.byID {
-			add(g)
-		}
-		return wanted
-	}
-	for _, g := range l.cgroups.stepped {
-		if n := len(g.steps); n > 0 && g.steps[n-1].read == read {
-			add(g)
-		}
-	}
-	return wanted
 }

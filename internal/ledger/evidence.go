@@ -45,10 +45,13 @@ type announced struct {
 	duplicate bool   // the second line of its first victim has come.
 }
 
-// mayBeLost tells whether the line of a kill that was counted at this time may
-// be among the lost records.
-func (e *evidence) mayBeLost(counted time.Time) bool {
-	return !e.lost.IsZero() && counted.Before(e.lost.Add(lineWait))
+// lostUntil returns the time up to which the lines of the kills that were counted
+// may be among the lost records.
+func (e *evidence) lostUntil() time.Time {
+	if e.lost.IsZero() {
+		return e.lost
+	}
+	return e.lost.Add(lineWait)
 }
 
 // line is a Killed line of the kernel log.
@@ -132,9 +135,6 @@ func (l *Ledger) addLine(k oom.Kill) {
 	if l.meetWitnessed(ln) {
 		return
 	}
-	if len(e.lines) >= maxLines {
-		l.counts.Dropped++
-	}
 	e.lines = appendBounded(e.lines, ln, maxLines)
 	e.queued = ln
 	if !l.counts.HasVmstat {
@@ -151,11 +151,11 @@ func (l *Ledger) Group(path string) {
 	if ln == nil {
 		return // it is of before, and so is the group kill.
 	}
-	l.endGroupKill()
-	l.evidence.group = announced{path: text.Escape(path)}
+	path = text.Escape(path)
+	l.evidence.group = announced{path: path}
 	ln.announces = true
 	if ln.Path == "" && !ln.Kill.GroupKill {
-		ln.Path, ln.By = text.Escape(path), byReport
+		ln.Path, ln.By = path, byReport
 		ln.Kill.GroupKill = true
 		l.changed()
 	}
@@ -169,7 +169,7 @@ func (l *Ledger) endGroupKill() {
 	if group.path == "" || group.duplicate {
 		return
 	}
-	if !l.dropEstimate(group.path) {
+	if !l.cgroups.takeEstimate(group.path, time.Time{}) {
 		l.cgroups.ownerOf(group.path).takeGroupKill()
 	}
 }
@@ -216,9 +216,22 @@ func (e *evidence) witnessIn(path string) *witness {
 	return found
 }
 
-// keepLines drops the lines for which used returns true.
-func (e *evidence) keepLines(used func(*line) bool) {
-	e.lines = slices.DeleteFunc(e.lines, used)
+// nextDecision numbers an OOM for which the log has no line.
+func (e *evidence) nextDecision(g *cgroup) uint64 {
+	if g != nil && g.together != 0 {
+		return g.together
+	}
+	e.decision++
+	return e.decision
+}
+
+// useLines drops the lines for which used returns true.
+func (l *Ledger) useLines(used func(*line) bool) {
+	before := len(l.evidence.lines)
+	l.evidence.lines = slices.DeleteFunc(l.evidence.lines, used)
+	if len(l.evidence.lines) != before {
+		l.changed()
+	}
 }
 
 // nameLine looks for a sighting of the line's process. A member of a group kill may

@@ -48,6 +48,7 @@ type kernel struct {
 	broken    error
 	vmstats   int
 	groupsNo  int
+	killsNo   int
 	limitsNo  int
 }
 
@@ -277,6 +278,20 @@ func (k *kernel) events(g *kgroup) oom.Events {
 		e.OwnKills, e.TreeGroupKills = oom.Amount{}, oom.Amount{}
 	}
 	return e
+}
+
+// Kills reads the counter of one group; kills go on meanwhile.
+func (k *kernel) Kills(id oom.GroupID) (kills oom.Amount) {
+	k.killsNo++
+	g := k.names[id.Path]
+	if k.version == 2 || k.noGroups || g == nil || g.gone || g.inode != id.Inode {
+		return kills
+	}
+	kills = oom.Of(g.own)
+	if k.midRead > 0 && k.r.Float64() < k.midRead {
+		k.random()
+	}
+	return kills
 }
 
 func (k *kernel) Limit(id oom.GroupID) (limit, hits oom.Amount) {

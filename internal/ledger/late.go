@@ -2,6 +2,8 @@
 
 package ledger
 
+import "time"
+
 // A closed case and a line that comes late meet here; so do the two kinds of
 // evidence for one duplicate.
 
@@ -22,7 +24,7 @@ func (l *Ledger) meetWitnessed(ln *line) bool {
 func (l *Ledger) meetNamed(ln *line, expected bool) bool {
 	g := l.cgroups.byPath[ln.Path]
 	return l.meet(ln, func(c *killCase) bool {
-		if expected && l.evidence.mayBeLost(c.opened) {
+		if expected && c.opened.Before(l.evidence.lostUntil()) {
 			return false
 		}
 		if ln.Kill.GroupKill && within(c.path, ln.Path) || c.removed && within(ln.Path, c.path) {
@@ -61,26 +63,16 @@ func (l *Ledger) giveLine(c *killCase, ln *line) {
 // is left over, for a duplicate that was estimated there; with expected, only
 // for one whose line cannot have been lost.
 func (l *Ledger) meetEstimate(path string, expected bool) bool {
-	g := l.cgroups.nearest(path, func(g *cgroup) bool {
-		return g.group.estimated > 0 && !(expected && l.evidence.mayBeLost(g.group.at))
-	})
-	if g == nil {
+	var after time.Time
+	if expected {
+		after = l.evidence.lostUntil()
+	}
+	if !l.cgroups.takeEstimate(path, after) {
 		return false
 	}
-	g.group.estimated--
 	l.counts.Late++
 	l.changed()
 	return true
-}
-
-// dropEstimate stops waiting for the line of a duplicate that was estimated at or
-// above the path.
-func (l *Ledger) dropEstimate(path string) bool {
-	g := l.cgroups.nearest(path, func(g *cgroup) bool { return g.group.estimated > 0 })
-	if g != nil {
-		g.group.estimated--
-	}
-	return g != nil
 }
 
 // replaceGuess gives a line to a case of its cgroup that was published with
@@ -111,7 +103,7 @@ func (l *Ledger) dropLateLines() {
 		}
 	}
 	excess := n - int64(len(l.cases.open))
-	l.evidence.keepLines(func(ln *line) bool {
+	l.useLines(func(ln *line) bool {
 		if excess <= 0 || l.reads.vmstatDone <= ln.vmstatRead || ln.Path != "" {
 			return false
 		}
@@ -122,7 +114,6 @@ func (l *Ledger) dropLateLines() {
 		c.line, c.guessed = ln, true
 		excess--
 		l.counts.Late++
-		l.changed()
 		return true
 	})
 }
@@ -142,7 +133,7 @@ func (l *Ledger) estimateDuplicates(ready func(step) bool) {
 }
 
 func (l *Ledger) estimate(p *cgroup) {
-	decision := l.nextDecision(nil)
+	decision := l.evidence.nextDecision(nil)
 	var all int64
 	var below []*cgroup
 	for _, g := range l.cgroups.stepped {

@@ -3,6 +3,7 @@
 package ledger
 
 import (
+	"cmp"
 	"errors"
 	"sync"
 	"time"
@@ -20,6 +21,9 @@ type Counters interface {
 	// Groups returns all cgroups, parents first, with identity, kind, owner
 	// and events; the limit where it is known, else unset.
 	Groups() (oom.Tree, error)
+	// Kills returns the kills of this very cgroup alone, unset where only a read
+	// of all cgroups tells them from those of its children.
+	Kills(oom.GroupID) oom.Amount
 	// Limit returns the limit of one cgroup and how often it was hit, for
 	// kernels whose Groups are read without them (v1); else unset.
 	Limit(oom.GroupID) (limit, hits oom.Amount)
@@ -76,21 +80,11 @@ func (o Options) withDefaults() Options {
 	if o.Names == nil {
 		o.Names = noNames{}
 	}
-	if o.KeepDead <= 0 {
-		o.KeepDead = 1000
-	}
-	if o.KeepAge <= 0 {
-		o.KeepAge = 24 * time.Hour
-	}
-	if o.MaxRecords <= 0 {
-		o.MaxRecords = 1000
-	}
-	if o.PendingFor <= 0 {
-		o.PendingFor = 10 * time.Second
-	}
-	if o.SurviveAfter <= 0 {
-		o.SurviveAfter = 10 * time.Second
-	}
+	o.KeepDead = cmp.Or(max(o.KeepDead, 0), 1000)
+	o.KeepAge = cmp.Or(max(o.KeepAge, 0), 24*time.Hour)
+	o.MaxRecords = cmp.Or(max(o.MaxRecords, 0), 1000)
+	o.PendingFor = cmp.Or(max(o.PendingFor, 0), 10*time.Second)
+	o.SurviveAfter = cmp.Or(max(o.SurviveAfter, 0), 10*time.Second)
 	if o.Logger == nil {
 		o.Logger = log.NewNopLogger()
 	}
@@ -139,7 +133,6 @@ type counts struct {
 	Forged       uint64         `json:"forged"`    // lines without a case.
 	Late         uint64         `json:"late"`      // lines of cases that were closed before.
 	Unbacked     uint64         `json:"unbacked"`  // steps of cgroups without a case.
-	Dropped      uint64         `json:"dropped"`   // lines over the bound.
 	LastKill     time.Time      `json:"last_kill"`
 
 	// Restored says that this run went on from a state file, and
@@ -172,7 +165,7 @@ func New(o Options) (*Ledger, error) {
 		looks:    newLooks(o.Now()),
 		saver:    newSaver(o.StateFile),
 		evidence: evidence{witnesses: map[int]witness{}},
-		cgroups:  newCgroups(),
+		cgroups:  newCgroups(o.Names),
 		totals:   newTotals(),
 		catchup:  true,
 	}

@@ -7,7 +7,7 @@ import "github.com/oom-exporter/oom_exporter/internal/oom"
 // levelOf says whose limit the kill is about, and the limit's path where that
 // is known. The log's report has it; the counters of the victim's cgroup and of
 // those above it may.
-func (l *Ledger) levelOf(f finding) (oom.Level, string) {
+func (gs *cgroups) levelOf(f finding) (oom.Level, string) {
 	var scope oom.Constraint
 	if f.line != nil {
 		k := &f.line.Kill
@@ -20,18 +20,18 @@ func (l *Ledger) levelOf(f finding) (oom.Level, string) {
 		case k.Sysrq, k.Global, scope == oom.ConstraintNone:
 			return oom.LevelNode, ""
 		case k.LimitPath != "":
-			return l.levelAt(k.LimitPath), k.LimitPath
+			return gs.levelAt(k.LimitPath), k.LimitPath
 		}
 	}
 	if f.cgroup == nil {
-		return l.levelOfRemoved(f.path, f.shown, scope)
+		return gs.levelOfRemoved(f.path, f.shown, scope)
 	}
 	return levelByCounters(f.cgroup, f.shown, scope)
 }
 
 // levelAt returns the level of a limit's path.
-func (l *Ledger) levelAt(path string) oom.Level {
-	if _, kind, ok := l.whoIs(path); ok {
+func (gs *cgroups) levelAt(path string) oom.Level {
+	if _, kind, ok := gs.whoIs(path); ok {
 		return levelOfKind(kind)
 	}
 	return oom.LevelUnknown
@@ -90,11 +90,11 @@ func levelByCounters(g *cgroup, shown uint64, scope oom.Constraint) (oom.Level, 
 // levelOfRemoved is for a kill by a limit in a cgroup that was gone before it was read:
 // where no cgroup above it is limited (v1) or was out of memory just then (v2),
 // the limit was its own.
-func (l *Ledger) levelOfRemoved(path string, shown uint64, scope oom.Constraint) (oom.Level, string) {
+func (gs *cgroups) levelOfRemoved(path string, shown uint64, scope oom.Constraint) (oom.Level, string) {
 	if path == "" || scope != oom.ConstraintMemcg {
 		return oom.LevelUnknown, ""
 	}
-	g := l.cgroups.nearest(parentPath(path), l.alive)
+	g := gs.nearest(parentPath(path), gs.alive)
 	if g == nil {
 		return oom.LevelUnknown, ""
 	}
@@ -104,5 +104,5 @@ func (l *Ledger) levelOfRemoved(path string, shown uint64, scope oom.Constraint)
 			return oom.LevelUnknown, ""
 		}
 	}
-	return l.levelAt(path), path
+	return gs.levelAt(path), path
 }

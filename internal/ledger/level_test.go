@@ -52,7 +52,7 @@ func TestLevelOfTheReport(t *testing.T) {
 		k := newKernel(1, 1)
 		k.cluster(1, 1)
 		l := begin(t, k, Options{})
-		if got, _ := l.levelOf(finding{line: &line{Kill: tt.kill}}); got != tt.want {
+		if got, _ := l.cgroups.levelOf(finding{line: &line{Kill: tt.kill}}); got != tt.want {
 			t.Errorf("%+v: level %v, want %v", tt.kill, got, tt.want)
 		}
 	}

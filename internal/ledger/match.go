@@ -50,15 +50,10 @@ func (l *Ledger) match(now time.Time) {
 // has ended.
 func (l *Ledger) covered(ln *line) bool { return l.reads.done > ln.read }
 
-// alive tells whether the cgroup was there at the last read.
-func (l *Ledger) alive(g *cgroup) bool {
-	return g != nil && !l.reads.blind && g.seen != 0 && g.seen == l.reads.last
-}
-
 // matchDuplicates closes a case for each second line of a group kill's first
 // victim, unless that many duplicates have been estimated.
 func (l *Ledger) matchDuplicates() {
-	l.evidence.keepLines(func(ln *line) bool {
+	l.useLines(func(ln *line) bool {
 		if !ln.Kill.Duplicate {
 			return false
 		}
@@ -80,9 +75,8 @@ func (l *Ledger) matchDuplicates() {
 			return false
 		}
 		p := l.cgroups.takeRemoved(path)
-		if g := l.cgroups.byPath[path]; p == nil && l.alive(g) && g.counted() {
+		if g := l.cgroups.byPath[path]; p == nil && l.cgroups.alive(g) && g.counted() {
 			l.counts.Late++ // the counter did not move.
-			l.changed()
 			return true
 		}
 		if p != nil && p.removed.groupKills > 0 {
@@ -125,7 +119,7 @@ func (l *Ledger) firstVictimPath(dup *line) string {
 // the cgroup's counter agrees, and otherwise when a read of all cgroups did not
 // find the cgroup any more.
 func (l *Ledger) matchNamedLines() {
-	l.evidence.keepLines(func(ln *line) bool {
+	l.useLines(func(ln *line) bool {
 		if ln.Kill.Duplicate {
 			return false
 		}
@@ -155,7 +149,7 @@ func (l *Ledger) matchNamedLines() {
 		}
 		g := l.cgroups.byPath[ln.Path]
 		known := g.wasThere(ln.read, ln.By == byReport) // else the path was used again.
-		unmoved := known && l.alive(g) && g.counted()
+		unmoved := known && l.cgroups.alive(g) && g.counted()
 		if known && (ln.By == byReport || !unmoved) && l.replaceGuess(g, ln) {
 			return false
 		}
@@ -192,7 +186,7 @@ func (l *Ledger) matchByElimination(now time.Time) {
 	sure := len(stepped) == 1 && len(l.evidence.lines) == len(l.cases.open) &&
 		n <= stepped[0].unjoined() && l.cases.find((*killCase).lineless) == nil
 	missing := len(l.evidence.lines) < len(l.cases.open) // that of a duplicate may be one of them.
-	l.evidence.keepLines(func(ln *line) bool {
+	l.useLines(func(ln *line) bool {
 		if !nameless(ln) || len(l.cases.open) == 0 || !sure && now.Sub(ln.At) < witnessWait {
 			return false
 		}
@@ -216,21 +210,12 @@ func (l *Ledger) matchSteps(now time.Time) {
 	l.estimateDuplicates(ready)
 	for _, g := range l.cgroups.stepped {
 		for len(l.cases.open) > 0 && len(g.steps) > 0 && ready(g.steps[0]) {
-			f := finding{cgroup: g, path: g.id.Path, evidence: byCounter, decision: l.nextDecision(g)}
+			f := finding{cgroup: g, path: g.id.Path, evidence: byCounter, decision: l.evidence.nextDecision(g)}
 			f.witness = l.evidence.witnessIn(g.id.Path)
 			f.shown = g.join()
 			l.publish(f)
 		}
 	}
-}
-
-// nextDecision numbers an OOM for which the log has no line.
-func (l *Ledger) nextDecision(g *cgroup) uint64 {
-	if g != nil && g.together != 0 {
-		return g.together
-	}
-	l.evidence.decision++
-	return l.evidence.decision
 }
 
 // matchWitnesses publishes kills in cgroups that are gone and of which a sighting
@@ -247,13 +232,13 @@ func (l *Ledger) matchWitnesses(now time.Time) {
 			continue
 		}
 		g := l.cgroups.byPath[w.path]
-		if l.alive(g) && g.counted() && g.wasThere(w.read, false) {
+		if l.cgroups.alive(g) && g.counted() && g.wasThere(w.read, false) {
 			continue // its counter would have moved.
 		}
 		l.cgroups.takeRemoved(w.path)
 		l.publish(finding{
 			cgroup: g, path: w.path, evidence: byTracefs, shown: l.reads.done,
-			decision: l.nextDecision(nil), witness: &w,
+			decision: l.evidence.nextDecision(nil), witness: &w,
 		})
 	}
 }
@@ -274,12 +259,12 @@ func (l *Ledger) closeRipe(now time.Time) {
 		if p == nil && l.log == oom.LogAbsent && l.cases.ripe(now.Add(-l.o.PendingFor), l.reads.done) == 0 {
 			return
 		}
-		f := finding{decision: l.nextDecision(nil)}
+		f := finding{decision: l.evidence.nextDecision(nil)}
 		if p != nil {
 			p.removed.kills--
 			f.cgroup, f.path, f.evidence, f.shown, f.removed = p, p.id.Path, byCounter, l.reads.done, true
 		}
-		l.evidence.keepLines(func(ln *line) bool {
+		l.useLines(func(ln *line) bool {
 			if f.line != nil || ln.Path != "" || ln.Kill.Duplicate {
 				return false
 			}
@@ -309,7 +294,7 @@ func (l *Ledger) dropUnbacked(now time.Time) {
 	if len(l.cases.open) > 0 {
 		return
 	}
-	l.evidence.keepLines(func(ln *line) bool {
+	l.useLines(func(ln *line) bool {
 		if l.reads.vmstatDone <= ln.vmstatRead || now.Sub(ln.At) < lineWait {
 			return false
 		}
@@ -321,7 +306,6 @@ func (l *Ledger) dropUnbacked(now time.Time) {
 		default:
 			l.counts.Forged++
 		}
-		l.changed()
 		return true
 	})
 	for _, g := range l.cgroups.stepped {

@@ -26,7 +26,7 @@ func (l *Ledger) publishCase(c *killCase, f finding) {
 	c.finding = f
 	k := c.kill()
 	k.ID = l.nextID()
-	level, limit := l.levelOf(f)
+	level, limit := l.cgroups.levelOf(f)
 	k.Level, k.LimitPath = level, limit
 	l.counts.Levels[level]++
 	l.counts.LastKill = latest(l.counts.LastKill, k.Time)
@@ -86,19 +86,19 @@ func (l *Ledger) count(c *killCase, at time.Time) oom.Workload {
 	}
 	if c.cgroup != nil && !c.cgroup.who.StandIn {
 		who = c.cgroup.who
-	} else if known, _, ok := l.whoIs(c.path); ok {
+	} else if known, _, ok := l.cgroups.whoIs(c.path); ok {
 		who = known
 	}
 	w, standIn := workloadOf(who, path)
-	t := l.totals.workloads.of(w)
+	if l.totals.unmarked.IsZero() {
+		l.totals.unmarked = l.o.Now()
+	}
+	t := l.totals.workloads.note(w, standIn, c.path, at, l.o.Now())
 	t.Kills++
-	t.Last = latest(t.Last, at)
-	t.Seen = latest(t.Seen, l.o.Now())
-	t.StandIn, t.Path = standIn, c.path
 	if l.firstOf(c.decision, w) {
 		t.OOMs++
 	}
-	if l.alive(c.cgroup) && !c.removed {
+	if l.cgroups.alive(c.cgroup) && !c.removed {
 		l.totals.survivors = append(l.totals.survivors, survivor{
 			ID: c.cgroup.row, Workload: w, Due: c.opened.Add(l.o.SurviveAfter),
 		})
@@ -116,15 +116,12 @@ func (l *Ledger) firstOf(decision uint64, w oom.Workload) bool {
 
 // countPod counts a kill for the pod whose limit was its reason.
 func (l *Ledger) countPod(path string, at time.Time) {
-	who, _, ok := l.whoIs(path)
+	who, _, ok := l.cgroups.whoIs(path)
 	if !ok || who.Workload.Pod == "" {
 		return
 	}
-	t := l.totals.pods.of(oom.Workload{Namespace: who.Workload.Namespace, Pod: who.Workload.Pod})
-	t.Kills++
-	t.Last = latest(t.Last, at)
-	t.Seen = latest(t.Seen, l.o.Now())
-	t.StandIn, t.Path = who.StandIn, path
+	pod := oom.Workload{Namespace: who.Workload.Namespace, Pod: who.Workload.Pod}
+	l.totals.pods.note(pod, who.StandIn, path, at, l.o.Now()).Kills++
 }
 
 // rememberHistory names the log's kills of before the epoch; they are records
@@ -135,16 +132,14 @@ func (l *Ledger) rememberHistory() {
 		k.ID = killID(l.o.BootID, "h", k.Seq)
 		l.counts.LastKill = latest(l.counts.LastKill, k.Time)
 		if k.VictimPath != "" {
-			if who, _, ok := l.whoIs(k.VictimPath); ok {
+			if who, _, ok := l.cgroups.whoIs(k.VictimPath); ok {
 				w, standIn := workloadOf(who, k.VictimPath)
 				k.Workload, k.Evidence = w, byReport
-				t := l.totals.workloads.of(w)
-				t.Last, t.Seen = latest(t.Last, k.Time), l.o.Now()
-				t.StandIn, t.Path = standIn, k.VictimPath
+				l.totals.workloads.note(w, standIn, k.VictimPath, k.Time, l.o.Now())
 			}
 		}
 		if k.LimitPath != "" && k.Level == oom.LevelUnknown {
-			k.Level = l.levelAt(k.LimitPath)
+			k.Level = l.cgroups.levelAt(k.LimitPath)
 		}
 		l.totals.records = appendBounded(l.totals.records, &k, l.o.MaxRecords)
 	}

@@ -4,6 +4,7 @@ package ledger
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,6 +16,9 @@ const (
 	// that between two reads of vmstat on a wake.
 	groupsGap = 100 * time.Millisecond
 	vmstatGap = 100 * time.Millisecond
+	// stormKills is how many kills wait for evidence in a storm: the kernel names
+	// the cgroups of ten in 5 s.
+	stormKills = 10
 	// maxGroupsGap bounds the time between them where one takes long.
 	maxGroupsGap = 2 * time.Second
 	// restGap is how often vmstat is read when nothing happens, and liveGap
@@ -36,7 +40,7 @@ type looks struct {
 	started                     time.Time
 	lastVmstat, lastGroups      time.Time
 	lastTidy                    time.Time
-	groupsPause                 time.Duration // the least time until all cgroups are read again.
+	groupsPace                  pace
 	vmstatTrouble, groupTrouble trouble
 }
 
@@ -55,8 +59,6 @@ func newLooks(now time.Time) looks {
 // reads numbers the reads, so that evidence can be said to be older than one.
 type reads struct {
 	begun, done             uint64 // of all cgroups.
-	last                    uint64 // the last one that succeeded.
-	blind                   bool   // the last one did not.
 	vmstatBegun, vmstatDone uint64
 }
 
@@ -75,8 +77,8 @@ func (l *Ledger) Run(ctx context.Context) error {
 		case <-timer.C:
 		case <-l.wake:
 			// A limit that is hit all the time must not keep us busy.
-			if wait := l.sinceVmstat(); wait < vmstatGap {
-				timer.Reset(vmstatGap - wait)
+			if wait := l.untilLook(); wait > 0 {
+				timer.Reset(wait)
 				select { // other wakes make no difference until then.
 				case <-ctx.Done():
 					return ctx.Err()
@@ -88,10 +90,22 @@ func (l *Ledger) Run(ctx context.Context) error {
 	}
 }
 
-func (l *Ledger) sinceVmstat() time.Duration {
+// untilLook returns for how long a wake has to wait.
+func (l *Ledger) untilLook() time.Duration {
 	l.looks.Lock()
 	defer l.looks.Unlock()
-	return l.o.Now().Sub(l.looks.lastVmstat)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lookGap() - l.o.Now().Sub(l.looks.lastVmstat)
+}
+
+// lookGap is the least time between two looks on a wake. In a storm among many
+// cgroups most kills wait for the next read of all: to wake costs more than to look.
+func (l *Ledger) lookGap() time.Duration {
+	if len(l.cases.open) < stormKills {
+		return vmstatGap
+	}
+	return max(vmstatGap, l.looks.groupsPace.latest/8)
 }
 
 // Sync brings the numbers up to date; a scrape calls it. With a state file it
@@ -114,7 +128,13 @@ func (l *Ledger) tick() time.Duration {
 		l.o.PollLog()
 	}
 	l.readVmstat(now)
-	if now.Sub(l.looks.lastGroups) >= l.looks.groupsPause && l.needGroups() {
+	if l.readNamed(now) {
+		l.o.Names.Settle()
+		l.mu.Lock()
+		l.match(now) // the kills that this explains need no read of all cgroups.
+		l.mu.Unlock()
+	}
+	if l.needGroups(now) {
 		l.readGroups(now)
 		if l.o.PollLog != nil {
 			l.o.PollLog()
@@ -162,7 +182,7 @@ func (l *Ledger) pending() bool {
 func (l *Ledger) nextLook() time.Duration {
 	switch {
 	case len(l.cases.open) > 0 || len(l.evidence.lines) > 0 || len(l.cgroups.stepped) > 0:
-		return groupsGap
+		return l.lookGap()
 	case l.log == oom.LogLive && l.o.PollLog == nil && len(l.totals.survivors) == 0:
 		return liveGap
 	}
@@ -199,25 +219,71 @@ func (l *Ledger) vmstat() (oom.Amount, bool) {
 	return v, err == nil
 }
 
-// needGroups tells whether something waits for a read of all cgroups.
-func (l *Ledger) needGroups() bool {
+// readNamed reads the counters of the cgroups that lines of the log name, where a
+// counter has the kills of its own cgroup only (v1), and tells whether one has
+// moved. A cgroup that is new or gone is left to the read of all.
+func (l *Ledger) readNamed(now time.Time) (moved bool) {
+	named := l.namedCgroups()
+	if len(named) == 0 {
+		return false
+	}
+	kills := make([]oom.Amount, len(named))
+	for i, g := range named { // the id never changes.
+		kills[i] = l.o.Counters.Kills(g.id)
+	}
+	l.mu.Lock()
+	read := l.reads.begun + 1 // it is the first part of the next read of all.
+	for i, g := range named {
+		n := g.advance(&g.own, kills[i])
+		l.seeStep(g, n, read, now)
+		moved = moved || n != 0
+	}
+	l.mu.Unlock()
+	if moved {
+		l.readLimits(read, false)
+	}
+	return moved
+}
+
+func (l *Ledger) namedCgroups() (named []*cgroup) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if len(l.cases.open) == 0 {
+		return nil
+	}
+	for _, ln := range l.evidence.lines {
+		g := l.cgroups.byPath[ln.Path]
+		if l.cgroups.alive(g) && !l.covered(ln) && g.own.IsValue() && !g.tree.IsSet() && !slices.Contains(named, g) {
+			named = append(named, g)
+		}
+	}
+	return named
+}
+
+// needGroups tells whether something waits for a read of all cgroups, and it is
+// time for one.
+func (l *Ledger) needGroups(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.looks.groupsPace.allows(now.Sub(l.looks.lastGroups), l.cases.since(l.reads.begun)) {
+		return false
+	}
 	if !l.counts.HasVmstat && l.log == oom.LogAbsent {
 		return true // nothing else counts.
 	}
 	if len(l.cases.open) == 0 {
-		return false
-	}
-	if l.cases.needRead(l.reads.done) {
-		return true
+		return l.totals.needsMark(now) && !l.cgroups.blind
 	}
 	for _, ln := range l.evidence.lines {
 		if !l.covered(ln) {
 			return true
 		}
 	}
-	return false
+	before := now
+	if l.log == oom.LogLive && l.o.PollLog == nil {
+		before = now.Add(-groupsGap) // a line that names the cgroup may be on its way.
+	}
+	return l.cases.needRead(l.reads.done, before)
 }
 
 // readGroups reads the counters of all cgroups.
@@ -228,12 +294,12 @@ func (l *Ledger) readGroups(now time.Time) {
 	read := l.reads.begun
 	l.mu.Unlock()
 	tree, err := l.o.Counters.Groups()
-	l.looks.groupsPause = pauseAfter(len(tree.Groups), l.o.Now().Sub(now))
+	l.looks.groupsPace = paceAfter(len(tree.Groups), l.o.Now().Sub(now))
 	l.looks.groupTrouble.report(l.o.Logger, err)
 	l.mu.Lock()
-	first := l.reads.last == 0
+	first := l.cgroups.last == 0
 	l.reads.done = read
-	if l.reads.blind = err != nil; !l.reads.blind {
+	if l.cgroups.blind = err != nil; !l.cgroups.blind {
 		l.seeCounters(tree, read, now)
 	}
 	l.mu.Unlock()
@@ -242,14 +308,30 @@ func (l *Ledger) readGroups(now time.Time) {
 	}
 }
 
-// pauseAfter is the least time between two reads of all cgroups. Where there are
-// thousands, a storm must not cost more than a 25th of a CPU for them: reading one
-// takes 12 us (BenchmarkLive/ReadKills of internal/cgroup), its name some more.
-// Where reads take long for another reason, they may take a quarter of the time.
-// The first kill after a quiet time never waits.
-func pauseAfter(cgroups int, took time.Duration) time.Duration {
-	const perCgroup = 25 * 16 * time.Microsecond
-	return max(groupsGap, min(max(time.Duration(cgroups)*perCgroup, 4*took), maxGroupsGap))
+// pace says when all cgroups may be read again after a read of them.
+type pace struct {
+	soonest, latest time.Duration // for enough kills, and for a single one.
+	kills           int           // so many are enough.
+}
+
+// paceAfter returns the pace after a read of so many cgroups. Where there are
+// hundreds, a storm must not cost more than a quarter of a millisecond of CPU a
+// kill for them, or a 200th of a CPU: a cgroup takes 10 us at most with its name
+// (BenchmarkLive/ReadKills of internal/cgroup). Where reads take long for another
+// reason, they may take a quarter of the time. The first kill after a quiet time
+// never waits.
+func paceAfter(cgroups int, took time.Duration) pace {
+	const cost = 10 * time.Microsecond
+	const perKill, share, few = 250 * time.Microsecond, 200, 50
+	soonest := max(groupsGap, min(4*took, maxGroupsGap))
+	latest := min(time.Duration(max(cgroups-few, 0))*cost*share, maxGroupsGap)
+	return pace{soonest, max(soonest, latest), int(time.Duration(cgroups) * cost / perKill)}
+}
+
+// allows tells whether a read may begin for so many kills, so long after the
+// last one.
+func (p pace) allows(since time.Duration, kills int) bool {
+	return since >= p.latest || since >= p.soonest && kills >= p.kills
 }
 
 // tidy throws away what is no longer needed.
@@ -261,7 +343,7 @@ func (l *Ledger) tidy(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.cases.forget(now)
-	l.cgroups.forget(l.reads.last, now)
+	l.cgroups.forget(now)
 	l.renameStandIns()
 }
 
@@ -306,8 +388,8 @@ func (l *Ledger) epochState(now time.Time) (begun, wait bool) {
 func (l *Ledger) forgetBaseline() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.cgroups = newCgroups()
-	l.counts.Baselined, l.reads.last = false, 0
+	l.cgroups = newCgroups(l.o.Names)
+	l.counts.Baselined = false
 }
 
 func (l *Ledger) beginEpoch(v oom.Amount, now time.Time) {

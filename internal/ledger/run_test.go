@@ -41,6 +41,12 @@ func (c *locked) Groups() (oom.Tree, error) {
 	return c.k.Groups()
 }
 
+func (c *locked) Kills(id oom.GroupID) oom.Amount {
+	c.Lock()
+	defer c.Unlock()
+	return c.k.Kills(id)
+}
+
 func (c *locked) Limit(id oom.GroupID) (limit, hits oom.Amount) {
 	c.Lock()
 	defer c.Unlock()
@@ -178,21 +184,110 @@ func TestStormReadsTheGroupsTenTimesASecond(t *testing.T) {
 	}
 }
 
-// Among many cgroups they are read more rarely, however quick a read is.
-func TestPauseBetweenReads(t *testing.T) {
+// Among many cgroups they are read for many kills at a time, however quick a read
+// is, and for a single one more rarely.
+func TestPaceOfReads(t *testing.T) {
+	const ms = time.Millisecond
 	for _, tt := range []struct {
-		cgroups    int
-		took, want time.Duration
+		cgroups int
+		took    time.Duration
+		want    pace
 	}{
-		{64, time.Millisecond, 100 * time.Millisecond},
-		{64, 8 * time.Millisecond, 100 * time.Millisecond}, // a busy machine.
-		{64, 100 * time.Millisecond, 400 * time.Millisecond},
-		{1000, 10 * time.Millisecond, 400 * time.Millisecond},
-		{10_000, 100 * time.Millisecond, 2 * time.Second},
+		{64, ms, pace{100 * ms, 100 * ms, 2}},
+		{64, 8 * ms, pace{100 * ms, 100 * ms, 2}}, // a busy machine.
+		{64, 100 * ms, pace{400 * ms, 400 * ms, 2}},
+		{550, 5 * ms, pace{100 * ms, time.Second, 22}},
+		{1050, 10 * ms, pace{100 * ms, 2 * time.Second, 42}},
+		{10_000, 100 * ms, pace{400 * ms, 2 * time.Second, 400}},
 	} {
-		if got := pauseAfter(tt.cgroups, tt.took); got != tt.want {
+		if got := paceAfter(tt.cgroups, tt.took); got != tt.want {
 			t.Errorf("%d cgroups read in %v: %v, want %v", tt.cgroups, tt.took, got, tt.want)
 		}
+	}
+}
+
+// manyCgroups starts a ledger among 1,125 containers and pods on v1, which has had
+// its first kills.
+func manyCgroups(t *testing.T, limiter bool) (k *kernel, all []*kgroup) {
+	t.Helper()
+	k = newKernel(1, 1)
+	k.limiter = limiter
+	k.cluster(125, 8)
+	if err := k.start(Options{}); err != nil {
+		t.Fatal(err)
+	}
+	k.ledger.SetLog(oom.LogLive)
+	k.quiet(10 * time.Second)
+	return k, k.containers()
+}
+
+// storm makes kills at a rate and returns how many cgroups were read a kill; the
+// ledger wakes with each line.
+func (k *kernel) storm(all []*kgroup, kills, perSecond int) (groups, cgroups int) {
+	const tick = 10 * time.Millisecond
+	groups, cgroups = k.groupsNo, k.killsNo
+	made := 0
+	for at := time.Duration(0); made < kills; at += tick {
+		for due := int(at.Seconds() * float64(perSecond)); made < due; made++ {
+			g := all[made*7%len(all)]
+			k.kill(g, g)
+		}
+		k.deliver(1 << 30)
+		k.now = k.now.Add(tick)
+		if at%vmstatGap == 0 {
+			k.ledger.tick()
+		}
+	}
+	k.quiet(15 * time.Second)
+	groups, cgroups = k.groupsNo-groups, k.killsNo-cgroups
+	return groups, cgroups + groups*len(k.names)
+}
+
+// As long as the log names the cgroups of the killed, only these are read.
+func TestNamedKillsReadNoOtherCgroups(t *testing.T) {
+	k, all := manyCgroups(t, false)
+	groups, cgroups := k.storm(all, 200, 20)
+	if groups > 3 || cgroups-groups*len(k.names) > 400 { // those are for the sake of the dead.
+		t.Errorf("all cgroups were read %d times, and %d cgroups in all, for 200 kills", groups, cgroups)
+	}
+	full(t, k, k.ledger.View())
+}
+
+// Where the log does not name them, a read of all is for many kills at a time.
+func TestUnnamedKillsShareReads(t *testing.T) {
+	for _, perSecond := range []int{20, 50, 100, 500} {
+		k, all := manyCgroups(t, true)
+		_, cgroups := k.storm(all, 600, perSecond)
+		if perKill := float64(cgroups) / 600; perKill > 35 {
+			t.Errorf("%d a second: %v cgroups were read a kill, want no more than 35", perSecond, perKill)
+		}
+		exact(t, k, k.ledger.View())
+	}
+}
+
+// A cgroup that is named and was removed meanwhile, one that is new, and a report
+// that the cgroup's counter contradicts need the read of all.
+func TestNamedCgroupsThatAreNotThere(t *testing.T) {
+	k, all := manyCgroups(t, false)
+	k.kill(all[0], all[0])
+	k.rmdir(all[0])
+	k.quiet(5 * time.Second)
+	g := k.container(all[1].parent, 99)
+	k.kill(g, g)
+	k.quiet(5 * time.Second)
+	full(t, k, k.ledger.View())
+	forged := k.log[len(k.log)-1]
+	k.pid++
+	forged.VictimPath, forged.Victim.PID = all[2].path, k.pid
+	k.seq++
+	forged.Seq = k.seq
+	k.log = append(k.log, forged) // it is there, and so is one kill of another.
+	k.count(all[3])
+	k.quiet(20 * time.Second)
+	kills := killsOf(k.ledger.View())
+	if kills[all[2].who.Workload] != 0 || kills[all[3].who.Workload] != 1 {
+		t.Errorf("%d kills of the cgroup of a forged report and %d of another one, want 0 and 1",
+			kills[all[2].who.Workload], kills[all[3].who.Workload])
 	}
 }
 

@@ -4,6 +4,7 @@ package ledger
 
 import (
 	"sort"
+	"strings"
 	"time"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
@@ -16,6 +17,7 @@ type totals struct {
 	records         []*oom.Kill
 	survivors       []survivor
 	marked          time.Time // when the living were told from the dead.
+	unmarked        time.Time // when the first kill since then was counted; zero: none.
 }
 
 func newTotals() totals { return totals{workloads: killTable{}, pods: killTable{}} }
@@ -34,13 +36,15 @@ type total struct {
 // killTable has a total for each workload with kills.
 type killTable map[oom.Workload]*total
 
-// of returns the workload's total.
-func (t killTable) of(w oom.Workload) *total {
+// note returns the workload's total, which has had a kill at that time.
+func (t killTable) note(w oom.Workload, standIn bool, path string, at, now time.Time) *total {
 	e := t[w]
 	if e == nil {
 		e = &total{}
 		t[w] = e
 	}
+	e.Last, e.Seen = latest(e.Last, at), latest(e.Seen, now)
+	e.StandIn, e.Path = standIn, path
 	return e
 }
 
@@ -64,8 +68,10 @@ func (t killTable) rename(from, to oom.Workload) {
 	other.Seen = latest(other.Seen, e.Seen)
 }
 
-// evict removes the totals of those that are dead for longer than age, and the
-// longest dead beyond number. It returns their kills.
+// evict removes the totals of those that are dead for longer than age, and of
+// the dead beyond number. Each tenant keeps a fair share of that number, its
+// youngest dead, so that who has many cannot make those of others go. It returns
+// the kills of the removed.
 func (t killTable) evict(now time.Time, age time.Duration, number int) (kills uint64) {
 	type dead struct {
 		w    oom.Workload
@@ -78,13 +84,52 @@ func (t killTable) evict(now time.Time, age time.Duration, number int) (kills ui
 		}
 	}
 	sort.Slice(all, func(i, j int) bool { return all[i].seen.After(all[j].seen) })
-	for i, d := range all {
-		if i >= number || now.Sub(d.seen) > age {
+	counts := make(map[string]int)
+	for _, d := range all {
+		counts[tenantOf(d.w)]++
+	}
+	share, rest := fairShare(counts, number)
+	met := make(map[string]int, len(counts))
+	for _, d := range all {
+		tenant := tenantOf(d.w)
+		met[tenant]++
+		keep := met[tenant] <= share
+		if !keep && rest > 0 {
+			keep, rest = true, rest-1
+		}
+		if !keep || now.Sub(d.seen) > age {
 			kills += t[d.w].Kills
 			delete(t, d.w)
 		}
 	}
 	return kills
+}
+
+// tenantOf returns on whose behalf a workload ran, as far as its labels tell: a
+// namespace, a user's manager, or the node itself.
+func tenantOf(w oom.Workload) string {
+	if w.Namespace != "" || !strings.HasPrefix(w.Container, "user@") {
+		return w.Namespace
+	}
+	user, _, _ := strings.Cut(w.Container, "/")
+	return "/" + user
+}
+
+// fairShare returns the most that each may have of number, who wants less leaving
+// the rest to the others, and what can't be shared out evenly.
+func fairShare(wanted map[string]int, number int) (share, rest int) {
+	counts := make([]int, 0, len(wanted))
+	for _, n := range wanted {
+		counts = append(counts, n)
+	}
+	sort.Ints(counts)
+	for i, n := range counts {
+		if share = number / (len(counts) - i); n > share {
+			return share, number - share*(len(counts)-i)
+		}
+		number -= n
+	}
+	return share, number
 }
 
 func latest(a, b time.Time) time.Time {
@@ -110,33 +155,11 @@ func workloadOf(who oom.Identity, path string) (w oom.Workload, standIn bool) {
 	return oom.Workload{Container: path}, who.StandIn
 }
 
-// whoIs returns the identity of a cgroup by its path, alive or dead: as it was
-// last read, or as it is remembered elsewhere. What a read of the tree says of a
-// cgroup without a name is better than what its path alone says.
-func (l *Ledger) whoIs(path string) (oom.Identity, oom.Kind, bool) {
-	g := l.cgroups.byPath[path]
-	if g != nil && !g.who.StandIn {
-		return g.who, g.kind, true
-	}
-	who, kind, known := l.o.Names.Lookup(path)
-	switch {
-	case known:
-		who.StandIn = false
-		return who, kind, true
-	case g != nil:
-		return g.who, g.kind, true
-	case who.Workload != (oom.Workload{}):
-		who.StandIn = true
-		return who, kind, true
-	}
-	return oom.Identity{}, oom.KindContainer, false
-}
-
 // renameStandIns asks again for the names of those that are counted by their
 // ids.
 func (l *Ledger) renameStandIns() {
 	for w, t := range l.totals.workloads {
-		if who, ok := l.realName(t); ok {
+		if who, ok := t.realName(&l.cgroups); ok {
 			l.totals.workloads.rename(w, who)
 			l.totals.renameRecords(w, who)
 			l.cases.rename(w, who)
@@ -144,7 +167,7 @@ func (l *Ledger) renameStandIns() {
 		}
 	}
 	for w, t := range l.totals.pods {
-		if who, ok := l.realName(t); ok {
+		if who, ok := t.realName(&l.cgroups); ok {
 			who.Container = ""
 			l.totals.pods.rename(w, who)
 			l.changed()
@@ -167,16 +190,22 @@ func (t *totals) renameRecords(from, to oom.Workload) {
 
 // realName returns the name for a total that has ids in place of one, if it is
 // known by now.
-func (l *Ledger) realName(t *total) (oom.Workload, bool) {
+func (t *total) realName(gs *cgroups) (oom.Workload, bool) {
 	if !t.StandIn {
 		return oom.Workload{}, false
 	}
-	who, _, ok := l.whoIs(t.Path)
+	who, _, ok := gs.whoIs(t.Path)
 	return who.Workload, ok && !who.StandIn && who.Workload != (oom.Workload{})
 }
 
 // markGap is how often the living are told from the dead.
 const markGap = 10 * time.Second
+
+// needsMark tells whether the dead may have become too many, and no read of all
+// cgroups for another reason has come.
+func (t *totals) needsMark(now time.Time) bool {
+	return !t.unmarked.IsZero() && now.Sub(t.unmarked) >= markGap
+}
 
 // markLiving notes which workloads live, and evicts the dead that are too many
 // or too old.
@@ -185,7 +214,7 @@ func (l *Ledger) markLiving(t oom.Tree, now time.Time) {
 	if len(workloads)+len(pods) == 0 || now.Sub(l.totals.marked) < markGap {
 		return
 	}
-	l.totals.marked = now
+	l.totals.marked, l.totals.unmarked = now, time.Time{}
 	for i := range t.Groups {
 		g := &t.Groups[i]
 		if g.Owner != i {

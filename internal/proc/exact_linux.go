@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/oom-exporter/oom_exporter/internal/kernfs"
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
@@ -51,11 +52,20 @@ func (f *FS) Cgroup(pid int32) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read process %d in %s: %w", pid, f.path, err)
 	}
-	path, ok := parseCgroup(content)
-	if !ok {
+	path := memoryCgroup(content)
+	if path == "" {
 		return "", fmt.Errorf("find the memory cgroup of process %d in %s: %w", pid, f.path, errDamaged)
 	}
 	return path, nil
+}
+
+// memoryCgroup returns the cgroup of the v1 hierarchy with the memory controller
+// where there is one, else that of v2.
+func memoryCgroup(content []byte) string {
+	if path := kernfs.MemoryCgroup(content, false); path != "" {
+		return path
+	}
+	return kernfs.MemoryCgroup(content, true)
 }
 
 // readExact reads both files through the process' directory: that stays the

@@ -9,6 +9,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"github.com/oom-exporter/oom_exporter/internal/kernfs"
 )
 
 // layout says what the event's text has.
@@ -135,37 +137,12 @@ func parseLost(b []byte) (lost uint64) {
 // believed.
 func parseGroup(b []byte, unified bool, namespace string) string {
 	// A group that is removed already still has its path.
-	p := strings.TrimSuffix(GroupOf(b, unified), " (deleted)")
-	if p == "" || p == "/" || p[0] != '/' {
+	p := strings.TrimSuffix(kernfs.MemoryCgroup(b, unified), " (deleted)")
+	if p == "" || p == "/" {
 		return ""
 	}
 	if strings.HasPrefix(p, "/..") && strings.Trim(namespace, "/") == "" {
 		return "" // from outside of a namespace whose place we don't know.
 	}
 	return path.Join("/", namespace, p)
-}
-
-// GroupOf returns the memory cgroup's path as /proc/PID/cgroup has it, in lines
-// such as "4:memory:/a/b" on v1 and "0::/a/b" on v2: seen from the reader's
-// cgroup namespace. It is empty where there is none.
-func GroupOf(b []byte, unified bool) string {
-	for line := range strings.Lines(string(b)) {
-		fields := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
-		if len(fields) != 3 || unified != (fields[0] == "0" && fields[1] == "") {
-			continue
-		}
-		if unified || contains(fields[1], "memory") {
-			return fields[2]
-		}
-	}
-	return ""
-}
-
-func contains(list, word string) bool {
-	for w := range strings.SplitSeq(list, ",") {
-		if w == word {
-			return true
-		}
-	}
-	return false
 }

@@ -2,12 +2,9 @@
 
 package proc
 
-import (
-	"strings"
-	"testing"
-)
+import "testing"
 
-func TestParseCgroup(t *testing.T) {
+func TestMemoryCgroup(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"v2":                     {"0::/system.slice/x.service\n", "/system.slice/x.service"},
 		"v1":                     {"9:memory:/a\n1:name=systemd:/b\n0::/c\n", "/a"},
@@ -22,19 +19,8 @@ func TestParseCgroup(t *testing.T) {
 		"garbage":                {"\x00\xff:\n::\n", ""},
 		"empty":                  {"", ""},
 	} {
-		if got, ok := parseCgroup([]byte(c.text)); got != c.want || ok != (c.want != "") {
-			t.Errorf("%s: %q, %v; want %q", name, got, ok, c.want)
+		if got := memoryCgroup([]byte(c.text)); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}
-}
-
-func FuzzCgroup(f *testing.F) {
-	f.Add([]byte("9:memory:/a\n1:name=systemd:/b\n0::/c\n"))
-	f.Add([]byte("0::/a:b\n\n:"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		path, ok := parseCgroup(b)
-		if ok != strings.HasPrefix(path, "/") || strings.Contains(path, "\n") {
-			t.Errorf("%q: %q, %v", b, path, ok)
-		}
-	})
 }
