@@ -44,7 +44,7 @@ func chartRules(t *testing.T, args ...string) map[string]map[string]any {
 	t.Helper()
 	rules := map[string]map[string]any{}
 	text := render(t, kubernetes, append([]string{"--set", "prometheusRule.enabled=true"}, args...)...)
-	for _, object := range strings.Split(text, "\n---\n") {
+	for object := range strings.SplitSeq(text, "\n---\n") {
 		if strings.Contains(object, "kind: PrometheusRule") {
 			maps.Copy(rules, groups(t, object))
 		}

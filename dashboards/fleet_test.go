@@ -165,7 +165,7 @@ func (f *fleet) checkLinks(t *testing.T) {
 		for _, text := range expected {
 			labels, link, _ := strings.Cut(text, " /d/")
 			got := templates[alert]
-			for _, pair := range strings.Split(strings.Trim(labels, "{}"), ", ") {
+			for pair := range strings.SplitSeq(strings.Trim(labels, "{}"), ", ") {
 				name, value, _ := strings.Cut(pair, ": ")
 				got = strings.ReplaceAll(got, "{{ $labels."+name+" | urlquery }}", strings.Trim(value, `"`))
 			}

@@ -234,7 +234,7 @@ func TestForecasts(t *testing.T) {
 	var rows strings.Builder
 	hits, leaks, alarms, calm := 0, 0, 0, 0
 	for i, g := range all {
-		end, first := g.end(), "-"
+		end, first := g.end(), "nothing"
 		cell := func(alert string) string {
 			fired, ok := at[alert][i]
 			switch {
@@ -263,7 +263,6 @@ func TestForecasts(t *testing.T) {
 			if forecast != (g.unknowable != "") {
 				t.Errorf("%s: WillReachLimit %s, Growing %s", g.name, cell(willReach), cell(growing))
 			}
-			first = "nothing"
 			if g.unknowable != "" {
 				first = "nothing, but " + g.unknowable
 			}

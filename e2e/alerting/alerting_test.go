@@ -91,10 +91,10 @@ func TestPages(t *testing.T) {
 	first := s.page(t, "OOMContainerKilled", "killed")
 	t.Log(first.text)
 	delay := s.pageDelay(t, first.at.Sub(at), spare)
-	second.restart(t, missed)
 	// Nine tenths of the limit at once, then 64 KiB a second: about 100 s more.
 	leak := lab.StartHog(t, leaking, "anon:58700K", "say:leaking", "rate:64K", "anon:64M")
 	leak.WaitLine(t, "leaking")
+	second.restart(t, missed)
 	if first.labels["namespace"] != namespace || first.labels["pod"] != "killed" || first.labels["instance"] != nodeName || !ownLimit.MatchString(first.text) {
 		t.Errorf("the page is about %v: %s", first.labels, first.text)
 	}

@@ -26,7 +26,7 @@ func evidence(t *testing.T, delay, missed, end, lead time.Duration, cachePages i
 	text := fmt.Sprintf(`# From the kill to the notification
 
 The shipped rules and Alertmanager's shipped routes and times, on a real Prometheus and a real Alertmanager: scrapes and rules every %v, group_wait %v.
-Where a rule waits for a minute, it waits for 20 s here. A second Prometheus, whose rules look back 20 s instead of 5 min, is down during a kill, scrapes
+Where a rule waits for a minute, it waits for 20 s here. A second Prometheus, whose rules look back one minute instead of five, is down during a kill, scrapes
 without honor_labels, and hears from kube-state-metrics of a node without an exporter: each is told of, with the right names.
 Limits are %d MiB. The leak takes 64 KiB a second. The cache is a mapped file that fills a group of %d MiB.
 Prometheus scrapes as the chart's monitors tell prometheus-operator; meanwhile the exporter's pod is replaced by one with another name and address,

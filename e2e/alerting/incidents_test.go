@@ -19,8 +19,9 @@ import (
 	"github.com/oom-exporter/oom_exporter/e2e/lab"
 )
 
-// outageWindow is what five minutes of the rules are in the second Prometheus.
-const outageWindow = 20 * time.Second
+// outageWindow is what five minutes of the rules are in the second Prometheus:
+// longer than group_wait, within which an alert must not have ended.
+const outageWindow = time.Minute
 
 // incidents is a second Prometheus, at which things go wrong: it is down while the
 // kernel kills, scrapes an exporter without honor_labels, and hears from
@@ -68,7 +69,7 @@ const bareNode = "worker-2"
 
 func (s *stack) startIncidents(t *testing.T) *incidents {
 	t.Helper()
-	rules := inLessTime(t, filepath.Join(s.dir, "quick"), "[5m]", "[20s]", "offset 5m", "offset 20s", "< 300", "< 20", "for: 5m", "for: 10s", "for: 15m", "for: 10s")
+	rules := inLessTime(t, filepath.Join(s.dir, "quick"), "[5m]", "[1m]", "offset 5m", "offset 1m", "< 300", "< 60", "for: 5m", "for: 10s", "for: 15m", "for: 10s")
 	exporter := scrapeConfig(rendered(t, "monitoring", "PodMonitor", "oom-exporter"), filepath.Join(s.dir, "exporter.json"))
 	own := func(label, value string) step { return step{"target_label": label, "replacement": value} }
 	plain := map[string]any{
