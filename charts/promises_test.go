@@ -12,7 +12,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v2"
 )
 
@@ -199,58 +198,6 @@ func TestSwitches(t *testing.T) {
 	tls, plain := read(t, "testdata/tls.yaml"), read(t, "testdata/default.yaml")
 	if strings.Contains(tls, "httpGet") || strings.Count(tls, "tcpSocket") != 2 || strings.Contains(plain, "tcpSocket") || strings.Count(plain, "httpGet") != 2 {
 		t.Error("the probes do not follow TLS: without it httpGet, with it tcpSocket")
-	}
-}
-
-type ruleFile struct {
-	Groups []struct {
-		Name  string
-		Rules []map[string]any
-	}
-}
-
-// TestOneSourceOfRules wants the PrometheusRules to be the rule files, but for
-// what the values say.
-func TestOneSourceOfRules(t *testing.T) {
-	got := map[string][]map[string]any{}
-	for _, text := range objects(t, "testdata/monitoring.yaml") {
-		var o struct {
-			Kind string
-			Spec ruleFile
-		}
-		if err := yaml.Unmarshal([]byte(text), &o); err != nil {
-			t.Fatal(err)
-		}
-		if o.Kind == "PrometheusRule" {
-			for _, g := range o.Spec.Groups {
-				got[g.Name] = g.Rules
-			}
-		}
-	}
-	want := map[string][]map[string]any{}
-	for _, path := range glob(t, "../dashboards/rules/*.yaml") {
-		var f ruleFile
-		if err := yaml.Unmarshal([]byte(read(t, path)), &f); err != nil {
-			t.Fatal(err)
-		}
-		for _, g := range f.Groups {
-			for _, r := range g.Rules {
-				if r["alert"] == "OOMKernelLogLost" || r["alert"] == "OOMScoreAdjMismatch" {
-					continue // disabled in that case.
-				}
-				if labels, ok := r["labels"].(map[any]any); ok {
-					labels["team"] = "platform"
-				}
-				if notes, ok := r["annotations"].(map[any]any); ok {
-					path, _ := notes["dashboard"].(string)
-					notes["dashboard"] = "https://grafana.example.com" + path
-				}
-				want[g.Name] = append(want[g.Name], r)
-			}
-		}
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("rules (-files +chart):\n%s", diff)
 	}
 }
 

@@ -59,13 +59,40 @@ type Options struct {
 	Advice   func() []oom.Advice // what limits should be; may be nil.
 	Logger   log.Logger
 	Enabled  map[string]bool // by collector; nil: all.
-	Enable   *regexp.Regexp  // optional families to switch on; nil: none.
+	Profile  Profile         // the families to begin with.
+	Enable   *regexp.Regexp  // families to switch on that the profile leaves out; nil: none.
 	Disable  *regexp.Regexp  // families to switch off; nil: none.
 	Keep     *Filter
 	// MaxSeries bounds the series of a scrape that others can make more of, by
 	// workloads, cgroups and processes; 0: no bound.
 	MaxSeries int
 	Now       func() time.Time
+}
+
+// Profile is a choice of families.
+type Profile string
+
+// The profiles; none is ProfileDefault.
+const (
+	ProfileMinimal Profile = "minimal" // what the shipped rules need.
+	ProfileDefault Profile = "default"
+	ProfileFull    Profile = "full"
+)
+
+// Profiles lists them.
+func Profiles() []string {
+	return []string{string(ProfileMinimal), string(ProfileDefault), string(ProfileFull)}
+}
+
+func (p Profile) has(f *family) bool {
+	switch p {
+	case ProfileMinimal:
+		return f.minimal
+	case ProfileFull:
+		return true
+	default:
+		return !f.optional
+	}
 }
 
 // collector turns a part of the model into samples.
@@ -143,7 +170,7 @@ func New(h Host, o Options) *Set {
 	}
 	s := &Set{host: h, o: o, table: table(), labels: newLabelCache(), told: map[string]told{}}
 	for i, f := range s.table {
-		on := !f.optional || o.Enable != nil && o.Enable.MatchString(f.name)
+		on := o.Profile.has(&f) || o.Enable != nil && o.Enable.MatchString(f.name)
 		s.enabled[i] = on && (o.Disable == nil || !o.Disable.MatchString(f.name))
 	}
 	for _, m := range s.all() {

@@ -134,8 +134,11 @@ func fullHost() *fakeHost {
 		},
 		skipped: oom.Skipped{VanishedGroups: 1, ProcessesOverBound: 2},
 		totals: oom.KillTotals{
-			Workloads: []oom.WorkloadKills{{Workload: oom.Workload{Namespace: "shop", Pod: "gone-1", Container: "app"}, Kills: 4, OOMs: 2, Survived: 1, LastKill: time.Unix(1_700_000_100, 0)}},
-			Pods:      []oom.PodKills{{Namespace: "shop", Pod: "gone-1", LimitKills: 4}},
+			Workloads: []oom.WorkloadKills{{Workload: oom.Workload{Namespace: "shop", Pod: "gone-1", Container: "app"}, Kills: 4, OOMs: 2, Survived: 1, LastKill: time.Unix(1_700_000_100, 0), Last: &oom.Kill{
+				Level: oom.LevelPod, Limit: oom.Of(128 * mib),
+				Victim: oom.Victim{Comm: "lea\xffk\n", AnonRSS: oom.Of(60 * mib), FileRSS: oom.Of(2 * mib), ShmemRSS: oom.Of(0)},
+			}}},
+			Pods: []oom.PodKills{{Namespace: "shop", Pod: "gone-1", LimitKills: 4}},
 			Causes: []oom.CauseKills{
 				{Workload: oom.Workload{Namespace: "shop", Pod: "gone-1", Container: "app"}, Cause: oom.CauseLeak, Grew: oom.MemoryAnon, Kills: 3, Last: true},
 				{Workload: oom.Workload{Namespace: "shop", Pod: "gone-1", Container: "app"}, Cause: oom.CauseUnknown, Kills: 1},
@@ -154,7 +157,7 @@ func (*fakeHost) Health() oom.RecorderHealth {
 }
 
 // exposition gathers and encodes as the web handler does, without the times
-// that a collector took.
+// that a collector took, and at one time.
 func exposition(t *testing.T, s *Set, r Request) string {
 	t.Helper()
 	mfs, done, err := s.Gather(r)
@@ -164,8 +167,11 @@ func exposition(t *testing.T, s *Set, r Request) string {
 	defer done()
 	var b bytes.Buffer
 	for _, mf := range mfs {
-		if mf.GetName() == "oom_exporter_collector_duration_seconds" {
+		switch mf.GetName() {
+		case "oom_scrape_collector_duration_seconds":
 			continue
+		case "oom_node_time_seconds":
+			*mf.GetMetric()[0].GetGauge().Value = 1_700_000_200
 		}
 		if _, err := expfmt.MetricFamilyToText(&b, mf); err != nil {
 			t.Fatal(err)
@@ -209,7 +215,7 @@ func TestEveryFamilyHasASample(t *testing.T) {
 	row.KillDisabled, row.UnderOOM = oom.Of(1), oom.Of(1)
 	text := exposition(t, New(h, Options{Kills: h, Recorder: h, Advice: someAdvice, Enable: regexp.MustCompile(".*")}), Request{})
 	for _, f := range table() {
-		if f.name != "oom_exporter_collector_duration_seconds" && !strings.Contains(text, "# TYPE "+f.name+" ") {
+		if f.name != "oom_scrape_collector_duration_seconds" && !strings.Contains(text, "# TYPE "+f.name+" ") {
 			t.Errorf("no sample of %s", f.name)
 		}
 	}
@@ -224,8 +230,50 @@ func TestBudgetOfAContainer(t *testing.T) {
 			n++
 		}
 	}
-	if n > 17 { // 16 and memory.high, which hardly anybody sets.
-		t.Errorf("a container has %d series by default, want at most 17:\n%s", n, text)
+	if n > 18 { // 17 and memory.high, which hardly anybody sets.
+		t.Errorf("a container has %d series by default, want at most 18:\n%s", n, text)
+	}
+}
+
+// TestZerosBeforeTheFirstKill wants what increase() needs to see a first kill.
+func TestZerosBeforeTheFirstKill(t *testing.T) {
+	h := fullHost()
+	text := exposition(t, New(h, Options{Kills: h}), Request{})
+	for _, family := range []string{"kills", "ooms", "survived_kills"} {
+		if want := "oom_container_" + family + `_total{container="app",namespace="shop",pod="web-0"} 0`; !strings.Contains(text, want) {
+			t.Errorf("no %s", want)
+		}
+	}
+	// Without a limit of its own only the kills begin at 0.
+	if !strings.Contains(text, `oom_container_kills_total{container="/odd"`) || strings.Contains(text, `oom_container_ooms_total{container="/odd"`) {
+		t.Error("a container without a limit has another choice of counters")
+	}
+}
+
+func TestProfiles(t *testing.T) {
+	h := fullHost()
+	has := func(o Options) (working, anon, kernel bool) {
+		o.Kills = h
+		text := exposition(t, New(h, o), Request{})
+		if !strings.Contains(text, "oom_container_kills_total") {
+			t.Errorf("profile %q has no kills", o.Profile)
+		}
+		return strings.Contains(text, "oom_container_memory_working_set_bytes"), strings.Contains(text, "oom_container_memory_anon_bytes"), strings.Contains(text, "oom_container_memory_kernel_bytes")
+	}
+	for _, c := range []struct {
+		o                     Options
+		working, anon, kernel bool
+	}{
+		{Options{}, true, true, false},
+		{Options{Profile: ProfileDefault}, true, true, false},
+		{Options{Profile: ProfileMinimal}, false, false, false},
+		{Options{Profile: ProfileFull}, true, true, true},
+		{Options{Profile: ProfileMinimal, Enable: regexp.MustCompile("^oom_container_memory_anon_bytes$")}, false, true, false},
+		{Options{Profile: ProfileFull, Disable: regexp.MustCompile("^oom_container_memory_anon_bytes$")}, true, false, true},
+	} {
+		if working, anon, kernel := has(c.o); working != c.working || anon != c.anon || kernel != c.kernel {
+			t.Errorf("%+v: working set %v, anon %v, kernel %v", c.o, working, anon, kernel)
+		}
 	}
 }
 
@@ -352,12 +400,12 @@ func TestABrokenPartLeavesTheOthers(t *testing.T) {
 			c.break_(h)
 			text := exposition(t, New(h, Options{Kills: h, Recorder: h}), Request{})
 			for _, n := range c.failed {
-				if !strings.Contains(text, `oom_exporter_collector_success{collector="`+n+`"} 0`) {
+				if !strings.Contains(text, `oom_scrape_collector_success{collector="`+n+`"} 0`) {
 					t.Errorf("collector %s is not said to have failed", n)
 				}
 			}
 			for _, n := range c.fine {
-				if !strings.Contains(text, `oom_exporter_collector_success{collector="`+n+`"} 1`) {
+				if !strings.Contains(text, `oom_scrape_collector_success{collector="`+n+`"} 1`) {
 					t.Errorf("collector %s failed, too:\n%s", n, text)
 				}
 			}

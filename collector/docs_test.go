@@ -16,17 +16,20 @@ func writeDocs(w io.Writer) error {
 	for _, f := range table() {
 		if s := sectionOf(&f); s != section {
 			section = s
-			fmt.Fprintf(&b, "\n## %s\n\n| family | type | labels | default | meaning | from (v2 \\| v1) |\n|---|---|---|---|---|---|\n", s)
+			fmt.Fprintf(&b, "\n## %s\n\n| family | type | labels | profile | meaning | from (v2 \\| v1) |\n|---|---|---|---|---|---|\n", s)
 		}
-		on := "on"
-		if f.optional {
-			on = "off"
+		profile := "default"
+		switch {
+		case f.minimal:
+			profile = "minimal"
+		case f.optional:
+			profile = "full"
 		}
 		labels := "-"
 		if names := labelNames(f.labels); len(names) > 0 {
 			labels = "`" + strings.Join(names, ", ") + "`"
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", f.name, strings.ToLower(f.typ.String()), labels, on, f.help, strings.ReplaceAll(f.source, "|", "\\|"))
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", f.name, strings.ToLower(f.typ.String()), labels, profile, f.help, strings.ReplaceAll(f.source, "|", "\\|"))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -46,7 +49,7 @@ func sectionOf(f *family) string {
 		return "Prediction"
 	case strings.HasPrefix(f.name, "oom_node_"):
 		return "Node"
-	case strings.HasPrefix(f.name, "oom_exporter_"):
+	case strings.HasPrefix(f.name, "oom_exporter_"), strings.HasPrefix(f.name, "oom_scrape_"):
 		return "The exporter itself"
 	default:
 		return "Kills and their sources"
@@ -57,8 +60,13 @@ const docsHead = `<!-- Generated from the table in collector/ by "make docs"; a 
 # Metrics
 
 Sizes are bytes, times are seconds, ratios are 0 to 1. What a kernel or a cgroup version does not have gives no series,
-never a 0; an unlimited group has no limit series. Families marked *off* are switched on by ` + "`--metrics.enable`" + `,
-any family is switched off by ` + "`--metrics.disable`" + `; both take an anchored regular expression on the family's name.
+never a 0; an unlimited group has no limit series. ` + "`--metrics.profile`" + ` chooses the families: *minimal* is what the shipped rules need and
+nothing else, *default* adds what the dashboards show and people ask for, *full* is all. ` + "`--metrics.enable`" + ` adds families to a profile and
+` + "`--metrics.disable`" + ` takes some away; both take an anchored regular expression on the family's name.
+
+Stability: until 1.0 a family may be renamed or removed in a minor release, and CHANGELOG.md says what replaces it. From 1.0 on
+names, types, labels and meanings of the families of *minimal* and *default* only change with a major release, after a release that has both.
+New families and new values of the labels ` + "`level`, `collector`, `source` and `kind`" + ` may come at any time.
 
 Workload labels are always ` + "`namespace, pod, container`" + `, empty ones included. A Docker or Podman container and a systemd unit
 have only ` + "`container`" + `; any other group has its path there. Every family is one level: ` + "`sum()`" + ` over ` + "`oom_container_*`" + ` and over

@@ -85,23 +85,40 @@ func (c eventCollector) workloads(out *sink, groups *oom.Groups, totals *oom.Kil
 		}
 		pairs := c.labels.pairs(shapeWorkload, w.Workload.Namespace, w.Workload.Pod, w.Workload.Container)
 		out.add(containerKills, float64(w.Kills), pairs)
-		if !w.LastKill.IsZero() {
-			out.add(containerLastKill, seconds(w.LastKill), pairs)
-		}
-		if w.Kills > 0 {
-			out.add(containerOOMs, float64(w.OOMs), pairs)
-			out.add(containerSurvived, float64(w.Survived), pairs)
-		}
+		out.add(containerOOMs, float64(w.OOMs), pairs)
+		out.add(containerSurvived, float64(w.Survived), pairs)
+		c.lastKill(out, w, pairs)
 	}
 	if groups == nil {
 		return
 	}
 	for i := range groups.Containers {
-		w := groups.Containers[i].Workload
-		if !killed[w] && c.o.Keep.keeps(w) {
-			out.add(containerKills, 0, c.labels.pairs(shapeWorkload, w.Namespace, w.Pod, w.Container))
+		r := &groups.Containers[i]
+		w := r.Workload
+		if killed[w] || !c.o.Keep.keeps(w) {
+			continue
+		}
+		pairs := c.labels.pairs(shapeWorkload, w.Namespace, w.Pod, w.Container)
+		out.add(containerKills, 0, pairs)
+		if r.Limit.IsValue() {
+			out.add(containerOOMs, 0, pairs)
+			out.add(containerSurvived, 0, pairs)
 		}
 	}
+}
+
+// lastKill tells of the last kill of a workload what a notification needs.
+func (c eventCollector) lastKill(out *sink, w *oom.WorkloadKills, pairs *labels) {
+	if !w.LastKill.IsZero() {
+		out.add(containerLastKill, seconds(w.LastKill), pairs)
+	}
+	k := w.Last
+	if k == nil {
+		return
+	}
+	out.add(containerLastKillInfo, 1, c.labels.pairs(shapeWorkloadKill, w.Workload.Namespace, w.Workload.Pod, w.Workload.Container, k.Victim.Comm, k.Level.String()))
+	out.amount(containerLastKillResident, k.Victim.AnonRSS.Plus(k.Victim.FileRSS).Plus(k.Victim.ShmemRSS), pairs)
+	out.amount(containerLastKillLimit, k.Limit, pairs)
 }
 
 // causes adds why the kills came about, and what the limits should be.

@@ -89,7 +89,7 @@ func (c *labelCache) pairs(s shape, values ...string) *labels {
 // shapes that begin with them, and so are values of which there are few.
 func (c *labelCache) build(s shape, values []string) []*dto.LabelPair {
 	pairs := make([]*dto.LabelPair, 0, len(values))
-	if s == shapeWorkloadLevel || s == shapeWorkloadInfo || s == shapeProcess {
+	if s == shapeWorkloadLevel || s == shapeWorkloadInfo || s == shapeWorkloadKill || s == shapeProcess {
 		pairs = append(pairs, c.pairs(shapeWorkload, values[:3]...).pairs...)
 	}
 	for i := len(pairs); i < len(values); i++ {

@@ -44,6 +44,9 @@ const (
 	containerOOMs
 	containerSurvived
 	containerLastKill
+	containerLastKillInfo
+	containerLastKillResident
+	containerLastKillLimit
 	containerKillCauses
 	containerLastCause
 	containerAdvised
@@ -80,6 +83,7 @@ const (
 	nodeAllocating
 	nodeOvercommit
 	nodeLastKill
+	nodeTime
 	kills
 	pendingKills
 	unattributedKills
@@ -116,6 +120,7 @@ const (
 	shapeWorkload
 	shapeWorkloadLevel
 	shapeWorkloadInfo
+	shapeWorkloadKill
 	shapeWorkloadCause
 	shapePod
 	shapeCgroup
@@ -149,6 +154,8 @@ func labelNames(s shape) []string {
 		return append(workload, "level")
 	case shapeWorkloadInfo:
 		return append(workload, "runtime", "qos", "image")
+	case shapeWorkloadKill:
+		return append(workload, "comm", "level")
 	case shapeWorkloadCause:
 		return append(workload, "cause", "grew")
 	case shapePod:
@@ -179,6 +186,7 @@ type family struct {
 	labels    shape
 	collector string
 	optional  bool // off unless switched on by --metrics.enable.
+	minimal   bool // in the minimal profile: what the shipped rules need.
 	help      string
 	source    string // the kernel file or the formula that it rests on, v2 | v1.
 }

@@ -11,6 +11,7 @@ func (c nodeCollector) update(s Scrape, out *sink) error {
 	}
 	out.amount(nodeCapacity, n.Total, nil)
 	out.amount(nodeAvailable, n.Available, nil)
+	out.add(nodeTime, seconds(c.o.Now()), nil)
 	out.amount(nodePanic, n.PanicOnOOM, nil)
 	out.amount(nodeAllocating, n.KillAllocatingTask, nil)
 	out.amount(nodeOvercommit, n.Overcommit, nil)

@@ -53,7 +53,7 @@ func TestMaxSeries(t *testing.T) {
 			if bounded && most >= 1000 && kills < most/20 {
 				t.Errorf("at most %d: %d series of kills", most, kills)
 			}
-			for _, name := range []string{"oom_node_kill_margin_bytes", "oom_kills_total", "oom_pending_kills", "oom_exporter_collector_success"} {
+			for _, name := range []string{"oom_node_kill_margin_bytes", "oom_kills_total", "oom_pending_kills", "oom_scrape_collector_success"} {
 				if !have[name] {
 					t.Errorf("at most %d: no %s", most, name)
 				}

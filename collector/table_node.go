@@ -10,7 +10,23 @@ func table() *[families]family {
 	processFamilies(t)
 	nodeFamilies(t)
 	eventFamilies(t)
+	for _, i := range minimalFamilies() {
+		t[i].minimal = true
+	}
 	return t
+}
+
+// minimalFamilies are what the shipped rules need; a test in dashboards holds
+// them against the rules.
+func minimalFamilies() []id {
+	return []id{
+		containerUsage, containerLimit, containerUnreclaimable, containerKillMargin, containerKillMarginRatio, containerStalled, containerMismatch,
+		containerUnderOOM, containerInfo, containerKills, containerOOMs, containerSurvived, containerLastKill, containerLastKillInfo,
+		containerLastKillResident, containerLastKillLimit, containerKillCauses, containerLastCause,
+		podLimit, podUnreclaimable, podKillMargin, podLimitKills, sliceLimit, sliceUnreclaimable, sliceKillMargin,
+		processAdj, nextVictim, nodeMargin, nodeMarginRatio, nodeCapacity, nodeEvictionMargin, nodeEvictionThreshold, nodeUnkillable, nodeTime,
+		kills, pendingKills, unattributedKills, recordsLost, sourceUp, collectorSuccess,
+	}
 }
 
 // podFamilies are those of pods and of limited slices: the same numbers, one
@@ -79,6 +95,7 @@ func nodeFamilies(t *[families]family) {
 	n(nodeOvercommit, family{name: "overcommit_memory", help: "0: heuristic; 1: always; 2: never overcommit.", source: "/proc/sys/vm/overcommit_memory"})
 	n(nodeLastKill, family{name: "last_kill_timestamp_seconds", help: "When the kernel last killed any process; only after a kill.", source: "docs/ledger.md"})
 	t[nodeLastKill].collector = "event"
+	n(nodeTime, family{name: "time_seconds", help: "The node's clock at the scrape: timestamps of kills are in its time.", source: "clock_gettime(2)"})
 }
 
 func eventFamilies(t *[families]family) {
@@ -102,8 +119,12 @@ func eventFamilies(t *[families]family) {
 		f.name = "oom_exporter_" + f.name
 		t[i] = f
 	}
-	x(collectorDuration, family{name: "collector_duration_seconds", typ: gauge, labels: shapeCollector, help: "How long a collector took in this scrape.", source: "-"})
-	x(collectorSuccess, family{name: "collector_success", typ: gauge, labels: shapeCollector, help: "1 if a collector did its work in this scrape, else 0.", source: "-"})
+	scrape := func(i id, f family) {
+		f.name = "oom_scrape_" + f.name
+		t[i] = f
+	}
+	scrape(collectorDuration, family{name: "collector_duration_seconds", typ: gauge, labels: shapeCollector, help: "How long a collector took in this scrape.", source: "-"})
+	scrape(collectorSuccess, family{name: "collector_success", typ: gauge, labels: shapeCollector, help: "1 if a collector did its work in this scrape, else 0.", source: "-"})
 	x(skipped, family{name: "skipped_total", typ: counter, labels: shapeKind, help: "What a scrape left out: cgroups and processes that vanished half-way, were unreadable or over a bound (--limits.*), workloads of one user shown as one, and series over a bound.", source: "-"})
 }
 

@@ -90,8 +90,12 @@ func TestInhibition(t *testing.T) {
 		}
 		alert := map[string]string{"alertname": name, "instance": instance}
 		maps.Copy(alert, labels[name])
-		if pod != "" {
-			alert["namespace"], alert["pod"] = "shop", pod
+		switch {
+		case name == "OOMKillLoop": // of an owner: all of its pods, wherever they are.
+			delete(alert, "instance")
+			alert["namespace"], alert["workload"], alert["container"] = "shop", pod, "app"
+		case pod != "":
+			alert["namespace"], alert["pod"], alert["workload"] = "shop", pod, pod
 			if alert["oom_scope"] == "container" {
 				alert["container"] = "app"
 			}
@@ -105,7 +109,7 @@ func TestInhibition(t *testing.T) {
 		"a node that runs full": {
 			[]map[string]string{
 				fire("OOMNodeKill", "n1", ""), fire("OOMNodeNearLimit", "n1", ""), fire("OOMNodeBelowEvictionThreshold", "n1", ""), fire("OOMKillStorm", "n1", ""),
-				fire("OOMNextVictimProtected", "n1", "p1"), fire("OOMContainerKilled", "n1", "p1"), fire("OOMContainerKilled", "n1", "p2"), fire("OOMKillLoop", "n1", "p2"),
+				fire("OOMNextVictimProtected", "n1", "p1"), fire("OOMContainerKilled", "n1", "p1"), fire("OOMContainerKilled", "n1", "p2"),
 				fire("OOMContainerNearLimit", "n1", "p3"), fire("OOMPodNearLimit", "n1", "p3"), fire("OOMSliceNearLimit", "n1", ""), fire("OOMContainerThrashing", "n1", "p4"),
 				fire("OOMContainerWillReachLimit", "n1", "p5"), fire("OOMKillUnnoticed", "n1", "p6"),
 			},
@@ -124,12 +128,24 @@ func TestInhibition(t *testing.T) {
 			[]string{"OOMNodeNearLimit n1", "OOMContainerKilled n1 p2"},
 		},
 		"a storm": {
-			[]map[string]string{fire("OOMKillStorm", "n1", ""), fire("OOMContainerKilled", "n1", "p1"), fire("OOMKillLoop", "n1", "p1"), fire("OOMContainerKilled", "n2", "p1")},
+			[]map[string]string{fire("OOMKillStorm", "n1", ""), fire("OOMContainerKilled", "n1", "p1"), fire("OOMKillUnnoticed", "n1", "p1"), fire("OOMContainerKilled", "n2", "p1")},
 			[]string{"OOMKillStorm n1", "OOMContainerKilled n2 p1"},
 		},
 		"a loop": {
 			[]map[string]string{fire("OOMKillLoop", "n1", "p1"), fire("OOMContainerKilled", "n1", "p1"), fire("OOMContainerNearLimit", "n1", "p1"), fire("OOMContainerKilled", "n1", "p2")},
-			[]string{"OOMKillLoop n1 p1", "OOMContainerKilled n1 p2"},
+			[]string{"OOMKillLoop", "OOMContainerKilled n1 p2"},
+		},
+		"a loop on two nodes": {
+			[]map[string]string{fire("OOMKillLoop", "n1", "p1"), fire("OOMContainerKilled", "n1", "p1"), fire("OOMContainerKilled", "n2", "p1")},
+			[]string{"OOMKillLoop"},
+		},
+		"a leak, from far to near": {
+			[]map[string]string{fire("OOMContainerGrowing", "n1", "p1"), fire("OOMContainerWillReachLimit", "n1", "p1"), fire("OOMContainerGrowing", "n1", "p2")},
+			[]string{"OOMContainerWillReachLimit n1 p1", "OOMContainerGrowing n1 p2"},
+		},
+		"a cluster without exporters": {
+			[]map[string]string{fire("OOMExporterAbsent", "", ""), fire("OOMNodeWithoutExporter", "n1", ""), fire("OOMExporterDown", "", "")},
+			[]string{"OOMExporterAbsent"},
 		},
 		"near, nearing, and its pod": {
 			[]map[string]string{fire("OOMContainerNearLimit", "n1", "p1"), fire("OOMContainerWillReachLimit", "n1", "p1"), fire("OOMPodNearLimit", "n1", "p1"), fire("OOMPodNearLimit", "n1", "p2")},
@@ -156,7 +172,9 @@ func TestInhibitionNamesAlerts(t *testing.T) {
 		known = append(known, a.Alert)
 	}
 	for _, rule := range loadInhibition(t) {
-		if len(rule.Equal) < 2 || rule.Equal[0] != "cluster" || rule.Equal[1] != "instance" {
+		// Beyond its node only a workload that has pods on several, and a cluster.
+		beyond := slices.Contains(rule.Equal, "workload") || slices.Contains(rule.Source, "alertname = OOMExporterAbsent")
+		if rule.Equal[0] != "cluster" || !beyond && rule.Equal[1] != "instance" {
 			t.Errorf("%v inhibits beyond its node", rule.Source)
 		}
 		for _, text := range slices.Concat(rule.Source, rule.Target) {

@@ -179,10 +179,12 @@ func promtool(t *testing.T, args ...string) {
 type family struct {
 	labels []string
 	off    bool // by default.
+	// minimal: in the minimal profile.
+	minimal bool
 }
 
 var (
-	familyRow  = regexp.MustCompile("(?m)^\\| `(oom_[a-z0-9_]+)` \\| \\w+ \\| ([^|]*) \\| (on|off) \\|")
+	familyRow  = regexp.MustCompile("(?m)^\\| `(oom_[a-z0-9_]+)` \\| \\w+ \\| ([^|]*) \\| (minimal|default|full) \\|")
 	guardRow   = regexp.MustCompile("(?m)^\\| `(oom_guard_[a-z_]+)` \\| ([a-z]+) \\| ([a-z, ]*) \\|")
 	labelNames = regexp.MustCompile(`[a-z_]+`)
 )
@@ -195,7 +197,7 @@ func documented(t *testing.T) map[string]family {
 		"oom_exporter_build_info": {labels: []string{"version", "revision", "branch", "goversion", "goos", "goarch", "tags"}},
 	}
 	for _, m := range familyRow.FindAllStringSubmatch(string(read(t, "../docs/metrics.md")), -1) {
-		families[m[1]] = family{labels: labelNames.FindAllString(m[2], -1), off: m[3] == "off"}
+		families[m[1]] = family{labels: labelNames.FindAllString(m[2], -1), off: m[3] == "full", minimal: m[3] == "minimal"}
 	}
 	for _, m := range guardRow.FindAllStringSubmatch(string(read(t, "../docs/guard-reference.md")), -1) {
 		families[m[1]] = family{labels: strings.Split(m[3], ", ")}

@@ -3,6 +3,7 @@
 package dashboards_test
 
 import (
+	"fmt"
 	"io/fs"
 	"path/filepath"
 	"regexp"
@@ -18,7 +19,7 @@ var (
 	matcher  = regexp.MustCompile(`([a-z_]+)\s*[=!]~?\s*"`)
 	// What looks like a family of ours; other words that begin with oom_ are the
 	// kernel's (oom_score_adj, oom_kill) or the program's name.
-	ours = regexp.MustCompile(`^oom_(container|pod|slice|process|node|next|exporter|kills|pending|unattributed|evicted|kill_dup|kmsg|event)_`)
+	ours = regexp.MustCompile(`^oom_(container|pod|slice|process|node|next|exporter|scrape|kills|pending|unattributed|evicted|kill_dup|kmsg|event)_`)
 )
 
 // queries returns every PromQL text of rules and dashboards by its place.
@@ -28,8 +29,8 @@ func queries(t *testing.T) map[string]string {
 	for _, r := range loadRules(t) {
 		all[r.file+" "+r.Record+r.Alert] = r.Expr
 		for name, text := range r.Annotations {
-			for _, m := range regexp.MustCompile("printf `([^`]*)`").FindAllStringSubmatch(text, -1) {
-				all[r.file+" "+r.Alert+" "+name] = strings.ReplaceAll(m[1], "%q", `"x"`)
+			for i, m := range regexp.MustCompile("printf `([^`]*)`").FindAllStringSubmatch(text, -1) {
+				all[fmt.Sprint(r.file, " ", r.Alert, " ", name, " ", i)] = strings.ReplaceAll(m[1], "%q", `"x"`)
 			}
 		}
 	}
@@ -49,7 +50,7 @@ func TestQueriesUseKnownMetrics(t *testing.T) {
 	for _, r := range loadRules(t) {
 		recorded[r.Record] = true
 	}
-	scraped := []string{"cluster", "instance", "node", "job"} // what scraping adds.
+	scraped := []string{"cluster", "instance", "node", "job", "exported_container", "exported_pod"} // what scraping adds.
 	for place, expr := range queries(t) {
 		for _, name := range word.FindAllString(quoted.ReplaceAllString(expr, `""`), -1) {
 			f, known := families[name]
@@ -71,6 +72,25 @@ func TestQueriesUseKnownMetrics(t *testing.T) {
 	}
 }
 
+// TestMinimalProfile wants of the minimal profile what the rules need, and
+// nothing else.
+func TestMinimalProfile(t *testing.T) {
+	var needed strings.Builder
+	for place, expr := range queries(t) {
+		if strings.HasPrefix(place, "rules/") && !strings.HasPrefix(place, "rules/guard") {
+			needed.WriteString(expr + "\n")
+		}
+	}
+	for name, f := range documented(t) {
+		if strings.HasPrefix(name, "oom_guard_") || name == "oom_exporter_build_info" {
+			continue // no family of the collectors.
+		}
+		if used := regexp.MustCompile(`\b` + name + `\b`).MatchString(needed.String()); used != f.minimal {
+			t.Errorf("%s: used by rules %v, in the minimal profile %v", name, used, f.minimal)
+		}
+	}
+}
+
 // TestPagesNameKnownMetrics holds every page that people read against the metric
 // reference.
 func TestPagesNameKnownMetrics(t *testing.T) {
@@ -82,7 +102,9 @@ func TestPagesNameKnownMetrics(t *testing.T) {
 	pages := 0
 	check := func(path string) {
 		pages++
-		for _, name := range word.FindAllString(string(read(t, path)), -1) {
+		// What a name was before it was renamed may be told, with what it is now.
+		text := regexp.MustCompile("`[^`]*` is (now|replaced by) `").ReplaceAllString(string(read(t, path)), "`")
+		for _, name := range word.FindAllString(text, -1) {
 			if strings.Contains(name, ":") && strings.HasPrefix(name[strings.Index(name, ":")+1:], "oom_") {
 				if !recorded[name] {
 					t.Errorf("%s: unknown recording rule %s", path, name)

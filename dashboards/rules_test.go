@@ -47,7 +47,7 @@ func TestAlertsAreComplete(t *testing.T) {
 			t.Errorf("%s: labels %v: want severity and oom_scope only", a.Alert, a.Labels)
 		}
 		// What compares a gauge must bear a scrape that fails; absent() is about that.
-		if gauge := a.For != "" && a.Labels["oom_scope"] != "exporter"; gauge != (a.Keep == "3m") {
+		if gauge := a.For != "" && a.Labels["oom_scope"] != "exporter"; gauge != (a.Keep == "3m" || a.Keep == "15m") {
 			t.Errorf("%s: for %q, keep_firing_for %q", a.Alert, a.For, a.Keep)
 		}
 		if got, want := a.Annotations["runbook_url"], runbooks+strings.ToLower(a.Alert)+".md"; got != want {
@@ -70,7 +70,7 @@ func TestAlertsAreComplete(t *testing.T) {
 // TestRecordingRules holds the names against level:metric:operation.
 func TestRecordingRules(t *testing.T) {
 	for _, r := range loadRules(t) {
-		if r.Alert == "" && !regexp.MustCompile(`^(container|pod|slice|instance|instance_level):[a-z][a-z0-9_]+:[a-z][a-z0-9]*$`).MatchString(r.Record) {
+		if r.Alert == "" && !regexp.MustCompile(`^(container|pod|slice|namespace|namespace_workload|instance|instance_level|cluster|cluster_level|namespace_cause|cluster_cause):[a-z][a-z0-9_]+:[a-z][a-z0-9]*$`).MatchString(r.Record) {
 			t.Errorf("%s: record %q is not level:metric:operation", r.file, r.Record)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
 
+	"github.com/oom-exporter/oom_exporter/collector"
 	"github.com/oom-exporter/oom_exporter/internal/cgroup"
 	"github.com/oom-exporter/oom_exporter/internal/host"
 	"github.com/oom-exporter/oom_exporter/internal/oom"
@@ -136,7 +137,7 @@ func (c *config) groupParts() cgroup.Parts {
 		"oom_container_memory_peak_bytes":  cgroup.PartPeak,
 		"oom_container_start_time_seconds": cgroup.PartStartTime,
 	} {
-		if c.enable != nil && c.enable.MatchString(family) {
+		if c.profile == string(collector.ProfileFull) || c.enable != nil && c.enable.MatchString(family) {
 			parts |= part
 		}
 	}

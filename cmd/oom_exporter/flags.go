@@ -40,6 +40,7 @@ type config struct {
 
 	collectors      map[string]*bool
 	enable, disable *regexp.Regexp
+	profile         string
 	filter          collector.Filter
 
 	processTop     int
@@ -180,7 +181,8 @@ func collectorFlags(cmd *kingpin.CmdClause, c *config) {
 		cmd.Flag("collector."+name, fmt.Sprintf("Run the %s collector.", name)).Default("true").BoolVar(on)
 		c.collectors[name] = on
 	}
-	cli.Set(cmd.Flag("metrics.enable", "Regular expression, anchored: families to switch on that are off by default (marked so in docs/metrics.md).").PlaceHolder("REGEXP"), "", cli.Regexp(&c.enable))
+	cmd.Flag("metrics.profile", "Families to expose: minimal (what the shipped rules need), default, or full; docs/metrics.md has the profile of each.").Default("default").EnumVar(&c.profile, collector.Profiles()...)
+	cli.Set(cmd.Flag("metrics.enable", "Regular expression, anchored: families to switch on that the profile leaves out.").PlaceHolder("REGEXP"), "", cli.Regexp(&c.enable))
 	cli.Set(cmd.Flag("metrics.disable", "Regular expression, anchored: families to switch off.").PlaceHolder("REGEXP"), "", cli.Regexp(&c.disable))
 	for _, f := range []struct {
 		what             string

@@ -194,7 +194,7 @@ func stable(metrics string) string {
 	var b strings.Builder
 	for line := range strings.Lines(metrics) {
 		volatile := false
-		for _, name := range []string{"oom_exporter_build_info", "oom_exporter_collector_duration_seconds{", "oom_container_start_time_seconds{", "go_", "process_"} {
+		for _, name := range []string{"oom_exporter_build_info", "oom_scrape_collector_duration_seconds{", "oom_container_start_time_seconds{", "oom_node_time_seconds", "go_", "process_"} {
 			volatile = volatile || strings.HasPrefix(strings.TrimPrefix(strings.TrimPrefix(line, "# HELP "), "# TYPE "), name)
 		}
 		if !volatile {

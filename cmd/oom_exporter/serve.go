@@ -112,7 +112,7 @@ func (c *config) collectorOptions(parts *parts, logger log.Logger) collector.Opt
 	for name, b := range c.collectors {
 		on[name] = *b
 	}
-	o := collector.Options{Logger: logger, Enabled: on, Enable: c.enable, Disable: c.disable, Keep: &c.filter, MaxSeries: c.maxSeries}
+	o := collector.Options{Logger: logger, Enabled: on, Profile: collector.Profile(c.profile), Enable: c.enable, Disable: c.disable, Keep: &c.filter, MaxSeries: c.maxSeries}
 	if parts.kills != nil {
 		o.Kills, o.Advice = parts.kills, parts.kills.whys.Advice
 	}

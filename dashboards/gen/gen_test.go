@@ -7,6 +7,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -26,8 +27,8 @@ func TestGenerated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := 4*2 + 4; len(files) != want {
-		t.Errorf("%d generated files, want %d: four dashboards twice and four rule files", len(files), want)
+	if want := 4*2 + 5*2; len(files) != want {
+		t.Errorf("%d generated files, want %d: four dashboards and five rule files, each twice", len(files), want)
 	}
 	for name, want := range files {
 		got, err := os.ReadFile(filepath.Join(top, name))
@@ -57,28 +58,58 @@ func TestGenerated(t *testing.T) {
 }
 
 // TestRunWrites sees that a run makes its directories and needs nothing but
-// the rules.
+// the mixin.
 func TestRunWrites(t *testing.T) {
 	root := t.TempDir()
-	rules := filepath.Join(root, "dashboards", "rules")
-	if err := os.MkdirAll(rules, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(rules, "a.yaml"), []byte("groups: []\n"), 0o644); err != nil {
+	if err := os.CopyFS(filepath.Join(root, "dashboards", "mixin"), os.DirFS(filepath.Join(top, "dashboards", "mixin"))); err != nil {
 		t.Fatal(err)
 	}
 	if err := run(root); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"dashboards/oom-exporter-node.json", "charts/oom-exporter/files/rules/a.yaml", "charts/oom-exporter/files/dashboards/oom-exporter-kills.json"} {
+	for _, name := range []string{
+		"dashboards/oom-exporter-node.json", "dashboards/rules/kills.yaml",
+		"charts/oom-exporter/files/rules/guard.yaml", "charts/oom-exporter/files/dashboards/oom-exporter-kills.json",
+	} {
 		if _, err := os.Stat(filepath.Join(root, name)); err != nil {
 			t.Error(err)
 		}
 	}
-	if err := os.Chmod(filepath.Join(rules, "a.yaml"), 0); err == nil && os.Getuid() != 0 {
-		if err := run(root); err == nil {
-			t.Error("an unreadable rule file is no error")
+	if err := run(t.TempDir()); err == nil {
+		t.Error("a missing mixin is no error")
+	}
+}
+
+// TestMixin overlays _config as a site does.
+func TestMixin(t *testing.T) {
+	var groups []struct{ Rules []rule }
+	overlay := `(mixin + {_config+:: {selector: 'job="oom"', namespaceSelector: 'namespace!="dev"', killLoopCount: 5, grafanaURL: 'https://g',
+		alerts: {OOMKillLoop: {severity: 'info', 'for': '2m'}, OOMScoreAdjMismatch: {enabled: false}}}}).prometheusAlerts.groups`
+	if err := evaluate(top, overlay, &groups); err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]rule{}
+	for _, g := range groups {
+		for _, r := range g.Rules {
+			found[r.Alert+r.Record] = r
 		}
+	}
+	loop := found["OOMKillLoop"]
+	if loop.Labels["severity"] != "info" || loop.For != "2m" || !strings.HasSuffix(loop.Expr, ">= 5") || !strings.HasPrefix(loop.Annotations["dashboard"], "https://g/d/") {
+		t.Errorf("OOMKillLoop is %+v", loop)
+	}
+	if want := `oom_container_under_oom{exported_container="",namespace!="dev",job="oom"} == 1`; found["OOMContainerHung"].Expr != want {
+		t.Errorf("selectors: %s, want %s", found["OOMContainerHung"].Expr, want)
+	}
+	if _, there := found["OOMScoreAdjMismatch"]; there {
+		t.Error("an alert that is not enabled is there")
+	}
+	if err := evaluate(top, "(mixin + {_config+:: {alerts: {OOMKilLoop: {severity: 'info'}}}}).prometheusAlerts.groups", &groups); err == nil || !strings.Contains(err.Error(), "names no alert of this mixin: OOMKilLoop") {
+		t.Errorf("an unknown alert: %v", err)
+	}
+	var boards map[string]any
+	if err := evaluate(top, "mixin.grafanaDashboards", &boards); err != nil || len(boards) != 4 {
+		t.Errorf("%d dashboards: %v", len(boards), err)
 	}
 }
 

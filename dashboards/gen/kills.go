@@ -38,7 +38,7 @@ func killStats() []panel {
 }
 
 func storm() panel {
-	return bars("Storms: kills by node", "Kills per step and node. Many nodes at once: a common cause. One node, many kills: that node or a slice of it.",
+	return killBars("Storms: kills by node", "Kills per step and node. Many nodes at once: a common cause. One node, many kills: that node or a slice of it.",
 		q(stepOf("oom_kills_total", onNode, "instance"), "{{instance}}"))
 }
 
@@ -54,13 +54,13 @@ func postMortem() panel {
 		column{field: "Value #C", title: "Decisions", width: 90},
 		column{field: "Value #D", title: "Unnoticed", width: 90, scale: zeroScale()},
 		column{field: "Value #E", title: "Limit", unit: "bytes", width: 100},
-		column{field: "Value #F", title: "Most that can't be freed", unit: "bytes", width: 170},
+		column{field: "Value #F", title: "Most unreclaimable", unit: "bytes", width: 170},
 		column{field: "Value #G", title: "Worst stall", unit: "percentunit", width: 100})
 	over := func(family string) string {
 		return fmt.Sprintf("last_over_time(%s{%s}[$__range])", family, inNamespace)
 	}
 	return table("Post-mortem",
-		"Workloads killed in this time range, the latest first. Kills and decisions are totals since counting began; limit is the last one; most that can't be freed is the highest value a scrape has seen.",
+		"Workloads killed in this time range, the latest first. Kills and decisions are totals since counting began; limit is the last one; most unreclaimable is the highest value a scrape has seen.",
 		columns, "Last kill", true,
 		q(perRow(labelsOfW, "("+killed+") * 1000"), ""),
 		row(over("oom_container_kills_total")),

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command gen writes the Grafana dashboards, and copies them and the rule files
-// into the Helm chart, which can only package what is in its own directory.
+// Command gen writes the Grafana dashboards and renders the rule files from the
+// mixin, both also into the Helm chart, which can only package what is in its own
+// directory. The chart's rule files have placeholders for what its values tune.
 //
 //	go run ./dashboards/gen
 //
@@ -59,16 +60,13 @@ func outputs(root string) (map[string][]byte, error) {
 		files[filepath.Join("dashboards", d.UID+".json")] = data
 		files[filepath.Join(chart, "dashboards", d.UID+".json")] = data
 	}
-	rules, err := filepath.Glob(filepath.Join(root, "dashboards", "rules", "*.yaml"))
+	plain, tuned, err := rules(root)
 	if err != nil {
 		return nil, err
 	}
-	for _, path := range rules {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return nil, err
-		}
-		files[filepath.Join(chart, "rules", filepath.Base(path))] = data
+	for name := range plain {
+		files[filepath.Join("dashboards", "rules", name+".yaml")] = encodeRules(plain[name])
+		files[filepath.Join(chart, "rules", name+".yaml")] = encodeRules(tuned[name])
 	}
 	return files, nil
 }

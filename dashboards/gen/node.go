@@ -18,7 +18,7 @@ func node() dashboard {
 	b.line(7, []int{24}, nextVictims("Next victim of each limit that is near",
 		"The process that the kernel would kill if this limit, or the node, ran out now. One line for the node and one for each limit that is near.", onNode))
 	b.row("Limits on this node")
-	b.line(10, []int{14, 10}, closest("Closest to a kill", onNode), slices())
+	b.line(10, []int{14, 10}, closest("Closest to a kill", onNode), limitedSlices())
 	b.row("Protection and the exporter")
 	b.line(8, []int{7, 10, 7}, unkillable(), mismatches(), exporter())
 	b.row("oom_guard, where it runs")
@@ -29,9 +29,9 @@ func node() dashboard {
 func nodeStats() []panel {
 	one := func(family string) string { return fmt.Sprintf("max(%s{%s})", family, onNode) }
 	return []panel{
-		stat("May still grow", "Bytes that may still be allocated before the kernel must kill for the node's sake: free memory, reclaimable cache and free swap.",
+		stat("Kill margin", "Bytes that may still be allocated before the kernel must kill for the node's sake: free memory, reclaimable cache and free swap.",
 			"bytes", plainScale(), q(one("oom_node_kill_margin_bytes"), "bytes")),
-		stat("Of its memory", "The kill margin as a share of the node's memory. Below 5 % the node is near.",
+		stat("Kill margin %", "The kill margin as a share of the node's memory. Below 5 % the node is near.",
 			"percentunit", ratioScale(), q(one("oom_node_kill_margin_ratio"), "ratio")),
 		stat("To eviction", "kubelet's memory.available minus the eviction threshold; at or below 0 kubelet evicts.",
 			"bytes", from(red, 1.0, green), q(one("oom_node_eviction_margin_bytes"), "bytes")),
@@ -52,7 +52,7 @@ func nodeStats() []panel {
 
 func nodeRoom() panel {
 	series := func(family, legend string) query { return q(fmt.Sprintf("%s{%s}", family, onNode), legend) }
-	p := lines("Room on the node", "Three answers to \"how much is left\": until the kernel kills, what the kernel calls available, and until kubelet evicts. They differ on purpose.",
+	p := lines("Node headroom", "Three answers to \"how much is left\": until the kernel kills, what the kernel calls available, and until kubelet evicts. They differ on purpose.",
 		"bytes",
 		series("oom_node_kill_margin_bytes", "until the kernel kills"),
 		series("oom_node_memory_available_bytes", "MemAvailable"),
@@ -92,16 +92,16 @@ func nextVictims(title, description, selector string) panel {
 		q(perRow(labelsOfW+", scope, cgroup, comm", fmt.Sprintf("oom_next_victim_badness_bytes{%s}", selector)), ""))
 }
 
-func slices() panel {
+func limitedSlices() panel {
 	row := func(expr string) query { return q(perRow(labelsOfSlice, expr), "") }
 	columns := []column{
 		{field: "cgroup", title: "Slice"},
-		{field: "Value #A", title: "May still grow", unit: "bytes", width: 115},
-		{field: "Value #B", title: "Of the limit", unit: "percentunit", width: 85, scale: ratioScale()},
+		{field: "Value #A", title: "Kill margin", unit: "bytes", width: 115},
+		{field: "Value #B", title: "Margin %", unit: "percentunit", width: 85, scale: ratioScale()},
 		{field: "Value #C", title: "Limit", unit: "bytes", width: 80},
-		{field: "Value #D", title: "Can't be freed", unit: "bytes", width: 100},
+		{field: "Value #D", title: "Unreclaimable", unit: "bytes", width: 110},
 	}
-	return table("Limited slices", "Limited groups above pods and services. They nest: never add them up.", columns, "Of the limit", false,
+	return table("Limited slices", "Limited groups above pods and services. They nest: never add them up.", columns, "Margin %", false,
 		row(fmt.Sprintf("oom_slice_kill_margin_bytes{%s}", onNode)),
 		row(fmt.Sprintf("oom_slice_kill_margin_ratio{%s}", onNode)),
 		row(fmt.Sprintf("oom_slice_memory_limit_bytes{%s}", onNode)),
@@ -109,7 +109,7 @@ func slices() panel {
 }
 
 func unkillable() panel {
-	p := lines("What killing can't free", "Anonymous and swapped memory of processes with oom_score_adj -1000, against the node's memory.", "bytes",
+	p := lines("Unkillable memory", "Anonymous and swapped memory of processes with oom_score_adj -1000, against the node's memory.", "bytes",
 		q(fmt.Sprintf("oom_node_unkillable_bytes{%s}", onNode), "unkillable"),
 		q(fmt.Sprintf("oom_node_memory_capacity_bytes{%s}", onNode), "memory of the node"))
 	return limitLine(p, "memory of the node", grey)
@@ -124,7 +124,7 @@ func mismatches() panel {
 
 func exporter() panel {
 	return lines("The exporter's collectors", "Time that each collector takes per scrape.", "s",
-		q(fmt.Sprintf("oom_exporter_collector_duration_seconds{%s}", onNode), "{{collector}}"))
+		q(fmt.Sprintf("oom_scrape_collector_duration_seconds{%s}", onNode), "{{collector}}"))
 }
 
 // guardActions, guardReaction and guardReclaimed are empty without oom_guard.
@@ -137,7 +137,7 @@ func guardReaction() panel {
 	at := func(quantile string) query {
 		return q(fmt.Sprintf("histogram_quantile(%s, sum by (le) (rate(oom_guard_reaction_seconds_bucket{%s}[$__rate_interval])))", quantile, onNode), "p"+quantile[2:])
 	}
-	return lines("Its reaction", "From the look that found a group over its threshold to the end of the kill. It has margin / growth seconds for it.", "s",
+	return lines("Guard reaction time", "From the look that found a group over its threshold to the end of the kill. It has margin / growth seconds for it.", "s",
 		at("0.50"), at("0.95"))
 }
 

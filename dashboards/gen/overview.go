@@ -14,6 +14,7 @@ func overview() dashboard {
 	b.line(10, []int{14, 10}, closest("Closest to a kill", inNamespace, nodeColumn()), firing())
 	b.line(9, []int{15, 9}, lastKills(), byLevel(onNode))
 	b.line(9, []int{24}, nodes())
+	b.line(8, []int{15, 9}, growing(inNamespace), causes(inNamespace))
 	return b.dashboard
 }
 
@@ -36,22 +37,52 @@ func overviewStats() []panel {
 	}
 }
 
-// closest lists the twenty containers with the smallest kill margin.
+// closest lists the twenty containers with the smallest kill margin ratio: a few
+// MiB are much to a sidecar and nothing to a heap of gigabytes.
 func closest(title, selector string, more ...column) panel {
 	// Each query has the level in it, so that all join into one row.
 	with := func(family string) query {
 		return q(perRow(labelsOfW+", level", fmt.Sprintf(`%s{%s} * on (%s) group_left (level) oom_container_kill_margin_info{%s}
-			and on (%s) bottomk(20, oom_container_kill_margin_bytes{%s})`, family, selector, labelsOfW, selector, labelsOfW, selector)), "")
+			and on (%s) bottomk(20, oom_container_kill_margin_ratio{%s})`, family, selector, labelsOfW, selector, labelsOfW, selector)), "")
 	}
 	columns := append(append(workloadColumns(), more...),
 		column{field: "level", title: "Limit of", width: 75},
-		column{field: "Value #A", title: "May still grow", unit: "bytes", width: 115},
-		column{field: "Value #B", title: "Of the limit", unit: "percentunit", width: 85, scale: ratioScale()},
-		column{field: "Value #C", title: "Can't be freed", unit: "bytes", width: 100})
+		column{field: "Value #A", title: "Kill margin", unit: "bytes", width: 100},
+		column{field: "Value #B", title: "Margin %", unit: "percentunit", width: 85, scale: ratioScale()},
+		column{field: "Value #C", title: "Unreclaimable", unit: "bytes", width: 110})
 	return table(title,
-		"How many bytes each container may still allocate before the kernel must kill in a scope that holds it, and whose limit gets there first. The twenty smallest.",
-		columns, "May still grow", false,
+		"How many bytes each container may still allocate before the kernel must kill in a scope that holds it, and whose limit gets there first. The twenty with the smallest share of it left.",
+		columns, "Margin %", false,
 		with("oom_container_kill_margin_bytes"), with("oom_container_kill_margin_ratio"), with("oom_container_memory_unreclaimable_bytes"))
+}
+
+// growing lists what a forecast says will reach its limit.
+func growing(selector string) panel {
+	with := func(series string) query {
+		return q(perRow(labelsOfW, fmt.Sprintf(`%s and on (%s) bottomk(10, container:oom_limit_headroom:seconds6h{%s} or container:oom_limit_headroom:seconds{%s})`,
+			series, labelsOfW, selector, selector)), "")
+	}
+	columns := append(workloadColumns(), nodeColumn(),
+		column{field: "Value #A", title: "Limit in", unit: "s", width: 100, scale: from(red, 7200.0, orange, 21600.0, grey)},
+		column{field: "Value #B", title: "Growth/h", unit: "bytes", width: 100},
+		column{field: "Value #C", title: "Unreclaimable", unit: "bytes", width: 110},
+		column{field: "Value #D", title: "Limit", unit: "bytes", width: 100})
+	p := table("Growing towards their limit",
+		"Containers that reach their own limit if they go on growing as in the last six hours, or two where there are no more. Empty where nothing grows. Needs the rules of dashboards/rules.",
+		columns, "Limit in", false,
+		with(fmt.Sprintf("(container:oom_limit_headroom:seconds6h{%s} or container:oom_limit_headroom:seconds{%s})", selector, selector)),
+		with(fmt.Sprintf("container:oom_unreclaimable_rise:last1h{%s}", selector)),
+		with(fmt.Sprintf("oom_container_memory_unreclaimable_bytes{%s}", selector)),
+		with(fmt.Sprintf("oom_container_memory_limit_bytes{%s}", selector)))
+	p.FieldConfig.Defaults.NoValue = "nothing grows"
+	return p
+}
+
+// causes shows why workloads were killed.
+func causes(selector string) panel {
+	series := fmt.Sprintf("oom_container_kill_causes_total{%s}", selector)
+	return killBars("Kills by cause", "Kills per step by why they came about: leak, burst, startup, a lowered limit and others; docs/why.md says how that is told. Empty where nothing was killed.",
+		q(fmt.Sprintf("sum by (cause) (clamp_min(%s - %s offset $__interval, 0) or %s)", series, series, series), "{{cause}}"))
 }
 
 // firing lists the alerts.
@@ -82,7 +113,7 @@ func lastKills() panel {
 }
 
 func byLevel(selector string) panel {
-	return bars("Kills by whose limit ran out",
+	return killBars("Kills by whose limit ran out",
 		"Kills per step by the kind of limit: the container's own, its pod's, a slice's, the node, a NUMA node, or unknown.",
 		q(stepOf("oom_kills_total", selector, "level"), "{{level}}"))
 }
@@ -92,8 +123,8 @@ func nodes() panel {
 	row := func(expr string) query { return q(perRow(labelsOfNode, expr), "") }
 	columns := []column{
 		nodeColumn(),
-		{field: "Value #A", title: "May still grow", unit: "bytes", width: 130},
-		{field: "Value #B", title: "Of its memory", unit: "percentunit", width: 120, scale: ratioScale()},
+		{field: "Value #A", title: "Kill margin", unit: "bytes", width: 130},
+		{field: "Value #B", title: "Kill margin %", unit: "percentunit", width: 120, scale: ratioScale()},
 		{field: "Value #C", title: "To eviction", unit: "bytes", width: 120, scale: from(red, 1.0, green)},
 		{field: "Value #D", title: "Unkillable", unit: "percentunit", width: 100, scale: from(green, 0.2, orange, 0.25, red)},
 		{field: "Value #E", title: "Kills", width: 80, scale: zeroScale()},
@@ -103,7 +134,7 @@ func nodes() panel {
 		{field: "container", title: "Container", width: 150, url: toWorkload},
 	}
 	return table("Nodes", "How far each node is from a kill and from eviction, what killing can't free, kills in this time range, and which process dies first.",
-		columns, "Of its memory", false,
+		columns, "Kill margin %", false,
 		row(fmt.Sprintf("oom_node_kill_margin_bytes{%s}", onNode)),
 		row(fmt.Sprintf("oom_node_kill_margin_ratio{%s}", onNode)),
 		row(fmt.Sprintf("oom_node_eviction_margin_bytes{%s}", onNode)),

@@ -142,6 +142,18 @@ func bars(title, description string, queries ...query) panel {
 	return p
 }
 
+// killBars are bars about kills: shades of red, a legend as a table that is not
+// cut.
+func killBars(title, description string, queries ...query) panel {
+	p := bars(title, description, queries...)
+	p.FieldConfig.Defaults.Color = &color{Mode: "shades", FixedColor: red}
+	p.Options = map[string]any{
+		"legend":  map[string]any{"displayMode": "table", "placement": "right", "showLegend": true, "calcs": []string{"sum"}},
+		"tooltip": map[string]any{"mode": "multi", "sort": "desc"},
+	}
+	return p
+}
+
 // limitLine draws the series of this name as a dashed line: a limit.
 func limitLine(p panel, name, colour string) panel {
 	p.FieldConfig.Overrides = append(p.FieldConfig.Overrides, override{

@@ -27,14 +27,14 @@ func workload() dashboard {
 func workloadStats() []panel {
 	least := func(family string) string { return fmt.Sprintf("min(%s{%s})", family, inContainer) }
 	return []panel{
-		stat("May still grow", "The smallest kill margin of the chosen containers: bytes until the kernel must kill in a scope that holds them.",
+		stat("Kill margin", "The smallest kill margin of the chosen containers: bytes until the kernel must kill in a scope that holds them.",
 			"bytes", plainScale(), q(least("oom_container_kill_margin_bytes"), "bytes")),
-		stat("Of the limit", "The smallest kill margin as a share of the limit that binds.",
+		stat("Kill margin %", "The smallest kill margin as a share of the limit that binds.",
 			"percentunit", ratioScale(), q(least("oom_container_kill_margin_ratio"), "ratio")),
 		stat("Limit of", "Whose limit gets there first, for the tightest of the chosen containers: container, pod, slice, numa or node.",
 			"string", plainScale(), q(fmt.Sprintf(`topk(1, oom_container_kill_margin_info{%s}
-				and on (%s) bottomk(1, oom_container_kill_margin_bytes{%s}))`, inContainer, labelsOfW, inContainer), "{{level}}")),
-		stat("Time to its limit", "If it goes on growing as in the last ten minutes; nothing while it does not grow. Needs the rules of dashboards/rules.",
+				and on (%s) bottomk(1, oom_container_kill_margin_ratio{%s}))`, inContainer, labelsOfW, inContainer), "{{level}}")),
+		stat("Time to its limit", "If it goes on growing as in the last two hours; nothing while it does not grow. Needs the rules of dashboards/rules.",
 			"s", from(red, 3600.0, orange, 7200.0, green), q(least("container:oom_limit_headroom:seconds"), "seconds")),
 		stat("Kills", "Processes of the chosen containers killed in this time range.",
 			"short", zeroScale(), q(countedBorn("oom_container_kills_total", inContainer), "kills")),
@@ -55,15 +55,15 @@ func againstLimits() panel {
 		return q(fmt.Sprintf("sum by (container) (%s{%s})", family, inContainer), legend+" {{container}}")
 	}
 	p := lines("Usage against the limits up the tree",
-		"Usage has page cache in it and may stand at the limit for ever. What can't be freed is what kills. Dashed: limits of the container and of its pod, summed over replicas.",
+		"Usage has page cache in it and may stand at the limit for ever. What is unreclaimable is what kills. Dashed: limits of the container and of its pod, summed over replicas.",
 		"bytes",
-		series("oom_container_memory_unreclaimable_bytes", "can't be freed"),
+		series("oom_container_memory_unreclaimable_bytes", "unreclaimable"),
 		series("oom_container_memory_working_set_bytes", "working set"),
 		series("oom_container_memory_usage_bytes", "usage"),
 		series("oom_container_memory_limit_bytes", "limit of"),
 		series("oom_container_memory_high_bytes", "throttled at"),
 		q(fmt.Sprintf("sum(oom_pod_memory_limit_bytes{%s})", inPod), "pod limit"),
-		q(fmt.Sprintf("sum(oom_pod_memory_unreclaimable_bytes{%s})", inPod), "pod, can't be freed"))
+		q(fmt.Sprintf("sum(oom_pod_memory_unreclaimable_bytes{%s})", inPod), "pod, unreclaimable"))
 	return limitLine(limitLine(limitLine(p, "limit of", red), "pod limit", orange), "throttled at", blue)
 }
 
@@ -86,18 +86,18 @@ func memoryParts() panel {
 		"bytes",
 		q(sum("oom_container_memory_anon_bytes"), "anonymous"),
 		q(sum("oom_container_memory_shmem_bytes"), "shmem, tmpfs"),
-		q(fmt.Sprintf("clamp_min(%s - %s - %s, 0)", sum("oom_container_memory_unreclaimable_bytes"), sum("oom_container_memory_anon_bytes"), sum("oom_container_memory_shmem_bytes")), "other, can't be freed"),
-		q(fmt.Sprintf("clamp_min(%s - %s, 0)", sum("oom_container_memory_usage_bytes"), sum("oom_container_memory_unreclaimable_bytes")), "can be freed")))
+		q(fmt.Sprintf("clamp_min(%s - %s - %s, 0)", sum("oom_container_memory_unreclaimable_bytes"), sum("oom_container_memory_anon_bytes"), sum("oom_container_memory_shmem_bytes")), "other unreclaimable"),
+		q(fmt.Sprintf("clamp_min(%s - %s, 0)", sum("oom_container_memory_usage_bytes"), sum("oom_container_memory_unreclaimable_bytes")), "reclaimable")))
 }
 
 func stalls() panel {
-	return lines("Standing still for memory", "Share of the time in which all processes of a container waited for memory (PSI full, cgroup v2). High at the limit without kills: thrashing.",
+	return lines("Memory stall (PSI full)", "Share of the time in which all processes of a container waited for memory (PSI full, cgroup v2). High at the limit without kills: thrashing.",
 		"percentunit",
 		q(fmt.Sprintf("max by (container) (rate(oom_container_pressure_stalled_seconds_total{%s}[$__rate_interval]))", inContainer), "{{container}}"))
 }
 
 func workloadKills() panel {
-	return bars("Kills over time", "Processes killed per step, by container, and kills by the pods' own limits.",
+	return killBars("Kills over time", "Processes killed per step, by container, and kills by the pods' own limits.",
 		q(stepOf("oom_container_kills_total", inContainer, "container"), "{{container}}"),
 		q(stepOf("oom_pod_limit_kills_total", inPod, "pod"), "by the limit of {{pod}}"))
 }

@@ -55,9 +55,8 @@ func (w workload) group(t *testing.T, kubepods, rootfs string) *lab.Group {
 	return lab.NewGroup(t, pod.Path+"/"+id, w.limit)
 }
 
-// ownLimit is how a page says that a container's own limit ran out; others may
-// have died on this host, too.
-var ownLimit = regexp.MustCompile(`Limits that ran out .* container \(\d+\)`)
+// ownLimit is how a notification says that a container's own limit ran out.
+var ownLimit = regexp.MustCompile(`The OOM killer killed \S+ in \S+ on .*The limit that ran out: container\. It is 64MiB\. The process had \d+`)
 
 // TestPages tells that a kill pages and the page ends (after five minutes: only
 // with OOM_E2E_FULL), that a leak pages before it is killed, that page cache
@@ -68,7 +67,8 @@ func TestPages(t *testing.T) {
 	rootfs := t.TempDir()
 	lab.NewGroup(t, "kubepods", 16*limit)
 	killed := container("killed").group(t, "kubepods", rootfs)
-	spare := []*lab.Group{container("spare-1").group(t, "kubepods", rootfs), container("spare-2").group(t, "kubepods", rootfs)}
+	spare := []*lab.Group{container("spare").group(t, "kubepods", rootfs), container("other").group(t, "kubepods", rootfs)}
+	outage := container("outage").group(t, "kubepods", rootfs)
 	leaking := container("leaking").group(t, "kubepods", rootfs)
 	cache := container("cache").group(t, "kubepods", rootfs)
 	guarded := container("guarded").group(t, "kubepods", rootfs)
@@ -81,6 +81,12 @@ func TestPages(t *testing.T) {
 	lab.Eventually(t, time.Minute, "Prometheus has scraped what runs", func() bool {
 		return len(s.ask(t, `up == 1`)) == 2 && s.one(t, `oom_container_kills_total{container="killed"}`) == "0"
 	})
+	second := s.startIncidents(t)
+	lab.Eventually(t, time.Minute, "the second Prometheus has scraped what runs", func() bool {
+		return second.one(t, `oom_container_kills_total{container="outage"}`) == "0" && len(second.ask(t, `kube_node_info`)) == 2
+	})
+	second.stop(t)
+	missed := s.kill(t, outage)
 	at := s.kill(t, killed)
 	first := s.page(t, "OOMContainerKilled", "killed")
 	t.Log(first.text)
@@ -88,22 +94,27 @@ func TestPages(t *testing.T) {
 	// Nine tenths of the limit at once, then 64 KiB a second: about 100 s more.
 	leak := lab.StartHog(t, leaking, "anon:58700K", "say:leaking", "rate:64K", "anon:64M")
 	leak.WaitLine(t, "leaking")
+	second.restart(t, missed)
 	if first.labels["namespace"] != namespace || first.labels["pod"] != "killed" || first.labels["instance"] != nodeName || !ownLimit.MatchString(first.text) {
 		t.Errorf("the page is about %v: %s", first.labels, first.text)
 	}
 
 	warned := s.page(t, "OOMContainerNearLimit", "leaking")
+	if first.to != "chat" || warned.to != "chat" {
+		t.Errorf("a kill goes to %q and a limit that is near to %q; README says to a chat", first.to, warned.to)
+	}
 	t.Log(warned.text)
 	if leak.Ended() {
 		t.Error("the leak was killed before it paged")
 	}
+	told := second.check(t, s.pages)
 	s.replaceExporter(t)
 	s.guardActs(t, guarded)
 	leak.Wait(t, 5*time.Minute)
 	ends := time.Duration(0)
 	if os.Getenv("OOM_E2E_FULL") != "" {
 		var end page
-		lab.Eventually(t, 7*time.Minute, "the page of the kill ends", func() (ok bool) {
+		lab.Eventually(t, 12*time.Minute, "the page of the kill ends", func() (ok bool) {
 			end, ok = s.pages.find("resolved", "OOMContainerKilled", "killed")
 			return ok
 		})
@@ -123,7 +134,7 @@ func TestPages(t *testing.T) {
 	if u := cache.ReadMemory(t); u.Usage < limit*8/10 || full.Ended() {
 		t.Errorf("the cache takes %d bytes only, so that it proves nothing", u.Usage)
 	}
-	evidence(t, delay, ends, lead, len(s.pages.about("cache")), queries)
+	evidence(t, delay, told.Sub(second.back), ends, lead, len(s.pages.about("cache")), queries)
 }
 
 // pageDelay is how long after a kill its page comes. One that is late, maybe for
@@ -137,7 +148,7 @@ func (s *stack) pageDelay(t *testing.T, delay time.Duration, spare []*lab.Group)
 		}
 		t.Logf("the page came %v after the kill", delay)
 		at := s.kill(t, g)
-		delay = s.page(t, "OOMContainerKilled", fmt.Sprintf("spare-%d", i+1)).at.Sub(at)
+		delay = s.page(t, "OOMContainerKilled", []string{"spare", "other"}[i]).at.Sub(at)
 	}
 	if delay > allowed {
 		t.Errorf("the page came %v after the kill, and no sooner before, want at most %v", delay, allowed)

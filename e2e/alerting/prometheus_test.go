@@ -28,16 +28,7 @@ type prometheus string
 func startPrometheus(t *testing.T, dir, name string, config map[string]any) prometheus {
 	t.Helper()
 	p := prometheus(fmt.Sprintf("127.0.0.1:%d", lab.FreePort(t)))
-	config["global"] = map[string]any{"scrape_interval": interval.String(), "evaluation_interval": interval.String()}
-	text, err := yaml.Marshal(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(dir, name+".yml")
-	put(t, file, string(text))
-	server := lab.Start(t, exec.Command("prometheus", "--config.file="+file,
-		"--storage.tsdb.path="+filepath.Join(dir, name), "--web.listen-address="+string(p)))
-	lab.Eventually(t, time.Minute, "Prometheus is ready", func() bool { return answers("http://" + string(p) + "/-/ready") })
+	server := runPrometheus(t, p, dir, name, config, nil)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("%s printed:\n%s", name, server.Output())
@@ -47,6 +38,23 @@ func startPrometheus(t *testing.T, dir, name string, config map[string]any) prom
 		}
 	})
 	return p
+}
+
+// runPrometheus starts a Prometheus at its address, where it may have run
+// before; external labels are on all of its alerts.
+func runPrometheus(t *testing.T, p prometheus, dir, name string, config map[string]any, external map[string]string) *lab.Process {
+	t.Helper()
+	config["global"] = map[string]any{"scrape_interval": interval.String(), "evaluation_interval": interval.String(), "external_labels": external}
+	text, err := yaml.Marshal(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, name+".yml")
+	put(t, file, string(text))
+	server := lab.Start(t, exec.Command("prometheus", "--config.file="+file,
+		"--storage.tsdb.path="+filepath.Join(dir, name), "--web.listen-address="+string(p)))
+	lab.Eventually(t, time.Minute, "Prometheus is ready", func() bool { return answers("http://" + string(p) + "/-/ready") })
+	return server
 }
 
 // answer is what Prometheus says to a query.

@@ -31,8 +31,10 @@ const tries = 3
 func mayBeEmpty(t *testing.T) map[string]string {
 	reasons := map[string]string{
 		"memory_high":          "no container has a memory.high",
-		"headroom:seconds":     "needs ten minutes of samples",
-		"unreclaimable_growth": "needs ten minutes of samples",
+		"headroom:seconds":     "needs two hours of samples",
+		"unreclaimable_rise":   "needs two hours of samples",
+		"bytes:highest":        "needs six hours of samples",
+		"limit_kills:increase": "no pod's limit ran out",
 		`severity="critical"`:  "nothing that is critical fires",
 	}
 	if lab.MemoryHierarchy(t).Version == 1 {

@@ -23,10 +23,11 @@ import (
 	"github.com/oom-exporter/oom_exporter/e2e/lab"
 )
 
-// interval is that of scrapes and rules; groupWait is Alertmanager's.
+// interval is that of scrapes and rules; groupWait is the shipped one of
+// Alertmanager's example.
 const (
 	interval  = 5 * time.Second
-	groupWait = time.Second
+	groupWait = 30 * time.Second
 )
 
 // page is one alert in one notification.
@@ -36,6 +37,7 @@ type page struct {
 	alert  string
 	labels map[string]string
 	text   string
+	to     string // the receiver's name.
 }
 
 // receiver takes Alertmanager's notifications.
@@ -62,7 +64,7 @@ func newReceiver(t *testing.T) *receiver {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		for _, a := range n.Alerts {
-			r.pages = append(r.pages, page{time.Now(), a.Status, a.Labels["alertname"], a.Labels, a.Annotations["summary"] + ": " + a.Annotations["description"]})
+			r.pages = append(r.pages, page{time.Now(), a.Status, a.Labels["alertname"], a.Labels, a.Annotations["summary"] + ": " + a.Annotations["description"], strings.TrimPrefix(req.URL.Path, "/")})
 		}
 	}))
 	t.Cleanup(r.Close)
@@ -74,11 +76,24 @@ func (r *receiver) find(status, alert, container string) (page, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, p := range r.pages {
-		if p.status == status && p.alert == alert && p.labels["container"] == container {
+		if p.status == status && p.alert == alert && p.labels["container"] == container && p.labels["site"] == "" {
 			return p, true
 		}
 	}
 	return page{}, false
+}
+
+// all returns all pages about an alert.
+func (r *receiver) all(status, alert string) []page {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var found []page
+	for _, p := range r.pages {
+		if p.status == status && p.alert == alert {
+			found = append(found, p)
+		}
+	}
+	return found
 }
 
 // about returns all firing pages about a container.
@@ -106,6 +121,7 @@ type stack struct {
 	dir, rootfs string
 	args        []string // of the exporter.
 	namespaces  string   // a regular expression.
+	alerting    map[string]any
 }
 
 // start runs the stack; only workloads of the test's namespaces are shown, since
@@ -117,13 +133,12 @@ func start(t *testing.T, rootfs, namespaces string, args ...string) *stack {
 	s.runGuard(t)
 	alertmanager := fmt.Sprintf("127.0.0.1:%d", lab.FreePort(t))
 	s.alertmanager(t, s.dir, alertmanager)
-	rules, err := filepath.Abs("../../dashboards/rules")
-	if err != nil {
-		t.Fatal(err)
-	}
+	s.alerting = map[string]any{"alertmanagers": []any{map[string]any{"static_configs": []any{map[string]any{"targets": []string{alertmanager}}}}}}
+	// A minute is a third of one here, so that the leak does not take that long.
+	rules := inLessTime(t, filepath.Join(s.dir, "rules"), "for: 1m", "for: 20s")
 	s.prometheus = startPrometheus(t, s.dir, "prometheus", map[string]any{
-		"rule_files": []string{rules + "/*.yaml"},
-		"alerting":   map[string]any{"alertmanagers": []any{map[string]any{"static_configs": []any{map[string]any{"targets": []string{alertmanager}}}}}},
+		"rule_files": []string{rules},
+		"alerting":   s.alerting,
 		"scrape_configs": []any{
 			scrapeConfig(rendered(t, "monitoring", "PodMonitor", "oom-exporter"), filepath.Join(s.dir, "exporter.json")),
 			scrapeConfig(rendered(t, "guard", "PodMonitor", "oom-exporter-guard"), filepath.Join(s.dir, "guard.json")),
@@ -135,24 +150,20 @@ func start(t *testing.T, rootfs, namespaces string, args ...string) *stack {
 	return s
 }
 
-// alertmanager runs with the shipped routes and inhibitions, quicker than a
-// site would have them, and pages the receiver.
+// alertmanager runs with the shipped routes, times and inhibitions, and notifies
+// the receiver.
 func (s *stack) alertmanager(t *testing.T, dir, address string) {
 	shipped, err := os.ReadFile("../../dashboards/alertmanager.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
 	config := string(shipped)
-	for _, r := range [][2]string{
-		{"group_wait: 30s", "group_wait: " + groupWait.String()},
-		{"group_interval: 5m", "group_interval: 1s"},
-		{"http://127.0.0.1:9", s.pages.URL},
-	} {
-		if !strings.Contains(config, r[0]) {
-			t.Fatalf("dashboards/alertmanager.yaml has no %q any more", r[0])
+	for _, want := range []string{"group_wait: " + groupWait.String() + "\n", "http://127.0.0.1:9/"} {
+		if !strings.Contains(config, want) {
+			t.Fatalf("dashboards/alertmanager.yaml has no %q any more", want)
 		}
-		config = strings.ReplaceAll(config, r[0], r[1])
 	}
+	config = strings.ReplaceAll(config, "http://127.0.0.1:9/", s.pages.URL+"/")
 	put(t, filepath.Join(dir, "alertmanager.yml"), config)
 	lab.Start(t, exec.Command("prometheus-alertmanager", "--config.file="+filepath.Join(dir, "alertmanager.yml"),
 		"--storage.path="+filepath.Join(dir, "am"), "--web.listen-address="+address, "--cluster.listen-address="))

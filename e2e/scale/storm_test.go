@@ -40,7 +40,7 @@ func TestScrapeStorm(t *testing.T) {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			passes[lab.ParseMetrics(t, string(a.text)).Value(t, "oom_exporter_collector_duration_seconds", "collector", "container")]++
+			passes[lab.ParseMetrics(t, string(a.text)).Value(t, "oom_scrape_collector_duration_seconds", "collector", "container")]++
 		})
 	}
 	close(begin)
@@ -74,7 +74,7 @@ func TestSlowScrapers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		took := lab.ParseMetrics(t, string(a.text)).Value(t, "oom_exporter_collector_duration_seconds", "collector", "container")
+		took := lab.ParseMetrics(t, string(a.text)).Value(t, "oom_scrape_collector_duration_seconds", "collector", "container")
 		if took == last {
 			t.Error("the pass of an earlier scrape is served again")
 		}
@@ -113,10 +113,10 @@ func TestTimeoutHeader(t *testing.T) {
 		t.Fatalf("%s after %v", res.Status, time.Since(begun))
 	}
 	body := string(content)
-	if whole := strings.Contains(body, "\noom_container_memory_usage_bytes{"); whole != strings.Contains(body, `oom_exporter_collector_success{collector="container"} 1`) {
+	if whole := strings.Contains(body, "\noom_container_memory_usage_bytes{"); whole != strings.Contains(body, `oom_scrape_collector_success{collector="container"} 1`) {
 		t.Errorf("containers are there: %v, but the collector says otherwise", whole)
 	}
-	for _, want := range []string{`oom_exporter_collector_success{collector="container"}`, `oom_exporter_collector_success{collector="node"}`, "\noom_node_memory_capacity_bytes "} {
+	for _, want := range []string{`oom_scrape_collector_success{collector="container"}`, `oom_scrape_collector_success{collector="node"}`, "\noom_node_memory_capacity_bytes "} {
 		if !strings.Contains(body, want) {
 			t.Errorf("a late scrape lacks %q:\n%s", want, body[:min(len(body), 3000)])
 		}

@@ -7,6 +7,7 @@ package host
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
@@ -173,12 +174,24 @@ func (s *Snapshot) Node() (*oom.NodeState, error) {
 		s.margins = predict.Compute(&node, tree)
 		state.Margin = margin(&s.margins.Node, tree)
 		available, _, ok := s.h.o.Kubelet.Eviction(&node, tree)
-		if ok {
+		if ok && hasKubelet(tree) {
 			state.EvictionAvailable = available
 			state.EvictionThreshold = oom.Of(s.h.o.Kubelet.Threshold.Bytes(node.Total.Or(0)))
 		}
 		return state, nil
 	})
+}
+
+// hasKubelet tells whether a kubelet runs here: it makes the root of its pods'
+// cgroups before any pod.
+func hasKubelet(tree *oom.Tree) bool {
+	for i := range tree.Groups {
+		g := &tree.Groups[i]
+		if g.Kind == oom.KindPod || strings.HasSuffix(strings.TrimSuffix(g.Path, ".slice"), "kubepods") {
+			return true
+		}
+	}
+	return false
 }
 
 func margin(m *predict.Margin, tree *oom.Tree) oom.Margin {

@@ -220,11 +220,12 @@ func TestGroupKillIsOneOOM(t *testing.T) {
 			k := newKernel(1, 2)
 			k.noLog = !log
 			c := k.cluster(1, 2)
-			begin(t, k, Options{})
+			l := begin(t, k, Options{})
 			k.killGroup(c[0], n)
 			v := settled(t, k)
-			want := oom.WorkloadKills{Workload: c[0].who.Workload, Kills: uint64(n), OOMs: 1, Survived: uint64(n), LastKill: v.LastKill}
-			if diff := cmp.Diff([]oom.WorkloadKills{want}, v.Workloads); diff != "" {
+			records := l.Records()
+			want := oom.WorkloadKills{Workload: c[0].who.Workload, Kills: uint64(n), OOMs: 1, Survived: uint64(n), LastKill: v.LastKill, Last: &records[len(records)-1]}
+			if diff := cmp.Diff([]oom.WorkloadKills{want}, v.Workloads, cmp.AllowUnexported(oom.Amount{})); diff != "" {
 				t.Errorf("%d processes, log %v (-want +got):\n%s", n, log, diff)
 			}
 			if estimated := v.Estimated > 0; estimated != (n > 1 && !log) {

@@ -69,9 +69,10 @@ func (l *Ledger) draw() *View {
 	for _, level := range oom.Levels() {
 		v.ByLevel[level] = c.Levels[level]
 	}
+	last := l.totals.lastRecords()
 	for w, t := range l.totals.workloads {
 		v.Workloads = append(v.Workloads, oom.WorkloadKills{
-			Workload: w, Kills: t.Kills, OOMs: t.OOMs, Survived: t.Survived, LastKill: t.Last,
+			Workload: w, Kills: t.Kills, OOMs: t.OOMs, Survived: t.Survived, LastKill: t.Last, Last: last[w],
 		})
 	}
 	for w, t := range l.totals.pods {
@@ -89,6 +90,22 @@ func (l *Ledger) Records() []oom.Kill {
 		return l.totals.copyRecords()
 	}
 	return l.visible().records
+}
+
+// lastRecords returns each workload's newest record, as a copy: a line that comes
+// late completes the record itself.
+func (t *totals) lastRecords() map[oom.Workload]*oom.Kill {
+	last := map[oom.Workload]*oom.Kill{}
+	for _, k := range t.records {
+		if was := last[k.Workload]; k.Workload != (oom.Workload{}) && (was == nil || !k.Time.Before(was.Time)) {
+			last[k.Workload] = k
+		}
+	}
+	for w, k := range last {
+		copied := *k
+		last[w] = &copied
+	}
+	return last
 }
 
 func (t *totals) copyRecords() []oom.Kill {

@@ -102,6 +102,7 @@ type WorkloadKills struct {
 	Workload              Workload
 	Kills, OOMs, Survived uint64
 	LastKill              time.Time // zero: none.
+	Last                  *Kill     // what is known of it; nil: nothing. It must not be modified.
 }
 
 // CauseKills are the kills of one workload that had one cause; Last says that

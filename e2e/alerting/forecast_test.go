@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package alerting
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/oom-exporter/oom_exporter/e2e/lab"
+)
+
+// TestLeakWithTeeth tells of a leak below saw teeth before the kernel kills, with
+// the shipped forecasts in a sixtieth of their time: an hour is a minute.
+func TestLeakWithTeeth(t *testing.T) {
+	if os.Getenv("OOM_E2E_FULL") == "" {
+		t.Skip("takes four minutes: set OOM_E2E_FULL")
+	}
+	lab.Root(t)
+	rootfs := t.TempDir()
+	lab.NewGroup(t, "kubepods", 16*limit)
+	group := container("toothed").group(t, "kubepods", rootfs)
+	guarded := container("guarded")
+	guarded.group(t, "kubepods", rootfs)
+	s := start(t, rootfs, namespace)
+	rules := inLessTime(t, filepath.Join(s.dir, "minutes"),
+		"[15m]", "[15s]", "[1h]", "[1m]", "[2h]", "[2m]", "[1d:15m]", "[24m:15s]", "[6h:15m]", "[6m:15s]",
+		"offset 90m", "offset 90s", "offset 1h", "offset 1m", "offset 2h", "offset 2m", "offset 3h", "offset 3m", "offset 6h", "offset 6m",
+		"3600 *", "60 *", "10800 *", "180 *", "* 3600", "* 60", "/ 3600", "/ 60", "for: 15m", "for: 15s", "for: 45m", "for: 45s", "for: 1m", "for: 20s")
+	minutes := startPrometheus(t, s.dir, "minutes", map[string]any{
+		"rule_files": []string{rules}, "alerting": s.alerting,
+		"scrape_configs": []any{scrapeConfig(rendered(t, "monitoring", "PodMonitor", "oom-exporter"), filepath.Join(s.dir, "exporter.json"))},
+	})
+	lab.Eventually(t, time.Minute, "Prometheus has scraped the container", func() bool {
+		return minutes.one(t, `oom_container_kills_total{container="toothed"}`) == "0"
+	})
+	// Teeth of 4 MiB each five seconds, and 200 KiB a second below them.
+	lab.StartHog(t, group, "fork:200", "rate:1M", "anon:4M", "exit:0")
+	leak := lab.StartHog(t, group, "anon:16M", "rate:200K", "anon:96M")
+	warned := s.page(t, "OOMContainerWillReachLimit", "toothed")
+	t.Log(warned.text)
+	if leak.Ended() {
+		t.Error("the leak was killed before it was told of")
+	}
+	if !strings.Contains(warned.text, "will reach its memory limit within about") || warned.to != "chat" {
+		t.Errorf("told %q of %s", warned.to, warned.text)
+	}
+	leak.Wait(t, 3*time.Minute)
+	t.Logf("told of %v before the kill", time.Since(warned.at))
+}
