@@ -240,3 +240,30 @@ func TestASightingBeforeTheMove(t *testing.T) {
 		}
 	}
 }
+
+// The line of a kill that was published by a sighting completes its record, however
+// late it comes and though it names no cgroup.
+func TestLateLineOfASighting(t *testing.T) {
+	k := newKernel(1, 1)
+	k.limiter, k.reports, k.limited = true, 1000, k.now
+	c := k.cluster(1, 3)
+	l := begin(t, k, Options{})
+	k.kill(c[1], c[1])
+	k.kill(c[0], c[0])
+	l.Witness(k.pid, c[0].path, k.now, "hog")
+	k.rmdir(c[0])
+	for range 60 {
+		k.now = k.now.Add(100 * time.Millisecond)
+		l.tick()
+	}
+	want := k.log[len(k.log)-1].Seq
+	v := settled(t, k)
+	if diff := cmp.Diff(k.truth.kills, killsOf(v)); diff != "" {
+		t.Errorf("kills (-truth +ledger):\n%s", diff)
+	}
+	for _, r := range l.Records() {
+		if sighted := r.Workload == c[0].who.Workload; sighted != (r.Victim.PID == k.pid) || sighted && r.Seq != want {
+			t.Errorf("record %+v; want pid %d and line %d for %v", r, k.pid, want, c[0].who.Workload)
+		}
+	}
+}

@@ -322,7 +322,7 @@ type pace struct {
 // never waits.
 func paceAfter(cgroups int, took time.Duration) pace {
 	const cost = 10 * time.Microsecond
-	const perKill, share, few = 250 * time.Microsecond, 200, 50
+	const perKill, share, few = 250 * time.Microsecond, 250, 200
 	soonest := max(groupsGap, min(4*took, maxGroupsGap))
 	latest := min(time.Duration(max(cgroups-few, 0))*cost*share, maxGroupsGap)
 	return pace{soonest, max(soonest, latest), int(time.Duration(cgroups) * cost / perKill)}
