@@ -6,9 +6,9 @@ BENCHCOUNT    ?= 1
 E2ERUN        ?= .
 E2ETIMEOUT    ?= 40m
 TESTFLAGS     ?=
+E2EFLAGS      ?= -v
 GOLANGCI_LINT ?= v2.15.0
 IMAGE         ?= oom-exporter
-PLATFORMS     ?= linux/amd64 linux/arm64 linux/arm linux/ppc64le linux/s390x
 
 VERSION  := $(shell cat VERSION)
 REVISION := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -20,8 +20,11 @@ GOBIN    := $(shell $(GO) env GOPATH)/bin
 UPDATERS  = $(sort $(dir $(shell grep -rlE 'flag.Bool."update"' --include='*_test.go' .)))
 FUZZERS   = grep -rHoE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' . | sed -E 's,/[^/]*:func , ,' | sort
 
-.PHONY: all build build-guard run test test-race fuzz bench bench-scale soak e2e e2e-full lint vet-arch cross golden docs image image-guard
-all: lint test build
+.PHONY: help all build build-guard run test test-race fuzz bench bench-scale soak e2e e2e-full lint vet-arch release golden docs image image-guard
+help: ## what can be made
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+all: lint test build ## lint, unit tests, the binary
 
 build: ## the static binary, as in the image
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o oom_exporter ./cmd/oom_exporter
@@ -35,13 +38,13 @@ run: build ## serve this host's metrics
 test: ## unit tests: no root, no network
 	$(GO) test $(TESTFLAGS) ./...
 
-test-race:
+test-race: ## unit tests under the race detector
 	$(GO) test -race $(TESTFLAGS) ./...
 
 fuzz: ## FUZZTIME for each fuzz target, FUZZJOBS at a time
 	@$(FUZZERS) | xargs -r -P $(FUZZJOBS) -L 1 sh -c '.ci/fuzz "$$1" "$$2" $(FUZZTIME)' sh
 
-bench:
+bench: ## benchmarks of all packages
 	$(GO) test -run '^$$' -bench . -benchmem -count $(BENCHCOUNT) ./...
 
 bench-scale: ## root: cost at scale
@@ -51,30 +54,29 @@ soak: ## root: half an hour of churn at the largest size
 	OOM_E2E_SOAK=30m $(GO) test -tags e2e -count=1 -v -timeout 60m -run '^TestSoak$$' ./e2e/scale
 
 e2e: ## root: the binary on real kernels
-	$(GO) test -tags e2e -p 1 -count=1 -v -timeout $(E2ETIMEOUT) -run '$(E2ERUN)' ./e2e/...
+	$(GO) test -tags e2e -p 1 -count=1 $(E2EFLAGS) -timeout $(E2ETIMEOUT) -run '$(E2ERUN)' ./e2e/...
 
 e2e-full: ## e2e with what takes too long for CI
-	OOM_E2E_FULL=1 $(GO) test -tags e2e,full -p 1 -count=1 -v -timeout 180m -run '$(E2ERUN)' ./e2e/...
+	OOM_E2E_FULL=1 $(GO) test -tags e2e,full -p 1 -count=1 $(E2EFLAGS) -timeout 180m -run '$(E2ERUN)' ./e2e/...
 
-lint:
+lint: ## golangci-lint, installed if it is missing
 	@command -v golangci-lint $(GOBIN)/golangci-lint >/dev/null || $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
 	PATH="$$PATH:$(GOBIN)" golangci-lint run ./...
 
-vet-arch: ## 32 bits, and big-endian
+vet-arch: ## go vet for 32 bits and for big-endian
 	GOARCH=386 $(GO) vet ./...
 	GOARCH=s390x $(GO) vet ./...
 
-cross: $(addprefix cross-,$(subst /,-,$(PLATFORMS)))
-cross-linux-%:
-	CGO_ENABLED=0 GOOS=linux GOARCH=$* $(GO) build -trimpath -o /dev/null ./cmd/...
+release: ## all that a release has, in dist/
+	.ci/release dist
 
 golden: ## rewrite the golden files and generated pages from the code
 	$(GO) test $(UPDATERS) -update
 
-docs: golden ## docs/metrics.md and docs/flags.md are golden files
+docs: golden ## the same: docs/metrics.md and docs/flags.md are golden files
 
-image:
+image: ## the exporter's image, by docker
 	docker build --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --build-arg BRANCH=$(BRANCH) -t $(IMAGE):$(VERSION) .
 
-image-guard:
+image-guard: ## oom_guard's image, by docker
 	docker build -f Dockerfile.guard --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --build-arg BRANCH=$(BRANCH) -t oom-guard:$(VERSION) .

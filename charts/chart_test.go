@@ -22,6 +22,8 @@ const (
 	manifests = "../docs/install/kubernetes.yaml"
 	// What a chart is rendered for where a test does not say.
 	kubernetes = "1.34.0"
+	// images says where the images are, which the chart can't know.
+	images = "testdata/images.values"
 )
 
 func read(t *testing.T, path string) string {
@@ -64,7 +66,7 @@ func helm(t *testing.T, args ...string) (string, error) {
 // render returns the chart's objects, the dashboards shortened to a word each.
 func render(t *testing.T, version string, args ...string) string {
 	t.Helper()
-	out, err := helm(t, append([]string{"template", "oom-exporter", chart, "--namespace", "oom-exporter", "--kube-version", version}, args...)...)
+	out, err := helm(t, append([]string{"template", "oom-exporter", chart, "--namespace", "oom-exporter", "--kube-version", version, "--values", images}, args...)...)
 	if err != nil {
 		t.Fatalf("helm template %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
@@ -104,7 +106,7 @@ func TestGolden(t *testing.T) {
 // TestLint runs helm's own checks over each case.
 func TestLint(t *testing.T) {
 	for _, path := range glob(t, chart+"/ci/*-values.yaml") {
-		if out, err := helm(t, "lint", "--strict", "--kube-version", kubernetes, "--values", path, chart); err != nil {
+		if out, err := helm(t, "lint", "--strict", "--kube-version", kubernetes, "--values", images, "--values", path, chart); err != nil {
 			t.Errorf("helm lint %s: %v\n%s", path, err, out)
 		}
 	}
@@ -156,7 +158,6 @@ func TestSchemaRefuses(t *testing.T) {
 		"log.level=verbose",
 		"web.port=70000",
 		"image.digest=sha256:12",
-		"image.repository=",
 		"evictionThreshold=a lot",
 		"podMonitor.interval=often",
 		"prometheusRule.disabled[0]=KubePodCrashLooping",
@@ -167,12 +168,30 @@ func TestSchemaRefuses(t *testing.T) {
 		"guard.killsPerMinute=-1",
 		"guard.criSocket=containerd.sock",
 	} {
-		out, err := helm(t, "template", "x", chart, "--kube-version", kubernetes, "--set", set)
+		out, err := helm(t, "template", "x", chart, "--kube-version", kubernetes, "--values", images, "--set", set)
 		if err == nil {
 			t.Errorf("--set %s is taken", set)
 		} else if !strings.Contains(out, "schema") {
 			t.Errorf("--set %s fails without the schema: %s", set, out)
 		}
+	}
+}
+
+// TestImageIsAsked wants helm to say which image it needs, and how to get it,
+// before it installs pods that can't start.
+func TestImageIsAsked(t *testing.T) {
+	for set, want := range map[string]string{
+		"web.port=10137": "--set image.repository=",
+		"image.repository=,image.registry=r.example": "--set image.repository=",
+		"image.repository=a,guard.enabled=true":      "--set guard.image.repository=",
+	} {
+		out, err := helm(t, "template", "x", chart, "--kube-version", kubernetes, "--set", set)
+		if err == nil || !strings.Contains(out, want) || !strings.Contains(out, "make release") {
+			t.Errorf("--set %s: %v\n%s", set, err, out)
+		}
+	}
+	if out, err := helm(t, "template", "x", chart, "--kube-version", kubernetes, "--set", "image.repository=a"); err != nil {
+		t.Errorf("with the exporter's image alone: %s", out)
 	}
 }
 
@@ -188,7 +207,7 @@ func TestNotes(t *testing.T) {
 		t.Fatal(err)
 	}
 	notes := func(args ...string) string {
-		out, err := helm(t, append([]string{"template", "oom-exporter", dir, "--kube-version", kubernetes, "--show-only", "templates/notes.yaml"}, args...)...)
+		out, err := helm(t, append([]string{"template", "oom-exporter", dir, "--kube-version", kubernetes, "--values", images, "--show-only", "templates/notes.yaml"}, args...)...)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}

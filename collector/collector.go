@@ -47,15 +47,22 @@ type Kills interface {
 	KillTotals() oom.KillTotals
 }
 
+// Recorder is what the event collector needs to know of the flight recorder.
+type Recorder interface {
+	Health() oom.RecorderHealth
+}
+
 // Options of a Set. The zero value collects everything that is on by default.
 type Options struct {
-	Kills   Kills // nil: no event families.
-	Logger  log.Logger
-	Enabled map[string]bool // by collector; nil: all.
-	Enable  *regexp.Regexp  // optional families to switch on; nil: none.
-	Disable *regexp.Regexp  // families to switch off; nil: none.
-	Keep    *Filter
-	Now     func() time.Time
+	Kills    Kills               // nil: no event families.
+	Recorder Recorder            // nil: no families of the flight recorder.
+	Advice   func() []oom.Advice // what limits should be; may be nil.
+	Logger   log.Logger
+	Enabled  map[string]bool // by collector; nil: all.
+	Enable   *regexp.Regexp  // optional families to switch on; nil: none.
+	Disable  *regexp.Regexp  // families to switch off; nil: none.
+	Keep     *Filter
+	Now      func() time.Time
 }
 
 // collector turns a part of the model into samples.
@@ -96,9 +103,9 @@ type Set struct {
 	enabled [families]bool
 	members []member
 	labels  *labelCache
-	failing sync.Map // collector name -> error text, to log changes only.
 
-	gathering sync.Mutex // one pass at a time; it guards labels.
+	gathering sync.Mutex // one pass at a time; it guards labels and told.
+	told      map[string]told
 
 	mu      sync.Mutex
 	pool    []*result
@@ -119,7 +126,7 @@ func New(h Host, o Options) *Set {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Set{host: h, o: o, table: table(), labels: newLabelCache()}
+	s := &Set{host: h, o: o, table: table(), labels: newLabelCache(), told: map[string]told{}}
 	for i, f := range s.table {
 		on := !f.optional || o.Enable != nil && o.Enable.MatchString(f.name)
 		s.enabled[i] = on && (o.Disable == nil || !o.Disable.MatchString(f.name))
@@ -153,18 +160,29 @@ func (s *Set) Validate(r Request) error {
 }
 
 // Gather runs the collectors of a request. The families belong to the caller
-// until it calls done.
+// until it calls done. Where no collector succeeded there is nothing that a
+// scrape could say, and it returns an error.
 func (s *Set) Gather(r Request) (mfs []*dto.MetricFamily, done func(), err error) {
 	s.gathering.Lock()
 	defer s.gathering.Unlock()
 	res := s.take(s.labels.next())
 	sc := s.host.Scrape(r.Deadline)
 	defer sc.Close()
+	var errs []error
+	succeeded := false
 	for _, m := range s.members {
 		if len(r.Collect) > 0 && !slices.Contains(r.Collect, m.name) || slices.Contains(r.Exclude, m.name) {
 			continue
 		}
-		s.run(m, sc, res.sink)
+		if err := s.run(m, sc, res.sink); err != nil {
+			errs = append(errs, fmt.Errorf("collector %s: %w", m.name, err))
+		} else {
+			succeeded = true
+		}
+	}
+	if len(errs) > 0 && !succeeded {
+		s.give(res)
+		return nil, nil, errors.Join(errs...)
 	}
 	s.countSkipped(sc, res.sink)
 	res.families = res.sink.gather(res.families[:0])
@@ -172,17 +190,21 @@ func (s *Set) Gather(r Request) (mfs []*dto.MetricFamily, done func(), err error
 }
 
 // run is one collector's turn: whatever happens in it, the others have theirs.
-func (s *Set) run(m member, sc Scrape, out *sink) {
+// It returns an error where the collector failed.
+func (s *Set) run(m member, sc Scrape, out *sink) error {
 	start := s.o.Now()
 	err := guarded(m, sc, out)
+	s.logChange(m.name, err)
 	success := 1.0
-	if err != nil && !errors.Is(err, ErrNoData) {
+	if errors.Is(err, ErrNoData) {
+		err = nil
+	} else if err != nil {
 		success = 0
 	}
-	s.logChange(m.name, err)
 	pairs := s.labels.pairs(shapeCollector, m.name)
 	out.add(collectorDuration, s.o.Now().Sub(start).Seconds(), pairs)
 	out.add(collectorSuccess, success, pairs)
+	return err
 }
 
 // guarded turns a panic into an error: a defect in one collector must not end
@@ -196,16 +218,28 @@ func guarded(m member, sc Scrape, out *sink) (err error) {
 	return m.update(sc, out)
 }
 
-// logChange tells of a failure when it begins, changes or ends.
+// logGap is the least time between two lines about one collector.
+const logGap = time.Minute
+
+// told is what the log last said of a collector.
+type told struct {
+	text string // of its error; empty: it works.
+	at   time.Time
+}
+
+// logChange tells of a failure when it begins, changes or ends; of one that
+// comes and goes, once in logGap how it stands then.
 func (s *Set) logChange(name string, err error) {
 	text := ""
 	if err != nil {
 		text = err.Error()
 	}
-	old, _ := s.failing.Swap(name, text)
-	was, _ := old.(string)
+	was, now := s.told[name], s.o.Now()
+	if was.text == text || !was.at.IsZero() && now.Sub(was.at) < logGap {
+		return
+	}
+	s.told[name] = told{text, now}
 	switch {
-	case was == text:
 	case err == nil:
 		_ = level.Info(s.o.Logger).Log("msg", "collector recovered", "collector", name)
 	case errors.Is(err, ErrNoData):

@@ -136,9 +136,20 @@ func fullHost() *fakeHost {
 		totals: oom.KillTotals{
 			Workloads: []oom.WorkloadKills{{Workload: oom.Workload{Namespace: "shop", Pod: "gone-1", Container: "app"}, Kills: 4, OOMs: 2, Survived: 1, LastKill: time.Unix(1_700_000_100, 0)}},
 			Pods:      []oom.PodKills{{Namespace: "shop", Pod: "gone-1", LimitKills: 4}},
-			ByLevel:   map[oom.Level]uint64{oom.LevelPod: 4, oom.LevelNode: 1}, Pending: 1, Unattributed: 1, Evicted: 2, Duplicates: 1, RecordsLost: 9,
+			Causes: []oom.CauseKills{
+				{Workload: oom.Workload{Namespace: "shop", Pod: "gone-1", Container: "app"}, Cause: oom.CauseLeak, Grew: oom.MemoryAnon, Kills: 3, Last: true},
+				{Workload: oom.Workload{Namespace: "shop", Pod: "gone-1", Container: "app"}, Cause: oom.CauseUnknown, Kills: 1},
+			},
+			ByLevel: map[oom.Level]uint64{oom.LevelPod: 4, oom.LevelNode: 1}, Pending: 1, Unattributed: 1, Evicted: 2, Duplicates: 1, RecordsLost: 9,
 			LastKill: time.Unix(1_700_000_100, 0), TraceEventsLost: oom.Of(3), HasState: true, Unsaved: 250 * time.Millisecond, Sources: []oom.Source{{Name: "kmsg", Up: true}, {Name: "tracefs"}},
 		},
+	}
+}
+
+func (*fakeHost) Health() oom.RecorderHealth {
+	return oom.RecorderHealth{
+		Interval: 2 * time.Second, Cgroups: 1200, Fast: 3, Over: 4, Samples: 99_000, Recordings: 7, RecordingsDropped: 1,
+		HasFile: true, Unsaved: 500 * time.Millisecond,
 	}
 }
 
@@ -182,16 +193,21 @@ func golden(t *testing.T, name, got string) {
 
 func TestGoldenExposition(t *testing.T) {
 	h := fullHost()
-	golden(t, "default.prom", exposition(t, New(h, Options{Kills: h}), Request{}))
-	all := New(h, Options{Kills: h, Enable: regexp.MustCompile(".*")})
+	golden(t, "default.prom", exposition(t, New(h, Options{Kills: h, Recorder: h}), Request{}))
+	all := New(h, Options{Kills: h, Recorder: h, Advice: someAdvice, Enable: regexp.MustCompile(".*")})
 	golden(t, "all.prom", exposition(t, all, Request{}))
+}
+
+// someAdvice is of a container that needs more, and of one that does not.
+func someAdvice() []oom.Advice {
+	return []oom.Advice{{Workload: oom.Workload{Namespace: "shop", Pod: "web-0", Container: "app"}, Advised: oom.Of(600 * mib)}, {Workload: oom.Workload{Container: "fits"}}}
 }
 
 func TestEveryFamilyHasASample(t *testing.T) {
 	h := fullHost()
 	row := &h.groups.Containers[0]
 	row.KillDisabled, row.UnderOOM = oom.Of(1), oom.Of(1)
-	text := exposition(t, New(h, Options{Kills: h, Enable: regexp.MustCompile(".*")}), Request{})
+	text := exposition(t, New(h, Options{Kills: h, Recorder: h, Advice: someAdvice, Enable: regexp.MustCompile(".*")}), Request{})
 	for _, f := range table() {
 		if f.name != "oom_exporter_collector_duration_seconds" && !strings.Contains(text, "# TYPE "+f.name+" ") {
 			t.Errorf("no sample of %s", f.name)
@@ -201,7 +217,7 @@ func TestEveryFamilyHasASample(t *testing.T) {
 
 func TestBudgetOfAContainer(t *testing.T) {
 	h := fullHost()
-	text := exposition(t, New(h, Options{Kills: h}), Request{})
+	text := exposition(t, New(h, Options{Kills: h, Recorder: h}), Request{})
 	n := 0
 	for line := range strings.Lines(text) {
 		if strings.HasPrefix(line, "oom_container_") && strings.Contains(line, `pod="web-0"`) {
@@ -228,7 +244,7 @@ func TestInfoOfPodsAndContainers(t *testing.T) {
 		h := fullHost()
 		h.groups.Containers[0].Runtime, h.groups.Containers[0].QoS = c.runtime, c.qos
 		want := fmt.Sprintf(`image="shop/web:1",namespace="shop",pod="web-0",qos=%q,runtime=%q} 1`, string(c.qos), c.runtime)
-		if got := strings.Contains(exposition(t, New(h, Options{Kills: h}), Request{}), want); got != c.want {
+		if got := strings.Contains(exposition(t, New(h, Options{Kills: h, Recorder: h}), Request{}), want); got != c.want {
 			t.Errorf("runtime %q, class %q: info is %v, want %v", c.runtime, c.qos, got, c.want)
 		}
 	}
@@ -289,7 +305,7 @@ func pedantic(t *testing.T, s *Set) {
 
 func TestPedanticRegistryAndLint(t *testing.T) {
 	h := fullHost()
-	pedantic(t, New(h, Options{Kills: h, Enable: regexp.MustCompile(".*")}))
+	pedantic(t, New(h, Options{Kills: h, Recorder: h, Enable: regexp.MustCompile(".*")}))
 }
 
 func TestEqualLabelsNeverFailAScrape(t *testing.T) {
@@ -307,7 +323,7 @@ func TestEqualLabelsNeverFailAScrape(t *testing.T) {
 	h.groups.Slices = append(h.groups.Slices, h.groups.Slices[0])
 	h.processes.Victims = append(h.processes.Victims, h.processes.Victims...)
 	h.totals.Workloads = append(h.totals.Workloads, h.totals.Workloads...)
-	s := New(h, Options{Kills: h, Enable: regexp.MustCompile(".*")})
+	s := New(h, Options{Kills: h, Recorder: h, Enable: regexp.MustCompile(".*")})
 	pedantic(t, s)
 	text := exposition(t, s, Request{})
 	for _, want := range []string{
@@ -334,7 +350,7 @@ func TestABrokenPartLeavesTheOthers(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			h := fullHost()
 			c.break_(h)
-			text := exposition(t, New(h, Options{Kills: h}), Request{})
+			text := exposition(t, New(h, Options{Kills: h, Recorder: h}), Request{})
 			for _, n := range c.failed {
 				if !strings.Contains(text, `oom_exporter_collector_success{collector="`+n+`"} 0`) {
 					t.Errorf("collector %s is not said to have failed", n)
@@ -378,7 +394,7 @@ func (k kept) KillTotals() oom.KillTotals { return k.totals }
 
 func TestRequestsNarrowAScrape(t *testing.T) {
 	h := fullHost()
-	s := New(h, Options{Kills: h, Enabled: map[string]bool{"node": true, "pod": true, "event": true}})
+	s := New(h, Options{Kills: h, Recorder: h, Enabled: map[string]bool{"node": true, "pod": true, "event": true}})
 	for _, c := range []struct {
 		r         Request
 		has, lack string

@@ -17,6 +17,7 @@ func (c eventCollector) update(s Scrape, out *sink) error {
 	totals := c.o.Kills.KillTotals()
 	c.workloads(out, groups, &totals)
 	c.pods(out, groups, &totals)
+	c.causes(out, &totals)
 	c.node(s, out, &totals)
 	for _, l := range oom.Levels() {
 		out.add(kills, float64(totals.ByLevel[l]), c.labels.pairs(shapeLevel, l.String()))
@@ -33,6 +34,7 @@ func (c eventCollector) update(s Scrape, out *sink) error {
 	if !totals.LastKill.IsZero() {
 		out.add(nodeLastKill, seconds(totals.LastKill), nil)
 	}
+	c.recorder(out)
 	for _, src := range totals.Sources {
 		up := 0.0
 		if src.Up {
@@ -41,6 +43,24 @@ func (c eventCollector) update(s Scrape, out *sink) error {
 		out.add(sourceUp, up, c.labels.pairs(shapeSource, src.Name))
 	}
 	return err
+}
+
+// recorder adds how well the flight recorder does.
+func (c eventCollector) recorder(out *sink) {
+	if c.o.Recorder == nil {
+		return
+	}
+	h := c.o.Recorder.Health()
+	out.add(recorderInterval, h.Interval.Seconds(), nil)
+	out.add(recorderCgroups, float64(h.Cgroups), nil)
+	out.add(recorderFast, float64(h.Fast), nil)
+	out.add(recorderOver, float64(h.Over), nil)
+	out.add(recorderSamples, float64(h.Samples), nil)
+	out.add(recorderRecordings, float64(h.Recordings), nil)
+	out.add(recorderDropped, float64(h.RecordingsDropped), nil)
+	if h.HasFile {
+		out.add(recorderUnsaved, h.Unsaved.Seconds(), nil)
+	}
 }
 
 // node adds the raw count of the same moment as the rest, so that each scrape
@@ -80,6 +100,33 @@ func (c eventCollector) workloads(out *sink, groups *oom.Groups, totals *oom.Kil
 		w := groups.Containers[i].Workload
 		if !killed[w] && c.o.Keep.keeps(w) {
 			out.add(containerKills, 0, c.labels.pairs(shapeWorkload, w.Namespace, w.Pod, w.Container))
+		}
+	}
+}
+
+// causes adds why the kills came about, and what the limits should be.
+func (c eventCollector) causes(out *sink, totals *oom.KillTotals) {
+	for i := range totals.Causes {
+		k := &totals.Causes[i]
+		if !c.o.Keep.keeps(k.Workload) {
+			continue
+		}
+		grew := string(k.Grew)
+		if grew == "" {
+			grew = "unknown"
+		}
+		pairs := c.labels.pairs(shapeWorkloadCause, k.Workload.Namespace, k.Workload.Pod, k.Workload.Container, string(k.Cause), grew)
+		out.add(containerKillCauses, float64(k.Kills), pairs)
+		if k.Last {
+			out.add(containerLastCause, 1, pairs)
+		}
+	}
+	if c.o.Advice == nil || !c.enabled[containerAdvised] {
+		return
+	}
+	for _, a := range c.o.Advice() {
+		if c.o.Keep.keeps(a.Workload) {
+			out.amount(containerAdvised, a.Advised, c.labels.pairs(shapeWorkload, a.Workload.Namespace, a.Workload.Pod, a.Workload.Container))
 		}
 	}
 }

@@ -44,6 +44,9 @@ const (
 	containerOOMs
 	containerSurvived
 	containerLastKill
+	containerKillCauses
+	containerLastCause
+	containerAdvised
 	podUsage
 	podWorkingSet
 	podLimit
@@ -85,6 +88,14 @@ const (
 	recordsLost
 	traceEventsLost
 	stateUnsaved
+	recorderInterval
+	recorderCgroups
+	recorderFast
+	recorderOver
+	recorderSamples
+	recorderRecordings
+	recorderDropped
+	recorderUnsaved
 	sourceUp
 	collectorDuration
 	collectorSuccess
@@ -105,6 +116,7 @@ const (
 	shapeWorkload
 	shapeWorkloadLevel
 	shapeWorkloadInfo
+	shapeWorkloadCause
 	shapePod
 	shapeCgroup
 	shapeProcess
@@ -126,6 +138,8 @@ func labelNames(s shape) []string {
 		return append(workload, "level")
 	case shapeWorkloadInfo:
 		return append(workload, "runtime", "qos", "image")
+	case shapeWorkloadCause:
+		return append(workload, "cause", "grew")
 	case shapePod:
 		return workload[:2]
 	case shapeCgroup:

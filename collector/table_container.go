@@ -45,4 +45,7 @@ func containerFamilies(t *[families]family) {
 	event(containerOOMs, family{name: "ooms_total", typ: counter, help: "OOM decisions that hit the workload: a group kill is one. Only after its first kill.", source: "docs/ledger.md"})
 	event(containerSurvived, family{name: "survived_kills_total", typ: counter, help: "Kills after which the group still had processes 10 s later: what PID 1 and kubelet did not notice. Only after its first kill.", source: "docs/ledger.md"})
 	event(containerLastKill, family{name: "last_kill_timestamp_seconds", typ: gauge, help: "When the kernel last killed one of its processes; only after a kill.", source: "docs/ledger.md"})
+	event(containerKillCauses, family{name: "kill_causes_total", typ: counter, labels: shapeWorkloadCause, help: "Kills by why they came about: startup, leak, burst, steady, limit_lowered, sibling, node, processes, restart_debt or unknown; grew is the kind of memory: anon, shmem, kernel, file, hugetlb, mixed or unknown. Only after a kill.", source: "docs/why.md"})
+	event(containerLastCause, family{name: "last_kill_cause_info", typ: gauge, labels: shapeWorkloadCause, help: "Always 1; why the workload's last kill came about, and what grew; only after a kill.", source: "docs/why.md"})
+	event(containerAdvised, family{name: "advised_limit_bytes", typ: gauge, optional: true, help: "The limit that the container needs by its recorded kills and the last 24 h, where it should be another one; computed once a minute.", source: "docs/why.md"})
 }

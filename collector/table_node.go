@@ -96,6 +96,7 @@ func eventFamilies(t *[families]family) {
 	e(traceEventsLost, family{name: "trace_events_lost_total", typ: counter, help: "Victims that the trace buffer of oom:mark_victim lost; only once the trace is in use. They are counted as kills all the same.", source: "tracefs: LOST EVENTS"})
 	e(stateUnsaved, family{name: "state_unsaved_seconds", typ: gauge, help: "Age of the oldest change that the state file lacks; only with --state.file. Kills are shown when they are saved, so this is also how late they are shown.", source: "docs/ledger.md"})
 	e(sourceUp, family{name: "event_source_up", typ: gauge, labels: shapeSource, help: "1 while a source of kill events delivers; only sources that are switched on.", source: "-"})
+	recorderFamilies(t)
 	x := func(i id, f family) {
 		f.collector = ""
 		f.name = "oom_exporter_" + f.name
@@ -104,4 +105,21 @@ func eventFamilies(t *[families]family) {
 	x(collectorDuration, family{name: "collector_duration_seconds", typ: gauge, labels: shapeCollector, help: "How long a collector took in this scrape.", source: "-"})
 	x(collectorSuccess, family{name: "collector_success", typ: gauge, labels: shapeCollector, help: "1 if a collector did its work in this scrape, else 0.", source: "-"})
 	x(skipped, family{name: "skipped_total", typ: counter, labels: shapeKind, help: "Groups and processes that were not read: vanished half-way, unreadable, or over a bound (--limits.*).", source: "-"})
+}
+
+// recorderFamilies are how well the flight recorder does.
+func recorderFamilies(t *[families]family) {
+	r := func(i id, f family) {
+		f.collector, f.source = "event", "docs/recorder.md"
+		f.name = "oom_recorder_" + f.name
+		t[i] = f
+	}
+	r(recorderInterval, family{name: "interval_seconds", typ: gauge, help: "Time between two samples of a cgroup whose usage moves; 1 unless there are very many cgroups."})
+	r(recorderCgroups, family{name: "cgroups", typ: gauge, help: "Memory cgroups that the flight recorder samples."})
+	r(recorderFast, family{name: "fast_cgroups", typ: gauge, help: "Of these, those near a limit, which are sampled every 100 ms; 64 at most."})
+	r(recorderOver, family{name: "skipped_cgroups", typ: gauge, help: "Memory cgroups that are not sampled because of --limits.groups; a lower bound."})
+	r(recorderSamples, family{name: "samples_total", typ: counter, help: "Samples of usage taken of all cgroups."})
+	r(recorderRecordings, family{name: "recordings", typ: gauge, help: "Recordings of the time before a kill that are kept."})
+	r(recorderDropped, family{name: "recordings_dropped_total", typ: counter, help: "Recordings that gave way to newer ones (--recorder.keep)."})
+	r(recorderUnsaved, family{name: "unsaved_seconds", typ: gauge, help: "Age of the oldest recording that is not saved yet; only with --state.file."})
 }

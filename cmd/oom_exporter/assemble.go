@@ -14,6 +14,7 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/host"
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 	"github.com/oom-exporter/oom_exporter/internal/proc"
+	"github.com/oom-exporter/oom_exporter/internal/recorder"
 	"github.com/oom-exporter/oom_exporter/internal/workload"
 )
 
@@ -22,7 +23,8 @@ type parts struct {
 	proc   *proc.FS
 	groups *cgroup.Hierarchy // nil: no memory hierarchy can be read.
 	host   *host.Host
-	kills  *kills // nil: the event collector is off.
+	kills  *kills             // nil: the event collector is off.
+	record *recorder.Recorder // nil: the flight recorder is off.
 	tasks  []func(context.Context) error
 	closer []func() error
 }
@@ -61,9 +63,13 @@ func assemble(c *config, logger log.Logger) (*parts, error) {
 		return nil
 	})
 	if on := c.collectors["event"]; c.serving && on != nil && *on {
+		if err := p.addRecorder(c, namer, logger); err != nil {
+			return nil, err
+		}
 		if p.kills, err = newKills(c, p, namer, logger); err != nil {
 			return nil, err
 		}
+		p.closer = append(p.closer, p.kills.lock.Release)
 		p.tasks = append(p.tasks, p.kills.tasks()...)
 		o.Scanned = func(procs []oom.Process, tree *oom.Tree) { p.kills.ledger.SeeProcesses(procs, *tree) }
 	}

@@ -7,11 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 	"os"
 	"strings"
-	"time"
 
 	"golang.org/x/term"
 
@@ -73,24 +70,31 @@ func people(id oom.Identity) string {
 // listEvents lists the recorded kills: of a running exporter, or of this
 // host's kernel log.
 func listEvents(ctx context.Context, c *config, std streams) error {
-	kills, err := c.kills(ctx)
+	doc, err := c.recorded(ctx)
 	if err != nil {
 		return err
 	}
 	if c.format == "json" {
-		return report.JSON(std.out, report.FromKills(kills))
+		return report.JSON(std.out, doc)
 	}
-	if len(kills) == 0 {
+	if len(doc.Kills) == 0 {
 		_, err := fmt.Fprintln(std.out, "No OOM kill is recorded.")
 		return err
 	}
-	return report.Table(std.out, kills, report.Options{Color: c.color(std.out)})
+	return report.Table(std.out, doc.Kills, report.Options{Color: c.color(std.out)})
 }
 
-func (c *config) kills(ctx context.Context) ([]oom.Kill, error) {
+// recorded asks the exporter at --url or, without it, the kernel log.
+func (c *config) recorded(ctx context.Context) (report.Document, error) {
 	if c.eventsURL != "" {
-		return fetchKills(ctx, c.eventsURL)
+		return ask(ctx, c.eventsURL, killsPath, nil)
 	}
+	kills, err := c.logged(ctx)
+	return report.FromKills(kills), err
+}
+
+// logged are the kills that this host's kernel log still has.
+func (c *config) logged(ctx context.Context) ([]oom.Kill, error) {
 	records, err := killfeed.ReadLog(ctx, c.kmsg)
 	if err != nil {
 		return nil, err
@@ -141,38 +145,6 @@ func levelOf(k *oom.Kill) oom.Level {
 	default:
 		return oom.LevelSlice
 	}
-}
-
-// fetchKills asks a running exporter.
-func fetchKills(ctx context.Context, base string) ([]oom.Kill, error) {
-	u, err := url.Parse(base)
-	if err != nil || u.Scheme == "" || u.Host == "" {
-		return nil, cli.UsageError{Err: fmt.Errorf("--url=%s: must be the address of an exporter, like http://localhost:10137", base)}
-	}
-	u.Path = strings.TrimSuffix(u.Path, "/") + killsPath
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("ask the exporter: %w", err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("ask the exporter: GET %s: %s", u, resp.Status)
-	}
-	doc, err := report.Decode(io.LimitReader(resp.Body, 64<<20))
-	if err != nil {
-		return nil, fmt.Errorf("GET %s: %w", u, err)
-	}
-	kills := make([]oom.Kill, len(doc.Kills))
-	for i := range doc.Kills {
-		kills[i] = doc.Kills[i].OOM()
-	}
-	return kills, nil
 }
 
 // color tells whether the output is a terminal that wants colours.

@@ -30,6 +30,8 @@ type config struct {
 	telemetryPath string
 	selfMetrics   bool
 	maxRequests   int
+	minInterval   time.Duration
+	connections   int
 	timeoutOffset time.Duration
 
 	collectors      map[string]*bool
@@ -43,6 +45,7 @@ type config struct {
 	serving        bool // the serve command runs: events are wanted.
 
 	format, eventsURL, topFilter string
+	askURL, whyKill              string
 	logFiles                     []string
 	explainTop                   int
 	selection                    report.Selection
@@ -53,6 +56,8 @@ type config struct {
 	stateFile             string
 	deadKeep              int
 	deadAge               time.Duration
+	record                bool
+	recordings            int
 
 	maxProcesses int
 	maxGroups    int
@@ -72,11 +77,17 @@ func newApp(c *config) *kingpin.Application {
 	webFlags(serve, c)
 	collectorFlags(serve, c)
 	eventFlags(serve, c)
+	recorderFlags(serve, c)
 	explain := app.Command("explain", "Turn a kernel log into a report: who was killed, by whose limit, why this one, what would have been next.")
 	explainFlags(explain, c)
 	events := app.Command("events", "List the recorded kills of this host: of the kernel log, or of a running exporter.")
 	events.Flag("url", "Ask the exporter at this address, like http://localhost:10137.").StringVar(&c.eventsURL)
 	formatFlag(events, c)
+	why := app.Command("why", "Say why a kill came about, as far as the running exporter has recorded it: what grew, in which process, and what would have helped.")
+	why.Arg("kill", "NAMESPACE/POD/CONTAINER or the end of it, the victim's process id, or the id of the kill; without it, the last kill.").StringVar(&c.whyKill)
+	askFlags(why, c)
+	advise := app.Command("advise", "Say what the memory limits of this host's containers should be, by what the running exporter has recorded.")
+	askFlags(advise, c)
 	top := app.Command("top", "Show containers by kill margin and processes by badness: live on a terminal, else once.")
 	top.Flag("once", "Print once and end.").BoolVar(&c.once)
 	formatFlag(top, c)
@@ -98,6 +109,12 @@ func explainFlags(cmd *kingpin.CmdClause, c *config) {
 
 func formatFlag(cmd *kingpin.CmdClause, c *config) {
 	cli.Set(cmd.Flag("format", "text or json.").PlaceHolder("text"), "text", cli.OneOf(&c.format, "text", "json"))
+}
+
+// askFlags are those of commands that ask a running exporter.
+func askFlags(cmd *kingpin.CmdClause, c *config) {
+	cli.Set(cmd.Flag("url", "Ask the exporter at this address.").PlaceHolder(defaultURL), defaultURL, cli.Text(&c.askURL, "an address"))
+	formatFlag(cmd, c)
 }
 
 func commonFlags(app *kingpin.Application, c *config) {
@@ -125,7 +142,9 @@ func webFlags(cmd *kingpin.CmdClause, c *config) {
 	c.web = kingpinflag.AddFlags(cmd, ":10137")
 	cli.Set(cmd.Flag("web.telemetry-path", "Path of the metrics.").PlaceHolder("/metrics"), "/metrics", cli.Path(&c.telemetryPath))
 	cmd.Flag("web.exporter-metrics", "Expose the exporter's own go_* and process_* metrics.").Default("true").BoolVar(&c.selfMetrics)
-	cli.Set(cmd.Flag("web.max-requests", "Scrapes to serve at one time; 0: no bound.").PlaceHolder("40"), "40", cli.Int(&c.maxRequests, 0, 1<<20))
+	cli.Set(cmd.Flag("web.max-requests", "Maximum number of scrapes of a part of the metrics (collect[], exclude[], name[]) to work on at one time; scrapes of everything share one pass and are not limited; 0: no bound.").PlaceHolder("40"), "40", cli.Int(&c.maxRequests, 0, 1<<20))
+	cli.Set(cmd.Flag("web.min-interval", "Rest between two passes over the host; scrapes that come earlier wait and share the next pass. A client that scrapes without pause costs C/(C + interval) of a CPU, C being what one scrape costs.").PlaceHolder("100ms"), "100ms", cli.Duration(&c.minInterval, 0))
+	cli.Set(cmd.Flag("web.max-connections", "Maximum number of open connections; the least used ones of the address that has most are closed for new ones; 0: no bound.").PlaceHolder("256"), "256", cli.Int(&c.connections, 0, 1<<20))
 	cli.Set(cmd.Flag("web.timeout-offset", "Taken off the scrape timeout that Prometheus names, so that a late answer still arrives.").PlaceHolder("500ms"), "500ms", cli.Duration(&c.timeoutOffset, 0))
 }
 
@@ -159,6 +178,12 @@ func eventFlags(cmd *kingpin.CmdClause, c *config) {
 	cmd.Flag("state.file", "File that keeps the totals of this boot over restarts; best below /run. Not used unless given.").StringVar(&c.stateFile)
 	cli.Set(cmd.Flag("dead.keep", "Workloads that are gone and keep the series of their kills.").PlaceHolder("1000"), "1000", cli.Int(&c.deadKeep, 1, 1<<20))
 	cli.Set(cmd.Flag("dead.age", "For how long they keep them.").PlaceHolder("24h"), "24h", cli.Duration(&c.deadAge, time.Second))
+}
+
+// recorderFlags are those of the flight recorder.
+func recorderFlags(cmd *kingpin.CmdClause, c *config) {
+	cmd.Flag("recorder", "Sample every memory cgroup each second, and more often when it is near its limit, so that it can be told what went before a kill; needs the event collector.").Default("true").BoolVar(&c.record)
+	cli.Set(cmd.Flag("recorder.keep", "Recordings of the time before a kill to keep; with --state.file they are saved beside it.").PlaceHolder("200"), "200", cli.Int(&c.recordings, 1, 10000))
 }
 
 // parseArgs reads the command line. An empty command means that help or the

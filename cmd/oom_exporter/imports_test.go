@@ -23,11 +23,15 @@ var mayImport = map[string][]string{
 	"internal/oomlog":     {"internal/oom", "internal/kmsg"},
 	"internal/tracefs":    {"internal/oom", "internal/kernfs"},
 	"internal/text":       {},
+	"internal/causes":     {"internal/oom"},
+	"internal/verdict":    {"internal/oom", "internal/text"},
 	"internal/workload":   {"internal/oom", "internal/text"},
-	"internal/ledger":     {"internal/oom", "internal/text"},
+	"internal/statefile":  {},
+	"internal/ledger":     {"internal/oom", "internal/text", "internal/statefile"},
 	"internal/killfeed":   {"internal/oom", "internal/kernfs", "internal/kmsg", "internal/oomlog", "internal/tracefs", "internal/cgroup"},
 	"internal/predict":    {"internal/oom"},
 	"internal/host":       {"internal/oom", "internal/proc", "internal/kernfs", "internal/cgroup", "internal/workload", "internal/predict", "internal/text"},
+	"internal/recorder":   {"internal/oom"},
 	"internal/report":     {"internal/oom", "internal/kmsg", "internal/oomlog", "internal/text"},
 	"internal/top":        {"internal/oom", "internal/host", "internal/proc", "internal/kernfs", "internal/cgroup", "internal/workload", "internal/predict", "internal/text"},
 	"internal/web":        {},
@@ -41,8 +45,9 @@ var mayImport = map[string][]string{
 
 // knowsNoPrometheus are the packages below the collectors.
 var knowsNoPrometheus = []string{
-	"internal/oom", "internal/kernfs", "internal/kmsg", "internal/oomlog", "internal/ledger", "internal/killfeed", "internal/predict",
+	"internal/oom", "internal/kernfs", "internal/kmsg", "internal/oomlog", "internal/ledger", "internal/recorder", "internal/killfeed", "internal/predict",
 	"internal/cgroup", "internal/workload", "internal/tracefs", "internal/report", "internal/guard", "internal/guard/act", "internal/guard/kube",
+	"internal/verdict", "internal/causes",
 }
 
 func deps(t *testing.T, args ...string) []string {

@@ -16,7 +16,7 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/ledger"
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 	"github.com/oom-exporter/oom_exporter/internal/proc"
-	"github.com/oom-exporter/oom_exporter/internal/report"
+	"github.com/oom-exporter/oom_exporter/internal/statefile"
 	"github.com/oom-exporter/oom_exporter/internal/workload"
 )
 
@@ -24,6 +24,8 @@ import (
 type kills struct {
 	ledger *ledger.Ledger
 	feed   *killfeed.Feed
+	lock   *statefile.Lock // of the state file; nil: none.
+	whys   *whys
 }
 
 // newKills opens the sources and goes on from the state file, if there is one.
@@ -34,6 +36,10 @@ func newKills(c *config, p *parts, namer *workload.Namer, logger log.Logger) (*k
 	}
 	if c.stateFile != "" && node.BootID == "" {
 		return nil, fmt.Errorf("--state.file=%s: the boot can't be told from others: make %s/sys/kernel/random/boot_id readable or leave the flag out", c.stateFile, c.procfs)
+	}
+	lock, err := lockState(c.stateFile, logger)
+	if err != nil {
+		return nil, err
 	}
 	if !node.OOMKills.IsValue() {
 		_ = level.Warn(logger).Log("msg", "kernel has no oom_kill counter (< 4.13); kill storms may be undercounted",
@@ -46,39 +52,55 @@ func newKills(c *config, p *parts, namer *workload.Namer, logger log.Logger) (*k
 		Reported: func(path string) { namer.Lookup(path) },
 		Logger:   logger,
 	})
+	w := newWhys(c, p, node.BootID, logger)
 	l, err := ledger.New(ledger.Options{
 		Counters: counters{p.proc, p.groups, namer}, Names: ledgerNames{namer},
-		PollLog: feed.PollLog(), OnKill: logKill(logger),
+		PollLog: feed.PollLog(), OnKill: w.onKill,
 		StateFile: c.stateFile, BootID: node.BootID,
 		KeepDead: c.deadKeep, KeepAge: c.deadAge,
 		Logger: logger,
 	})
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, lock.Release())
 	}
 	feed.Connect(l)
-	return &kills{ledger: l, feed: feed}, nil
+	w.begin(l.Records)
+	return &kills{ledger: l, feed: feed, lock: lock, whys: w}, nil
+}
+
+// lockState makes sure that no other exporter writes the same state file. What
+// keeps the lock from being taken keeps the file from being written, too, which
+// is no reason not to serve.
+func lockState(path string, logger log.Logger) (*statefile.Lock, error) {
+	if path == "" {
+		return nil, nil
+	}
+	lock, err := statefile.Acquire(path)
+	switch {
+	case errors.Is(err, statefile.ErrLocked):
+		return nil, fmt.Errorf("--state.file=%s: each exporter needs a state file of its own: %w", path, err)
+	case err != nil:
+		_ = level.Warn(logger).Log("msg", "cannot lock the state file", "err", err,
+			"remedy", "give --state.file a writable directory of its own")
+	}
+	return lock, nil
 }
 
 // tasks are what has to run.
 func (k *kills) tasks() []func(context.Context) error {
-	return []func(context.Context) error{k.ledger.Run, k.feed.Run}
+	return []func(context.Context) error{k.ledger.Run, k.feed.Run, k.whys.store.Run}
 }
 
 // KillTotals implements collector.Kills.
 func (k *kills) KillTotals() oom.KillTotals {
 	k.ledger.Sync()
 	totals := k.ledger.View().KillTotals
+	totals.Causes = k.whys.store.Counts(totals.Workloads, func() ([]oom.WorkloadKills, []oom.Kill) {
+		return k.ledger.View().Workloads, k.ledger.Records()
+	})
 	totals.Sources = k.feed.Sources()
 	totals.TraceEventsLost = k.feed.TraceEventsLost()
 	return totals
-}
-
-// logKill makes the function that logs one structured line a kill.
-func logKill(logger log.Logger) func(oom.Kill) {
-	return func(k oom.Kill) {
-		_ = level.Warn(logger).Log(append([]any{"msg", "OOM kill"}, report.LogFields(&k)...)...)
-	}
 }
 
 // counters are the kernel's counts for the ledger.

@@ -50,6 +50,8 @@ func commands() []command {
 		{"serve", serve},
 		{"explain", explain},
 		{"events", listEvents},
+		{"why", why},
+		{"advise", advise},
 		{"top", showTop},
 		{"doctor", doctor},
 	}

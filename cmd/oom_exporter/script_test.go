@@ -4,10 +4,12 @@ package main
 
 import (
 	"net"
+	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
 )
 
 func TestMain(m *testing.M) {
@@ -29,6 +31,14 @@ func TestScripts(t *testing.T) {
 			return l.Close()
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"mkfifo": func(ts *testscript.TestScript, _ bool, args []string) {
+				ts.Check(unix.Mkfifo(args[0], 0o600))
+			},
+			"isfifo": func(ts *testscript.TestScript, _ bool, args []string) {
+				if info, err := os.Lstat(args[0]); err != nil || info.Mode().Type() != os.ModeNamedPipe {
+					ts.Fatalf("%s: %v, %v", args[0], info, err)
+				}
+			},
 			"until": func(ts *testscript.TestScript, _ bool, args []string) {
 				for range 200 {
 					if err := ts.Exec(args[0], args[1:]...); err == nil {

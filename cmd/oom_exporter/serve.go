@@ -46,13 +46,18 @@ func serve(ctx context.Context, c *config, std streams) error {
 	var pages []web.Page
 	if parts.kills != nil {
 		options.Kills = parts.kills
-		pages = append(pages, killsPage(parts.kills.ledger))
+		options.Advice = parts.kills.whys.Advice
+		pages = append(pages, killsPage(parts.kills.ledger, parts.kills.whys.store.Of))
+		pages = append(pages, whyPages(parts.kills.ledger, parts.kills.whys)...)
+	}
+	if parts.record != nil {
+		options.Recorder = parts.record
 	}
 	set := collector.New(scraper{parts.host}, options)
 	var ready atomic.Bool
 	handler, err := web.New(web.Options{
 		Source: source{set}, Self: selfMetrics(c), TelemetryPath: c.telemetryPath,
-		MaxRequests: c.maxRequests, TimeoutOffset: c.timeoutOffset,
+		MaxRequests: c.maxRequests, MinInterval: c.minInterval, TimeoutOffset: c.timeoutOffset,
 		Ready: ready.Load, Pages: pages, Version: version.Info(), Logger: logger,
 	})
 	if err != nil {
@@ -75,7 +80,8 @@ func serve(ctx context.Context, c *config, std streams) error {
 			return nil
 		})
 	}
-	g.Go(func() error { return web.Serve(ctx, handler, c.web, logger, slogger) })
+	server := web.Server{Handler: handler, Flags: c.web, MaxConnections: c.connections, Logger: logger, Slogger: slogger}
+	g.Go(func() error { return server.Run(ctx) })
 	return g.Wait()
 }
 

@@ -24,6 +24,10 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/web"
 )
 
+// maxConnections bounds the open connections: only Prometheus and the kubelet
+// ask the guard.
+const maxConnections = 64
+
 // serve watches, and exposes metrics, until the context ends.
 func serve(ctx context.Context, c *config, std streams) error {
 	logger, slogger, err := logging.New(std.err, c.logLevel, c.logFormat)
@@ -56,7 +60,8 @@ func serve(ctx context.Context, c *config, std streams) error {
 			return nil
 		})
 	}
-	g.Go(func() error { return web.Serve(ctx, handler, c.web, logger, slogger) })
+	server := web.Server{Handler: handler, Flags: c.web, MaxConnections: maxConnections, Logger: logger, Slogger: slogger}
+	g.Go(func() error { return server.Run(ctx) })
 	return g.Wait()
 }
 

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
 // benchPods pods of one container each are 1,000 groups below /kubepods.
@@ -131,4 +133,63 @@ func BenchmarkLive(b *testing.B) {
 		}
 	}
 	benchmark(b, h, paths)
+}
+
+// BenchmarkSampler reads a thousand real cgroups, in 250 pods.
+func BenchmarkSampler(b *testing.B) {
+	h := live(b)
+	root := makeLive(b, h, "samplers")
+	enable(b, h, root)
+	for i := range 250 {
+		pod := fmt.Sprintf("%s%s/p%d", h.Mount(), root, i)
+		for j := range 4 {
+			if err := os.MkdirAll(fmt.Sprintf("%s/c%d", pod, j), 0o755); err != nil {
+				b.Fatal(err)
+			}
+			b.Cleanup(func() { removeLive(b, fmt.Sprintf("%s/c%d", pod, j)) })
+		}
+		enable(b, h, root+fmt.Sprintf("/p%d", i))
+	}
+	b.Cleanup(func() {
+		for i := range 250 {
+			for j := range 4 {
+				removeLive(b, fmt.Sprintf("%s%s/p%d/c%d", h.Mount(), root, i, j))
+			}
+			removeLive(b, fmt.Sprintf("%s%s/p%d", h.Mount(), root, i))
+		}
+	})
+	s := newSampled(b, h, SamplerOptions{})
+	s.find()
+	for range youngFinds {
+		s.find()
+	}
+	var handles []oom.CgroupHandle
+	for path, f := range s.known {
+		if strings.HasPrefix(path, root+"/") {
+			handles = append(handles, f.Handle)
+		}
+	}
+	dst := make([]oom.Amount, len(handles))
+	b.Run("Usages", func(b *testing.B) {
+		for b.Loop() {
+			s.Usages(handles, dst)
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(handles)), "ns/cgroup")
+	})
+	b.Run("Find", func(b *testing.B) {
+		for b.Loop() {
+			s.find()
+		}
+	})
+	b.Run("Sample", func(b *testing.B) {
+		var out oom.Sample
+		for i := 0; b.Loop(); i++ {
+			s.Sample(handles[i%len(handles)], &out)
+		}
+	})
+	b.Run("Limit", func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			s.Limit(handles[i%len(handles)])
+		}
+	})
 }

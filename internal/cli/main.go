@@ -27,10 +27,12 @@ func (e UsageError) Error() string { return e.Err.Error() }
 func (e UsageError) Unwrap() error { return e.Err }
 
 // Main runs a program until it is done, or INT or TERM ends its context. It
-// prints the error, if there is one, as one line and returns the exit code.
+// prints the error, if there is one, as one line and returns the exit code. A
+// binary to which the linker gave no version has the module's.
 func Main(name string, run func(context.Context) error) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	setVersion()
 	err := run(ctx)
 	if err == nil {
 		return 0

@@ -123,6 +123,7 @@ type counts struct {
 	Seq       uint64    `json:"seq"`    // of the log's last kill.
 	Baselined bool      `json:"baselined"`
 
+	Published    uint64         `json:"published"` // kills since Base, for their IDs.
 	Levels       [levels]uint64 `json:"levels"`
 	Unattributed uint64         `json:"unattributed"`
 	Evicted      uint64         `json:"evicted"`
@@ -171,7 +172,7 @@ func New(o Options) (*Ledger, error) {
 	if o.StateFile == "" {
 		return l, nil
 	}
-	st, err := readState(o.StateFile, o.BootID)
+	st, err := readState(o.StateFile, o.BootID, o.Now())
 	switch {
 	case err != nil:
 		l.setAside(err)

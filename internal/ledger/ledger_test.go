@@ -79,6 +79,7 @@ func TestRecordOfAReportedKill(t *testing.T) {
 	settled(t, k)
 	want.Seq = k.seq
 	want.Level, want.Workload, want.Evidence = oom.LevelPod, c[1].who.Workload, byReport
+	want.ID = "noboot-1"
 	if diff := cmp.Diff(want, last(t, l), cmp.AllowUnexported(oom.Amount{})); diff != "" {
 		t.Errorf("record (-want +got):\n%s", diff)
 	}

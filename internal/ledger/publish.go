@@ -3,6 +3,7 @@
 package ledger
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
@@ -24,6 +25,7 @@ func (l *Ledger) publishCase(c *killCase, f finding) {
 	}
 	c.finding = f
 	k := c.kill()
+	k.ID = l.nextID()
 	level, limit := l.cgroups.levelOf(f)
 	k.Level, k.LimitPath = level, limit
 	l.counts.Levels[level]++
@@ -45,6 +47,22 @@ func (l *Ledger) publishCase(c *killCase, f finding) {
 	l.totals.records = appendBounded(l.totals.records, c.record, l.o.MaxRecords)
 	l.outbox = append(l.outbox, k)
 	l.changed()
+}
+
+// nextID returns the ID of the next kill: unique on this node, also over restarts
+// without a state file, since those begin with a higher vmstat.
+func (l *Ledger) nextID() string {
+	l.counts.Published++
+	return killID(l.o.BootID, "", uint64(l.counts.Base)+l.counts.Published)
+}
+
+// killID makes an ID out of a boot, the sort of a number and the number.
+func killID(boot, sort string, n uint64) string {
+	const bootLen = 8 // hex digits; as many as tell the boots of one node apart.
+	if boot == "" {
+		boot = "noboot"
+	}
+	return fmt.Sprintf("%s-%s%d", boot[:min(len(boot), bootLen)], sort, n)
 }
 
 // kill returns what is known of the kill itself.
@@ -111,6 +129,7 @@ func (l *Ledger) countPod(path string, at time.Time) {
 func (l *Ledger) rememberHistory() {
 	for _, k := range l.evidence.history {
 		k.History = true
+		k.ID = killID(l.o.BootID, "h", k.Seq)
 		l.counts.LastKill = latest(l.counts.LastKill, k.Time)
 		if k.VictimPath != "" {
 			if who, _, ok := l.cgroups.whoIs(k.VictimPath); ok {

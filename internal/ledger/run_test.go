@@ -346,7 +346,7 @@ func TestAWakeIsHeardAtOnce(t *testing.T) {
 func TestRunSaves(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
 	saved := func() int {
-		st, err := readState(path, "boot")
+		st, err := readState(path, "boot", time.Now())
 		if err != nil || st == nil {
 			t.Errorf("no state: %v", err)
 			return -1

@@ -6,15 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/go-kit/log/level"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
+	"github.com/oom-exporter/oom_exporter/internal/statefile"
 )
 
 const (
@@ -29,8 +27,8 @@ const (
 	// numbers are held back for it.
 	slowSave = 5 * time.Second
 	holdBack = time.Minute
-	// maxState bounds what is read of a state file.
-	maxState = 256 << 20
+	// maxState bounds the size of a state file: room for maxSaved entries.
+	maxState = 64 << 20
 )
 
 // saver keeps the state file up to date, and holds what may be shown: what the
@@ -56,7 +54,7 @@ type saver struct {
 
 func newSaver(path string) saver {
 	return saver{
-		path: path, write: writeState, dirty: make(chan struct{}, 1), done: make(chan struct{}),
+		path: path, write: statefile.Save, dirty: make(chan struct{}, 1), done: make(chan struct{}),
 		cannotWrite: trouble{
 			msg:     "cannot write the state file; kills are shown unsaved and a restart may lose them",
 			remedy:  "give --state.file a writable directory with free space",
@@ -241,60 +239,25 @@ func (l *Ledger) saveState(wanted uint64) (ended <-chan struct{}, ready bool) {
 }
 
 // readState reads the state file. It returns nil where there is none.
-func readState(path, bootID string) (*state, error) {
-	f, err := os.Open(path)
+func readState(path, bootID string, now time.Time) (*state, error) {
+	b, err := statefile.Load(path, maxState)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read state: %w", err)
+		return nil, err
 	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxState))
-	if err != nil {
-		return nil, fmt.Errorf("read state: %w", err)
-	}
-	return parseState(b, bootID)
+	return parseState(b, bootID, now)
 }
 
 // setAside moves a state file away that is of no use, so that it is not lost.
 func (l *Ledger) setAside(reason error) {
-	aside := l.o.StateFile + ".old"
-	if err := os.Rename(l.o.StateFile, aside); err != nil {
+	aside, err := statefile.SetAside(l.o.StateFile)
+	if err != nil {
 		_ = level.Warn(l.o.Logger).Log("msg", "ignoring the state file; counters start from zero",
 			"file", l.o.StateFile, "reason", reason, "err", err)
 		return
 	}
 	_ = level.Warn(l.o.Logger).Log("msg", "ignoring the state file (moved to "+aside+"); counters start from zero",
 		"file", l.o.StateFile, "reason", reason)
-}
-
-// writeState replaces the file in one step: whoever reads it finds the old or
-// the new content, also after a crash.
-func writeState(path string, b []byte) error {
-	temporary := path + ".tmp" // always the same, so that crashes leave only one.
-	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return fmt.Errorf("write state: %w", err)
-	}
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		_ = os.Remove(temporary) // a full disk has better use for it.
-		return fmt.Errorf("write state: %w", err)
-	}
-	if err := os.Rename(temporary, path); err != nil {
-		return fmt.Errorf("write state: %w", err)
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return fmt.Errorf("write state: %w", err)
-	}
-	defer dir.Close()
-	if err := dir.Sync(); err != nil {
-		return fmt.Errorf("write state: %w", err)
-	}
-	return nil
 }

@@ -95,13 +95,13 @@ var (
 )
 
 // parseState reads a state file's content. It returns an error unless the
-// file is whole, of this boot, and in balance.
-func parseState(b []byte, bootID string) (*state, error) {
+// file is whole, of this boot, in balance, and within its bounds.
+func parseState(b []byte, bootID string, now time.Time) (*state, error) {
 	body, err := parseFile(b)
 	if err != nil {
 		return nil, fmt.Errorf("parse state: %w", err)
 	}
-	st, err := parseBody(body, bootID)
+	st, err := parseBody(body, bootID, now)
 	if err != nil {
 		return nil, fmt.Errorf("parse state: %w", err)
 	}
@@ -123,13 +123,19 @@ func parseFile(b []byte) (json.RawMessage, error) {
 	return f.State, nil
 }
 
-func parseBody(b []byte, bootID string) (*state, error) {
+func parseBody(b []byte, bootID string, now time.Time) (*state, error) {
+	if n := countElements(b); n > maxSaved {
+		return nil, fmt.Errorf("%w: %d, want at most %d", errEntries, n, maxSaved)
+	}
 	st := &state{}
 	if err := json.Unmarshal(b, st); err != nil {
 		return nil, err
 	}
 	if st.BootID != bootID {
 		return nil, errOtherBoot
+	}
+	if err := st.check(now); err != nil {
+		return nil, err
 	}
 	if !st.valid() {
 		return nil, errBalance

@@ -88,11 +88,11 @@ func TestStateComesBackWhole(t *testing.T) {
 func TestTornState(t *testing.T) {
 	k := busy(t, Options{})
 	whole := content(t, k)
-	if _, err := parseState(whole, "boot"); err != nil {
+	if _, err := parseState(whole, "boot", k.now); err != nil {
 		t.Fatal(err)
 	}
 	for n := range len(whole) - 1 { // the newline at the end may be missing.
-		if _, err := parseState(whole[:n], "boot"); err == nil {
+		if _, err := parseState(whole[:n], "boot", k.now); err == nil {
 			t.Fatalf("no error after %d of %d bytes", n, len(whole))
 		}
 	}
@@ -100,7 +100,7 @@ func TestTornState(t *testing.T) {
 	for i := body + len(`"state":`); i < len(whole)-2; i++ {
 		altered := bytes.Clone(whole)
 		altered[i] ^= 1
-		if _, err := parseState(altered, "boot"); err == nil {
+		if _, err := parseState(altered, "boot", k.now); err == nil {
 			t.Fatalf("no error with byte %d altered", i)
 		}
 	}
@@ -124,7 +124,7 @@ func TestStateOfNoUseIsSetAside(t *testing.T) {
 		{"out of balance", "boot", content(t, unbalanced), errBalance},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if _, err := parseState(tt.content, tt.boot); err == nil || tt.why != nil && !errors.Is(err, tt.why) {
+			if _, err := parseState(tt.content, tt.boot, time.Now()); err == nil || tt.why != nil && !errors.Is(err, tt.why) {
 				t.Errorf("error %v, want %v", err, tt.why)
 			}
 			path := filepath.Join(t.TempDir(), "state")
@@ -146,7 +146,7 @@ func TestStateOfNoUseIsSetAside(t *testing.T) {
 				t.Errorf("kills %v, want to go on with one", killsOf(v))
 			}
 			l.save()
-			if st, err := readState(path, tt.boot); err != nil || st == nil {
+			if st, err := readState(path, tt.boot, k.now); err != nil || st == nil {
 				t.Errorf("the new state is of no use: %v", err)
 			}
 		})
@@ -175,7 +175,7 @@ func TestDiskThatCantBeWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.save()
-	if st, err := readState(path, "boot"); err != nil || st == nil {
+	if st, err := readState(path, "boot", k.now); err != nil || st == nil {
 		t.Errorf("no state once there was room: %v", err)
 	}
 	if !strings.Contains(said.String(), "state file is writable again") {
@@ -186,22 +186,46 @@ func TestDiskThatCantBeWritten(t *testing.T) {
 	}
 }
 
-func TestFullDisk(t *testing.T) {
-	if _, err := os.Stat("/dev/full"); err != nil {
-		t.Skip("no /dev/full:", err)
-	}
-	path := filepath.Join(t.TempDir(), "state")
-	if err := writeState(path, []byte("old\n")); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink("/dev/full", path+".tmp"); err != nil {
-		t.Fatal(err)
-	}
-	if err := writeState(path, []byte("new\n")); err == nil {
-		t.Error("no error")
-	}
-	if b, _ := os.ReadFile(path); string(b) != "old\n" {
-		t.Errorf("the old state became %q", b)
+// What stands in the way of the state file or its temporary file is left as it
+// is; the ledger begins at once, goes on counting, and ends.
+func TestObstaclesInTheWayOfTheState(t *testing.T) {
+	for _, suffix := range []string{"", ".tmp"} {
+		t.Run("state"+suffix, func(t *testing.T) {
+			dir := t.TempDir()
+			path, victim := filepath.Join(dir, "state"), filepath.Join(dir, "victim")
+			if err := os.WriteFile(victim, []byte("precious"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(victim, path+suffix); err != nil {
+				t.Fatal(err)
+			}
+			var said bytes.Buffer
+			k := newKernel(1, 1)
+			c := k.cluster(1, 1)
+			if err := k.start(Options{StateFile: path, BootID: "boot", Logger: log.NewLogfmtLogger(&said)}); err != nil {
+				t.Fatal(err)
+			}
+			l := k.ledger
+			l.SetLog(oom.LogLive)
+			l.tick()
+			k.kill(c[0], c[0])
+			k.deliver(1 << 30)
+			k.now = k.now.Add(time.Second)
+			l.tick()
+			l.save()
+			if n := killsOf(l.View())[c[0].who.Workload]; n != 1 {
+				t.Errorf("%d kills, want 1", n)
+			}
+			if !strings.Contains(said.String(), "not a regular file") {
+				t.Errorf("the log says %q", said.String())
+			}
+			if b, err := os.ReadFile(victim); err != nil || string(b) != "precious" {
+				t.Errorf("the file behind the link became %q, %v", b, err)
+			}
+			if to, err := os.Readlink(path + suffix); err != nil || to != victim {
+				t.Errorf("the link became %q, %v", to, err)
+			}
+		})
 	}
 }
 
@@ -227,14 +251,14 @@ func FuzzState(f *testing.F) {
 	f.Add(whole)
 	f.Add([]byte(body))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		st, err := parseState(b, "boot")
+		k := newKernel(1, 2)
+		st, err := parseState(b, "boot", k.now)
 		if err != nil {
-			st, err = parseBody(b, "boot")
+			st, err = parseBody(b, "boot", k.now)
 		}
 		if err != nil {
 			return
 		}
-		k := newKernel(1, 2)
 		k.cluster(1, 1)
 		l, err := New(Options{Counters: k, Now: func() time.Time { return k.now }})
 		if err != nil {

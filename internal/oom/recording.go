@@ -4,8 +4,10 @@ package oom
 
 import "time"
 
-// Sample is a memory cgroup, or the node, at one moment. Sizes are in bytes and
-// include descendants; what was not read is unset.
+// Sample is a memory cgroup, or the node, at one moment. Sizes are in bytes,
+// whole pages of 4 KiB, and include descendants; what was not read is unset: the
+// usage is read more often than the rest. Of the node, Usage is what is not free
+// of the capacity, Limit the capacity, and Unreclaimable what is not available.
 type Sample struct {
 	Time                      time.Time
 	Usage, Limit              Amount
@@ -34,13 +36,15 @@ type TaskTrack struct {
 
 // Track is the recent past of one memory cgroup, or of the node (empty path).
 // Each list is oldest first and may be empty; a finer one ends later and
-// reaches back less far.
+// reaches back less far. While nothing moves, only the first and the last of the
+// equal samples are there. A track that was frozen may have samples of a little
+// after the kill.
 type Track struct {
 	Cgroup   string
 	Workload Workload
 	Kind     Kind
-	Born     time.Time // when the cgroup was made; zero if unknown.
-	Fine     []Sample  // up to two minutes, a second or less apart.
+	Born     time.Time // when the cgroup was made, at most a second earlier; zero if unknown.
+	Fine     []Sample  // up to two minutes, mostly a second or less apart.
 	Medium   []Sample  // up to 20 minutes, 15 s apart.
 	Coarse   []Span    // up to a day, 5 minutes each.
 	Tasks    []TaskTrack
@@ -55,5 +59,17 @@ type Recording struct {
 	Owner    *Track  // the cgroup whose limit ran out; nil where it is the victim's or the node's.
 	Siblings []Track // containers below Owner that grew most, at most three.
 	Node     Track
-	Gap      time.Duration // from the last sample of Victim to the kill.
+	Gap      time.Duration // from the last sample of Victim before the kill to the kill; negative if there is none.
+}
+
+// RecorderHealth is how well the flight recorder does.
+type RecorderHealth struct {
+	Interval          time.Duration // of cgroups that move; longer than a second where there are very many.
+	Cgroups, Fast     int           // recorded; of these sampled every 100 ms.
+	Over              int           // cgroups that are left out because there are too many.
+	Samples           uint64        // taken, of usage.
+	Recordings        int           // kept.
+	RecordingsDropped uint64        // that gave way to newer ones.
+	Unsaved           time.Duration // for how long the files have lacked the oldest recording.
+	HasFile           bool          // recordings are saved.
 }

@@ -69,3 +69,24 @@ type SiblingGrowth struct {
 	Workload Workload
 	From, To uint64
 }
+
+// SeriesPoint is one moment of what a recording shows of the cgroup whose limit
+// ran out.
+type SeriesPoint struct {
+	Seconds                     float64 // to the kill: negative before it.
+	Usage, Unreclaimable, Limit Amount
+}
+
+// Advice is what one container's limit should be.
+type Advice struct {
+	Workload Workload
+	Limit    Amount  // what it is.
+	Peak     Amount  // the highest size seen that cannot be freed.
+	Advised  Amount  // what it should be; unset where no limit helps, or it is right.
+	AtLeast  bool    // the true need was cut off by the limit.
+	Hours    float64 // for how long it was seen.
+	Kills    uint64
+	Cause    Cause // of the last kill; empty without one.
+	Sure     bool
+	Text     string
+}

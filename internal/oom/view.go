@@ -77,6 +77,7 @@ type Processes struct {
 type KillTotals struct {
 	Workloads []WorkloadKills
 	Pods      []PodKills
+	Causes    []CauseKills
 	ByLevel   map[Level]uint64 // whose limit it was.
 
 	// NodeKills is /proc/vmstat oom_kill as the rest was counted by; unset
@@ -101,6 +102,16 @@ type WorkloadKills struct {
 	Workload              Workload
 	Kills, OOMs, Survived uint64
 	LastKill              time.Time // zero: none.
+}
+
+// CauseKills are the kills of one workload that had one cause; Last says that
+// its last kill is of these.
+type CauseKills struct {
+	Workload Workload
+	Cause    Cause
+	Grew     Memory
+	Kills    uint64
+	Last     bool
 }
 
 // PodKills are the kills for which a pod's own limit was the reason.

@@ -28,6 +28,7 @@ type FS struct {
 	exact exactReader
 	node  nodeReader
 	kills killReader
+	quick quickReader
 }
 
 // New opens the tree at Root.

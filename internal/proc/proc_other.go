@@ -44,3 +44,9 @@ func (f *FS) Cgroup(int32) (string, error) { return "", errors.ErrUnsupported }
 
 // Hidepid tells nothing.
 func (f *FS) Hidepid() bool { return false }
+
+// Resident fails.
+func (f *FS) Resident(int32) (uint64, error) { return 0, errors.ErrUnsupported }
+
+// NodeMemory fails.
+func (f *FS) NodeMemory(*oom.Sample) error { return errors.ErrUnsupported }

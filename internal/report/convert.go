@@ -37,6 +37,7 @@ func FromReports(reports []oomlog.Report) Document {
 func fromKill(k *oom.Kill, id int) Kill {
 	v := &k.Victim
 	out := Kill{
+		ID:   k.ID,
 		Time: timePtr(k.Time), Approximate: k.Approximate, Uptime: seconds(k.Uptime),
 		Seq: k.Seq, Report: id,
 		Level: k.Level.String(), Constraint: Clean(string(k.Constraint), maxComm), Global: k.Global,
@@ -131,6 +132,7 @@ func fromNode(n oomlog.NodeMemory) *Node {
 func (k *Kill) OOM() oom.Kill {
 	v := k.Victim
 	out := oom.Kill{
+		ID:          k.ID,
 		Approximate: k.Approximate,
 		Uptime:      time.Duration(math.Round(k.Uptime*1e6)) * time.Microsecond,
 		Seq:         k.Seq, Constraint: oom.Constraint(k.Constraint), Global: k.Global,

@@ -13,6 +13,7 @@ import (
 func LogFields(k *oom.Kill) []any {
 	v := &k.Victim
 	f := fields{}
+	f.text("id", k.ID)
 	f.text("namespace", k.Workload.Namespace)
 	f.text("pod", k.Workload.Pod)
 	f.text("container", k.Workload.Container)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 	"github.com/oom-exporter/oom_exporter/internal/oomlog"
+	"github.com/oom-exporter/oom_exporter/internal/text"
 )
 
 // width is the widest line of a report.
@@ -74,17 +75,17 @@ func (p *printer) why(r *oomlog.Report) string {
 // limitReached says which limit was hit: cgroup v1 has several.
 func limitReached(r *oomlog.Report) string {
 	name, u := r.Binding()
-	text := "memory limit"
+	reached := "memory limit"
 	switch name {
 	case "memory+swap":
-		text = "memory+swap limit"
+		reached = "memory+swap limit"
 	case "kmem":
-		text = "kernel memory limit"
+		reached = "kernel memory limit"
 	}
 	if u.Limit.IsValue() {
-		text += " of " + size(u.Limit)
+		reached += " of " + size(u.Limit)
 	}
-	return text
+	return reached
 }
 
 func verb(n int) string {
@@ -186,11 +187,7 @@ func count(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-const (
-	kib = 1 << 10
-	mib = 1 << 20
-	gib = 1 << 30
-)
+const mib = 1 << 20
 
 // size prints bytes for people.
 func size(a oom.Amount) string {
@@ -200,12 +197,8 @@ func size(a oom.Amount) string {
 		return "no limit"
 	case !ok:
 		return "?"
-	case n < mib && n%kib == 0 && n > 0:
-		return fmt.Sprintf("%d"+glue+"KiB", n/kib)
-	case n >= 10*gib:
-		return fmt.Sprintf("%.1f"+glue+"GiB", float64(n)/gib)
 	default:
-		return mibs(a) + glue + "MiB"
+		return strings.ReplaceAll(text.Size(n), " ", glue)
 	}
 }
 

@@ -3,26 +3,32 @@
 package report
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
 // Schema is the name and version of the JSON documents. Fields may be added
 // within a version; docs/kills-schema.md describes them all.
 const Schema = "oom_exporter/v1"
 
-// Document is the JSON document of explain, events and /api/v1/kills.
+// Document is the JSON document of explain, events, why, advise and /api/v1.
 type Document struct {
 	Schema  string   `json:"schema"`
+	Omitted int      `json:"kills_omitted,omitempty"`
 	Kills   []Kill   `json:"kills"`
 	Reports []Report `json:"reports,omitempty"`
+	Advice  []Advice `json:"advice,omitempty"`
 }
 
 // Kill is one process that the kernel killed. Sizes are in bytes; what is not
 // known is absent.
 type Kill struct {
+	ID          string     `json:"id,omitempty"`
 	Time        *time.Time `json:"time,omitempty"`
 	Approximate bool       `json:"time_approximate,omitempty"`
 	Uptime      float64    `json:"uptime_seconds,omitempty"`
@@ -49,6 +55,8 @@ type Kill struct {
 	Partial     bool       `json:"partial,omitempty"`
 	History     bool       `json:"history,omitempty"`
 	Evidence    string     `json:"evidence,omitempty"`
+	Verdict     *Verdict   `json:"verdict,omitempty"`
+	Series      *Series    `json:"series,omitempty"`
 }
 
 // Victim is the process that died.
@@ -170,6 +178,44 @@ func JSON(w io.Writer, d Document) error {
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	if err := enc.Encode(d); err != nil {
+		return fmt.Errorf("write JSON: %w", err)
+	}
+	return nil
+}
+
+// WriteKills writes the document of kills, as JSON does, without holding all of
+// it: omitted is how many older kills were left out of it.
+func WriteKills(w io.Writer, kills []oom.Kill, omitted int, verdict func(id string) (oom.Verdict, bool)) error {
+	head := fmt.Sprintf("{\n  \"schema\": %q,\n", Schema)
+	if omitted > 0 {
+		head += fmt.Sprintf("  \"kills_omitted\": %d,\n", omitted)
+	}
+	if _, err := io.WriteString(w, head+"  \"kills\": ["); err != nil {
+		return fmt.Errorf("write JSON: %w", err)
+	}
+	end := "]\n}\n"
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("    ", "  ")
+	for i := range kills {
+		b.Reset()
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString("\n    ")
+		k := fromKill(&kills[i], 0)
+		k.addVerdict(verdict)
+		if err := enc.Encode(k); err != nil {
+			return fmt.Errorf("write JSON: %w", err)
+		}
+		b.Truncate(b.Len() - 1) // Encode's newline.
+		if _, err := w.Write(b.Bytes()); err != nil {
+			return fmt.Errorf("write JSON: %w", err)
+		}
+		end = "\n  ]\n}\n"
+	}
+	if _, err := io.WriteString(w, end); err != nil {
 		return fmt.Errorf("write JSON: %w", err)
 	}
 	return nil

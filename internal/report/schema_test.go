@@ -5,6 +5,7 @@ package report
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -114,6 +115,28 @@ func TestJSONGolden(t *testing.T) {
 	golden(t, "centos7.json", explain(t, "testdata/centos7-memcg.log", opts))
 }
 
+// What is streamed is what JSON makes of the whole document.
+func TestWriteKills(t *testing.T) {
+	kills := []oom.Kill{{}, {Victim: oom.Victim{PID: 7, Comm: "<a&b>", UID: oom.Of(0)}, Trigger: &oom.Trigger{Comm: "\n"}}, {ID: "a-1", Seq: 3}}
+	verdict := func(string) (oom.Verdict, bool) {
+		return oom.Verdict{Cause: oom.CauseLeak, Sentence: "It <grew>."}, true
+	}
+	for n := range len(kills) + 1 {
+		for _, omitted := range []int{0, 5} {
+			d := FromKills(kills[:n])
+			d.Omitted = omitted
+			d.AddVerdicts(verdict)
+			var whole, streamed bytes.Buffer
+			if err := errors.Join(JSON(&whole, d), WriteKills(&streamed, kills[:n], omitted, verdict)); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(whole.String(), streamed.String()); diff != "" {
+				t.Errorf("%d kills, %d omitted (-whole +streamed):\n%s", n, omitted, diff)
+			}
+		}
+	}
+}
+
 func TestDecodeErrors(t *testing.T) {
 	for _, in := range []string{"", "{}", `{"schema":"oom_exporter/v2","kills":[]}`, `{"schema":"oom_exporter/v1","kills":7}`} {
 		if d, err := Decode(strings.NewReader(in)); err == nil {
@@ -138,7 +161,7 @@ func TestSchemaDocumentation(t *testing.T) {
 			documented[section+"."+m[1]] = true
 		}
 	}
-	for _, typ := range []any{Document{}, Kill{}, Victim{}, Trigger{}, Report{}, Usage{}, Node{}, Task{}, Exiting{}} {
+	for _, typ := range []any{Document{}, Kill{}, Victim{}, Trigger{}, Report{}, Usage{}, Node{}, Task{}, Exiting{}, Verdict{}, TaskGrowth{}, GroupGrowth{}, Series{}, Point{}, Advice{}} {
 		v := reflect.TypeOf(typ)
 		for field := range v.Fields() {
 			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
@@ -156,7 +179,7 @@ func TestSchemaDocumentation(t *testing.T) {
 
 // Names of fields are the same everywhere.
 func TestFieldNames(t *testing.T) {
-	for _, typ := range []any{Document{}, Kill{}, Victim{}, Trigger{}, Report{}, Usage{}, Node{}, Task{}, Exiting{}} {
+	for _, typ := range []any{Document{}, Kill{}, Victim{}, Trigger{}, Report{}, Usage{}, Node{}, Task{}, Exiting{}, Verdict{}, TaskGrowth{}, GroupGrowth{}, Series{}, Point{}, Advice{}} {
 		b, err := json.Marshal(typ)
 		if err != nil || !json.Valid(b) {
 			t.Error(err)

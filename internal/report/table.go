@@ -3,6 +3,7 @@
 package report
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"strings"
@@ -12,15 +13,18 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// Table lists kills, one a line.
-func Table(w io.Writer, kills []oom.Kill, opts Options) error {
+// Table lists kills, one a line, and below each why it came about, if that is
+// known.
+func Table(w io.Writer, kills []Kill, opts Options) error {
 	if opts.Location == nil {
 		opts.Location = time.Local
 	}
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	var b strings.Builder
+	tw := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "TIME\tWORKLOAD\tPID\tPROCESS\tRSS\tLIMIT OF\tNOTE")
 	for i := range kills {
-		k := &kills[i]
+		kill := kills[i].OOM()
+		k := &kill
 		rss := "?"
 		if k.Victim.AnonRSS.IsSet() {
 			rss = size(oom.Of(k.Victim.AnonRSS.Or(0) + k.Victim.FileRSS.Or(0) + k.Victim.ShmemRSS.Or(0)))
@@ -29,6 +33,32 @@ func Table(w io.Writer, kills []oom.Kill, opts Options) error {
 			k.Victim.PID, orDash(Clean(k.Victim.Comm, 24)), plain(rss), plain(limitOf(k)), notes(k))
 	}
 	if err := tw.Flush(); err != nil {
+		return fmt.Errorf("write table: %w", err)
+	}
+	below := func(i int) string {
+		if v := kills[i].Verdict; v != nil {
+			return v.Sentence
+		}
+		return ""
+	}
+	return interleave(w, b.String(), below)
+}
+
+// interleave writes a table with a text, folded and indented, below each row.
+func interleave(w io.Writer, table string, below func(row int) string) error {
+	const indent = "    "
+	out := bufio.NewWriter(w)
+	row := -1 // the heading.
+	for line := range strings.Lines(table) {
+		_, _ = out.WriteString(line)
+		if row >= 0 {
+			for _, part := range foldText(Clean(below(row), maxPath), width-len(indent)) {
+				_, _ = out.WriteString(indent + part + "\n")
+			}
+		}
+		row++
+	}
+	if err := out.Flush(); err != nil {
 		return fmt.Errorf("write table: %w", err)
 	}
 	return nil

@@ -35,7 +35,7 @@ func someKills() []oom.Kill {
 
 func TestTable(t *testing.T) {
 	var out bytes.Buffer
-	if err := Table(&out, someKills(), testOptions()); err != nil {
+	if err := Table(&out, FromKills(someKills()).Kills, testOptions()); err != nil {
 		t.Fatal(err)
 	}
 	want := `

@@ -14,18 +14,39 @@ import (
 	"github.com/go-kit/log/level"
 	toolkit "github.com/prometheus/exporter-toolkit/web"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 )
 
-// shutdownGrace is how long running scrapes get to end.
-const shutdownGrace = 5 * time.Second
+const (
+	// shutdownGrace is how long running scrapes get to end.
+	shutdownGrace = 5 * time.Second
+	// Bounds on what a connection may take of time and memory.
+	headerTimeout  = 5 * time.Second
+	readTimeout    = 10 * time.Second // no request has a body.
+	writeTimeout   = time.Minute      // of the pages that are not sent by a sender.
+	idleTimeout    = 3 * time.Minute  // longer than nearly all scrape intervals.
+	maxHeaderBytes = 16 << 10
+	maxStreams     = 16 // of an HTTP/2 connection.
+	// maxRate bounds the requests of all clients together, of all kinds, a
+	// second: those beyond it wait.
+	maxRate = 1000
+)
 
-// Serve serves the handler as the toolkit's flags say until the context ends;
-// scrapes that run then are let finish.
-func Serve(ctx context.Context, h http.Handler, flags *toolkit.FlagConfig, logger log.Logger, slogger *slog.Logger) error {
-	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+// Server serves a handler as the toolkit's flags say.
+type Server struct {
+	Handler        http.Handler
+	Flags          *toolkit.FlagConfig
+	MaxConnections int // 0: no bound.
+	Logger         log.Logger
+	Slogger        *slog.Logger // for the toolkit.
+}
+
+// Run serves until the context ends; scrapes that run then are let finish.
+func (s Server) Run(ctx context.Context) error {
+	server := s.httpServer()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		err := toolkit.ListenAndServe(server, flags, slogger)
+		err := toolkit.ListenAndServe(server, s.Flags, s.Slogger)
 		if errors.Is(err, http.ErrServerClosed) {
 			return nil
 		}
@@ -33,14 +54,41 @@ func Serve(ctx context.Context, h http.Handler, flags *toolkit.FlagConfig, logge
 	})
 	g.Go(func() error {
 		<-ctx.Done()
-		_ = level.Info(logger).Log("msg", "shutting down")
+		_ = level.Info(s.Logger).Log("msg", "shutting down")
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
 		defer cancel()
 		if err := server.Shutdown(grace); err != nil {
-			_ = level.Warn(logger).Log("msg", "scrapes were cut off", "err", err)
+			_ = level.Warn(s.Logger).Log("msg", "scrapes were cut off", "err", err)
 			return server.Close()
 		}
 		return nil
 	})
 	return g.Wait()
+}
+
+// httpServer returns a server that no client can make grow without bound.
+func (s Server) httpServer() *http.Server {
+	server := &http.Server{
+		Handler:           throttle(s.Handler, rate.NewLimiter(maxRate, maxRate)),
+		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: maxHeaderBytes,
+		HTTP2:          &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+	}
+	if s.MaxConnections > 0 {
+		server.ConnState = newConnections(s.MaxConnections, func() {
+			_ = level.Warn(s.Logger).Log("msg", "too many connections: closing the least used ones", "connections", s.MaxConnections,
+				"remedy", "let only Prometheus and the kubelet reach the port (a NetworkPolicy, a firewall)")
+		}).track
+	}
+	return server
+}
+
+// throttle makes requests wait that come too fast.
+func throttle(next http.Handler, limit *rate.Limiter) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if limit.Wait(r.Context()) != nil {
+			return // the client has gone.
+		}
+		next.ServeHTTP(w, r)
+	})
 }

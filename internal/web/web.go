@@ -6,21 +6,14 @@ package web
 
 import (
 	"fmt"
-	stdlog "log"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/go-kit/log"
-	"github.com/go-kit/log/level"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	dto "github.com/prometheus/client_model/go"
 	toolkit "github.com/prometheus/exporter-toolkit/web"
 )
-
-// timeoutHeader tells for how long Prometheus will wait, in seconds.
-const timeoutHeader = "X-Prometheus-Scrape-Timeout-Seconds"
 
 // Request is what a scrape asks for.
 type Request struct {
@@ -28,7 +21,8 @@ type Request struct {
 	Deadline         time.Time // zero: none.
 }
 
-// Source hands out metric families; package collector has one.
+// Source hands out metric families, and what to call when they are no longer
+// used; package collector has one.
 type Source interface {
 	Validate(r Request) error
 	Gather(r Request) ([]*dto.MetricFamily, func(), error)
@@ -37,7 +31,7 @@ type Source interface {
 // Page is one more page to serve.
 type Page struct {
 	Path, Name, Description string
-	http.Handler
+	Document
 }
 
 // Options of a handler.
@@ -45,7 +39,8 @@ type Options struct {
 	Source        Source
 	Self          prometheus.Gatherer // the exporter's own metrics; may be nil.
 	TelemetryPath string
-	MaxRequests   int           // requests for metrics at one time; 0: no bound.
+	MaxRequests   int           // requests for a part of the metrics to work on at one time; 0: no bound.
+	MinInterval   time.Duration // the rest between two passes over the host.
 	TimeoutOffset time.Duration // taken off the timeout that Prometheus names.
 	Ready         func() bool
 	Pages         []Page
@@ -59,7 +54,8 @@ func New(o Options) (http.Handler, error) {
 		o.Logger = log.NewNopLogger()
 	}
 	mux := http.NewServeMux()
-	mux.Handle(o.TelemetryPath, metricsHandler(o))
+	sender := newSender()
+	mux.Handle(o.TelemetryPath, newScrapes(o, sender))
 	mux.HandleFunc("/-/healthy", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = fmt.Fprintln(w, "oom_exporter is healthy.")
 	})
@@ -74,7 +70,7 @@ func New(o Options) (http.Handler, error) {
 		{Address: o.TelemetryPath, Text: "Metrics", Description: "for Prometheus"},
 	}
 	for _, p := range o.Pages {
-		mux.Handle(p.Path, p.Handler)
+		mux.Handle(p.Path, newDocuments(p.Document, o.MinInterval, sender))
 		links = append(links, toolkit.LandingLinks{Address: p.Path, Text: p.Name, Description: p.Description})
 	}
 	links = append(links,
@@ -95,58 +91,4 @@ func New(o Options) (http.Handler, error) {
 	}
 	mux.Handle("/", landing)
 	return mux, nil
-}
-
-// metricsHandler serves the exposition. A pass over the host is shared by all
-// who ask for it while it runs; what differs from the default is not shared.
-func metricsHandler(o Options) http.Handler {
-	shared := &coalescer{source: o.Source}
-	errorLog := stdlog.New(log.NewStdlibAdapter(level.Error(o.Logger)), "", 0)
-	gzipped := &squeezer{}
-	slots := make(chan struct{}, max(1, o.MaxRequests))
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if o.MaxRequests > 0 {
-			select {
-			case slots <- struct{}{}:
-				defer func() { <-slots }()
-			default:
-				http.Error(w, fmt.Sprintf("%d scrapes are being served already: raise --web.max-requests or scrape less often", o.MaxRequests), http.StatusServiceUnavailable)
-				return
-			}
-		}
-		q := r.URL.Query()
-		req := Request{Collect: q["collect[]"], Exclude: q["exclude[]"], Deadline: deadline(r, o.TimeoutOffset)}
-		if err := validate(o.Source, req); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		g := gathering{req: req, self: o.Self, gather: o.Source.Gather}
-		if len(req.Collect) == 0 && len(req.Exclude) == 0 {
-			g.gather = shared.Gather
-		} else {
-			g.self = nil
-		}
-		gzipped.wrap(promhttp.HandlerForTransactional(g, promhttp.HandlerOpts{
-			ErrorLog:           errorLog,
-			ErrorHandling:      promhttp.ContinueOnError,
-			DisableCompression: true,
-		})).ServeHTTP(w, r)
-	})
-}
-
-func validate(s Source, r Request) error {
-	if len(r.Collect) > 0 && len(r.Exclude) > 0 {
-		return fmt.Errorf("collect[] and exclude[] can't be combined: use one of them")
-	}
-	return s.Validate(r)
-}
-
-// deadline is when Prometheus gives up, less what sending the answer takes.
-func deadline(r *http.Request, offset time.Duration) time.Time {
-	s, err := strconv.ParseFloat(r.Header.Get(timeoutHeader), 64)
-	if err != nil || !(s > 0 && s <= 3600) {
-		return time.Time{}
-	}
-	d := time.Duration(s * float64(time.Second))
-	return time.Now().Add(max(d-offset, d/2))
 }

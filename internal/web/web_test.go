@@ -4,13 +4,13 @@ package web
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
+	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -22,6 +22,7 @@ import (
 // fakeSource hands out one gauge a name and counts its passes.
 type fakeSource struct {
 	names    []string
+	help     string
 	passes   atomic.Int64
 	released atomic.Int64
 	last     atomic.Pointer[Request]
@@ -50,12 +51,39 @@ func (f *fakeSource) Gather(r Request) ([]*dto.MetricFamily, func(), error) {
 	var mfs []*dto.MetricFamily
 	for _, n := range f.names {
 		typ, v := dto.MetricType_GAUGE, 1.0
-		mfs = append(mfs, &dto.MetricFamily{Name: &n, Type: &typ, Metric: []*dto.Metric{{Gauge: &dto.Gauge{Value: &v}}}})
+		mf := &dto.MetricFamily{Name: &n, Type: &typ, Metric: []*dto.Metric{{Gauge: &dto.Gauge{Value: &v}}}}
+		if f.help != "" {
+			mf.Help = &f.help
+		}
+		mfs = append(mfs, mf)
 	}
 	return mfs, func() { f.released.Add(1) }, nil
 }
 
-func handler(t *testing.T, o Options) http.Handler {
+// echo is a document that says what was asked for.
+var echo = Document{
+	ContentType: "text/plain",
+	Parse: func(values url.Values) (Query, error) {
+		if values.Has("bad") {
+			return nil, errors.New("bad is bad")
+		}
+		return echoQuery(values.Encode()), nil
+	},
+}
+
+type echoQuery string
+
+func (q echoQuery) Key() string { return string(q) }
+
+func (q echoQuery) Write(w io.Writer) error {
+	if strings.HasPrefix(string(q), "broken") {
+		return errors.New("can't write")
+	}
+	_, err := fmt.Fprintln(w, "query", string(q))
+	return err
+}
+
+func handler(t testing.TB, o Options) http.Handler {
 	t.Helper()
 	if o.TelemetryPath == "" {
 		o.TelemetryPath = "/metrics"
@@ -84,7 +112,7 @@ func TestPages(t *testing.T) {
 	src := &fakeSource{names: []string{"a_first", "c_last"}}
 	h := handler(t, Options{
 		Source: src, Self: reg, Ready: func() bool { return ready },
-		Pages: []Page{{Path: "/api/v1/kills", Name: "Kills", Handler: http.NotFoundHandler()}},
+		Pages: []Page{{Path: "/api/v1/kills", Name: "Kills", Document: echo}},
 	})
 	for _, c := range []struct {
 		path string
@@ -94,6 +122,10 @@ func TestPages(t *testing.T) {
 		{"/", 200, "/api/v1/kills"},
 		{"/-/healthy", 200, "healthy"},
 		{"/-/ready", 503, "first scan"},
+		{"/api/v1/kills", 200, "query \n"},
+		{"/api/v1/kills?a=b", 200, "query a=b\n"},
+		{"/api/v1/kills?bad=1", 400, "bad is bad"},
+		{"/api/v1/kills?broken=1", 500, "can't write"},
 		{"/metrics", 200, "a_first 1\n# HELP b_self \n# TYPE b_self gauge\nb_self 0\n# TYPE c_last gauge"},
 		{"/metrics?name[]=c_last", 200, "# TYPE c_last gauge\nc_last 1\n"},
 		{"/metrics?collect[]=node", 200, "a_first 1\n# TYPE c_last"},
@@ -125,6 +157,12 @@ func TestNameFilterServesOnlyThatFamily(t *testing.T) {
 func TestTimeoutHeaderBecomesADeadline(t *testing.T) {
 	src := &fakeSource{names: []string{"a"}}
 	h := handler(t, Options{Source: src, TimeoutOffset: time.Second})
+	for _, tiny := range []string{"0.004", "1e-9", "5e-324", "0.15"} {
+		get(h, "/metrics", timeoutHeader, tiny)
+		if left := time.Until(src.last.Load().Deadline); left > minTimeout || left < minTimeout/2-20*time.Millisecond {
+			t.Errorf("header %s leaves %v, want %v at least", tiny, left, minTimeout/2)
+		}
+	}
 	for _, c := range []struct {
 		header   string
 		min, max time.Duration
@@ -138,7 +176,7 @@ func TestTimeoutHeaderBecomesADeadline(t *testing.T) {
 			t.Errorf("header %s leaves %v, want %v to %v", c.header, left, c.min, c.max)
 		}
 	}
-	for _, odd := range []string{"", "no", "-1", "NaN", "1e99"} {
+	for _, odd := range []string{"", "no", "-1", "-0", "0", "NaN", "Inf", "-Inf", "1e99", "3601", "10s", "0x", "1e400", "10,20", strings.Repeat("9", 400)} {
 		get(h, "/metrics", timeoutHeader, odd)
 		if d := src.last.Load().Deadline; !d.IsZero() {
 			t.Errorf("header %q gives deadline %v, want none", odd, d)
@@ -146,85 +184,40 @@ func TestTimeoutHeaderBecomesADeadline(t *testing.T) {
 	}
 }
 
-func TestConcurrentRequestsShareAPass(t *testing.T) {
-	src := &fakeSource{names: []string{"a"}, begun: make(chan struct{}, 1), hold: make(chan struct{})}
-	c := &coalescer{source: src}
-	const scrapers = 50
-	var wg sync.WaitGroup
-	scrape := func() {
-		mfs, done, err := c.Gather(Request{})
-		if err != nil || len(mfs) != 1 {
-			t.Errorf("Gather = %v, %v", mfs, err)
+// A scrape that can't do its work says so.
+func TestFailedPass(t *testing.T) {
+	h := handler(t, Options{Source: failing{&fakeSource{}}})
+	for _, path := range []string{"/metrics", "/metrics?collect[]=node"} {
+		if w := get(h, path); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "deadline is over") {
+			t.Errorf("%s = %d %s", path, w.Code, w.Body)
 		}
-		done()
-	}
-	wg.Go(scrape)
-	<-src.begun
-	for range scrapers - 1 {
-		wg.Go(scrape)
-	}
-	for {
-		c.mu.Lock()
-		n := c.pass.readers.Load()
-		c.mu.Unlock()
-		if n == scrapers {
-			break
-		}
-		runtime.Gosched()
-	}
-	close(src.hold)
-	wg.Wait()
-	if n := src.passes.Load(); n != 1 {
-		t.Errorf("%d passes for %d scrapers, want 1", n, scrapers)
-	}
-	if n := src.released.Load(); n != 1 {
-		t.Errorf("released %d times, want 1", n)
 	}
 }
 
-func TestSlowReaderHoldsNothing(t *testing.T) {
-	src := &fakeSource{names: []string{"a"}}
-	c := &coalescer{source: src}
-	_, slow, _ := c.Gather(Request{})
-	_, quick, _ := c.Gather(Request{})
-	quick()
-	if n := src.passes.Load(); n != 2 {
-		t.Errorf("%d passes, want 2: the second scraper got old numbers", n)
-	}
-	slow()
-	slow()
-	if n := src.released.Load(); n != 2 {
-		t.Errorf("released %d times, want 2", n)
-	}
+type failing struct{ *fakeSource }
+
+func (failing) Gather(Request) ([]*dto.MetricFamily, func(), error) {
+	return nil, nil, errors.New("deadline is over")
 }
 
-func TestTooManyRequestsAreTurnedAway(t *testing.T) {
-	src := &fakeSource{names: []string{"a"}, begun: make(chan struct{}, 1), hold: make(chan struct{})}
-	srv := httptest.NewServer(handler(t, Options{Source: src, MaxRequests: 1}))
-	defer srv.Close()
-	first := make(chan int)
-	go func() {
-		resp, err := http.Get(srv.URL + "/metrics")
-		if err != nil {
-			first <- 0
-			return
+// FuzzHeaders asks with headers of a client's choice.
+func FuzzHeaders(f *testing.F) {
+	f.Add("10", "text/plain;version=0.0.4;q=0.5,*/*;q=0.1", "gzip;q=1.0, identity; q=0.5")
+	f.Add("1e-9", "application/openmetrics-text; version=1.0.0; escaping=allow-utf-8", "*;q=0")
+	f.Add("NaN", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited", "x-gzip")
+	src := &fakeSource{names: []string{"a", "b"}}
+	h := handler(f, Options{Source: src, TimeoutOffset: 500 * time.Millisecond})
+	f.Fuzz(func(t *testing.T, timeout, accept, encoding string) {
+		before := time.Now()
+		w := get(h, "/metrics", timeoutHeader, timeout, "Accept", accept, "Accept-Encoding", encoding)
+		if w.Code != http.StatusOK || w.Body.Len() == 0 {
+			t.Errorf("status %d, %d bytes", w.Code, w.Body.Len())
 		}
-		_, _ = io.Copy(io.Discard, resp.Body)
-		_ = resp.Body.Close()
-		first <- resp.StatusCode
-	}()
-	<-src.begun
-	resp, err := http.Get(srv.URL + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, _ := io.ReadAll(resp.Body)
-	_ = resp.Body.Close()
-	if resp.StatusCode != 503 || !strings.Contains(string(body), "--web.max-requests") {
-		t.Errorf("second scrape = %d %s", resp.StatusCode, body)
-	}
-	close(src.hold)
-	if code := <-first; code != 200 {
-		t.Errorf("first scrape = %d", code)
-	}
+		if d := src.last.Load().Deadline; !d.IsZero() && (d.Before(before) || d.After(time.Now().Add(time.Hour))) {
+			t.Errorf("deadline in %v", d.Sub(before))
+		}
+		if zipped := strings.HasPrefix(w.Body.String(), "\x1f\x8b"); zipped != (w.Header().Get("Content-Encoding") == "gzip") {
+			t.Errorf("gzip %v, but the header says %q", zipped, w.Header().Get("Content-Encoding"))
+		}
+	})
 }

@@ -40,9 +40,15 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{- define "oom-exporter.noImage" }}
+  {{ . }}.repository is not set, and no public registry has the image. Make it (`make release` leaves an archive for all
+  architectures in dist/, `make image` builds it by docker), bring it to where your nodes find it, and say where that is:
+    --set {{ . }}.repository=registry.example.com/team/oom-exporter{{ if eq . "guard.image" }} (of oom-guard, that is){{ end }}
+{{- end }}
+
 {{- define "oom-exporter.image" -}}
 {{- with .Values.image }}
-{{- with .registry }}{{ . }}/{{ end }}{{ .repository }}
+{{- with .registry }}{{ . }}/{{ end }}{{ required (include "oom-exporter.noImage" "image") .repository }}
 {{- if .digest }}@{{ .digest }}{{ else }}:{{ default $.Chart.AppVersion .tag }}{{ end }}
 {{- end }}
 {{- end }}
@@ -128,7 +134,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{- define "oom-exporter.guardImage" -}}
 {{- with .Values.guard.image }}
-{{- with .registry }}{{ . }}/{{ end }}{{ .repository }}
+{{- with .registry }}{{ . }}/{{ end }}{{ required (include "oom-exporter.noImage" "guard.image") .repository }}
 {{- if .digest }}@{{ .digest }}{{ else }}:{{ default $.Chart.AppVersion .tag }}{{ end }}
 {{- end }}
 {{- end }}

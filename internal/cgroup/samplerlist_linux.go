@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"errors"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+)
+
+// list brings the children of a cgroup up to date with its directory.
+func (s *Sampler) list(h oom.CgroupHandle) {
+	names, ok := s.names(h)
+	if !ok {
+		return
+	}
+	m := &s.members[h]
+	before := slices.Clone(m.children)
+	stays := make(map[string]bool, len(before))
+	for _, c := range before {
+		name := baseName(s.members[c].Path)
+		if _, there := slices.BinarySearch(names, name); there && s.isSame(c) {
+			stays[name] = true
+			continue
+		}
+		m.children = slices.DeleteFunc(m.children, func(x oom.CgroupHandle) bool { return x == c })
+		s.remove(c)
+	}
+	over := 0
+	for _, name := range names {
+		switch {
+		case stays[name]:
+		case s.known >= s.max:
+			over++
+		default:
+			s.addChild(h, name)
+		}
+	}
+	m = &s.members[h] // it may have moved.
+	s.over += over - m.over
+	m.over = over
+}
+
+// names returns the sorted names of the directories in that of a cgroup.
+func (s *Sampler) names(h oom.CgroupHandle) ([]string, bool) {
+	fd, errno := openat(s.root, s.relative(s.members[h].Path)+"\x00", openListFlags|unix.O_NOFOLLOW)
+	if errno != 0 {
+		s.note(errno)
+		return nil, isGone(errno)
+	}
+	defer func() { _ = unix.Close(fd) }()
+	var names []string
+	if err := dirents(fd, s.lister.buf, func(name []byte) { names = append(names, string(name[:len(name)-1])) }); err != nil {
+		return nil, isGone(err)
+	}
+	slices.Sort(names)
+	return names, true
+}
+
+// isSame tells whether the cgroup that has a member's name is that member.
+func (s *Sampler) isSame(h oom.CgroupHandle) bool {
+	m := &s.members[h]
+	var st unix.Stat_t
+	err := unix.Fstatat(s.root, s.relative(m.Path), &st, unix.AT_SYMLINK_NOFOLLOW)
+	return err == nil && st.Ino == m.Inode
+}
+
+// addChild makes a member of a child and of what is below it.
+func (s *Sampler) addChild(parent oom.CgroupHandle, name string) {
+	p := &s.members[parent]
+	if p.depth >= maxDepth {
+		return
+	}
+	path := p.Path + "/" + name
+	if p.Path == "/" {
+		path = "/" + name
+	}
+	var st unix.Stat_t
+	if err := unix.Fstatat(s.root, s.relative(path), &st, unix.AT_SYMLINK_NOFOLLOW); err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return
+	}
+	h := s.add(parent, member{GroupID: oom.GroupID{Path: path, Inode: st.Ino}, depth: p.depth + 1, uid: makerOf(&st)})
+	if st.Nlink != 2 {
+		s.list(h)
+	}
+}
+
+func baseName(path string) string {
+	for i := len(path) - 1; i >= 0; i-- {
+		if path[i] == '/' {
+			return path[i+1:]
+		}
+	}
+	return path
+}
+
+// keepUsage opens the usage of a cgroup for good, while there is room.
+func (s *Sampler) keepUsage(h oom.CgroupHandle) {
+	m := &s.members[h]
+	if s.files >= s.maxFiles {
+		return
+	}
+	fd, errno := s.open(m, s.usageFile())
+	if errno != 0 {
+		s.note(errno)
+		return
+	}
+	_, _ = unix.Pread(fd, s.buf, 0) // see readAgain.
+	m.usage = fd
+	s.files++
+}
+
+// keepDir opens the directory of a cgroup with children for good.
+func (s *Sampler) keepDir(h oom.CgroupHandle) {
+	m := &s.members[h]
+	if m.dir >= 0 || s.files >= s.maxFiles {
+		return
+	}
+	fd, errno := openat(s.root, s.relative(m.Path)+"\x00", openDirFlags)
+	if errno != 0 {
+		s.note(errno)
+		return
+	}
+	m.dir = fd
+	s.files++
+}
+
+func (s *Sampler) usageFile() file {
+	if s.version == 1 {
+		return v1Usage
+	}
+	return v2Current
+}
+
+// open opens a file of a cgroup.
+func (s *Sampler) open(m *member, f file) (int, unix.Errno) {
+	if m.dir >= 0 {
+		return openat(m.dir, fileNames[f], openFileFlags)
+	}
+	s.path = append(append(append(s.path[:0], s.relative(m.Path)...), '/'), fileNames[f]...)
+	return openat(s.root, unsafeString(s.path), openFileFlags)
+}
+
+// note remembers that there are no descriptors left.
+func (s *Sampler) note(errno unix.Errno) {
+	if errors.Is(errno, unix.EMFILE) || errors.Is(errno, unix.ENFILE) {
+		s.exhausted = true
+	}
+}
+
+// keepFewer gives half of the kept descriptors back for good: others need them
+// more.
+func (s *Sampler) keepFewer() {
+	s.maxFiles = s.files / 2
+	for i := len(s.members) - 1; i >= 0 && s.files > s.maxFiles; i-- {
+		s.closeFiles(&s.members[i])
+	}
+}
+
+func (s *Sampler) closeFiles(m *member) {
+	for _, fd := range []*int{&m.dir, &m.usage} {
+		if *fd >= 0 && m.here {
+			_ = unix.Close(*fd)
+			s.files--
+			*fd = -1
+		}
+	}
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package proc
+
+import (
+	"fmt"
+	"runtime"
+	"strconv"
+	"sync"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+)
+
+// quickReader holds what Resident and NodeMemory use again.
+type quickReader struct {
+	mu   sync.Mutex
+	path []byte
+	buf  []byte
+}
+
+// Resident returns the resident memory of one process in bytes, by its statm
+// alone. It is for who asks every second for few processes, and waits for no
+// scan. The error is as that of Exact.
+func (f *FS) Resident(pid int32) (uint64, error) {
+	q := &f.quick
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	defer runtime.KeepAlive(f.root)
+	q.path = append(strconv.AppendInt(q.path[:0], int64(pid), 10), "/statm\x00"...)
+	if q.buf == nil {
+		q.buf = make([]byte, 8<<10)
+	}
+	content, err := readSmall(f.dir, q.path, q.buf)
+	if err != nil {
+		return 0, fmt.Errorf("read process %d in %s: %w", pid, f.path, err)
+	}
+	m, ok := parseStatm(content)
+	rss, fits := times(m.resident, f.pageSize)
+	if !ok || !fits {
+		return 0, fmt.Errorf("read process %d in %s: %w", pid, f.path, errDamaged)
+	}
+	return rss, nil
+}
+
+// NodeMemory reads what a sample of the node has: much less than Node, for who
+// asks every second.
+func (f *FS) NodeMemory(out *oom.Sample) error {
+	q := &f.quick
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	defer runtime.KeepAlive(f.root)
+	var err error
+	var content []byte
+	if content, q.buf, err = readAll(f.dir, []byte("meminfo\x00"), q.buf); err != nil {
+		return fmt.Errorf("read %s/meminfo: %w", f.path, err)
+	}
+	*out = oom.Sample{}
+	parseNodeSample(content, out)
+	if content, q.buf, err = readAll(f.dir, []byte("pressure/memory\x00"), q.buf); err == nil {
+		out.StalledMicros = parsePressure(content).StalledMicros
+	}
+	return nil
+}

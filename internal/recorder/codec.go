@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package recorder
+
+import (
+	"encoding/binary"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+)
+
+// Recordings are kept as bytes: a series is columns of differences as varints,
+// which takes a tenth of the memory, and is what stands in the file.
+
+var errDamaged = errors.New("damaged")
+
+// encoder appends to b.
+type encoder struct{ b []byte }
+
+func (e *encoder) uint(n uint64) { e.b = binary.AppendUvarint(e.b, n) }
+func (e *encoder) int(n int64)   { e.b = binary.AppendVarint(e.b, n) }
+func (e *encoder) stamp(s stamp) { e.uint(uint64(s)) }
+func (e *encoder) text(s string) { e.uint(uint64(len(s))); e.b = append(e.b, s...) }
+func (e *encoder) bool(v bool) {
+	if v {
+		e.uint(1)
+		return
+	}
+	e.uint(0)
+}
+
+// column appends n numbers as differences modulo 2^32.
+func (e *encoder) column(n int, get func(i int) uint32) {
+	var last uint32
+	for i := range n {
+		v := get(i)
+		e.int(int64(int32(v - last)))
+		last = v
+	}
+}
+
+// decoder takes off b; after an error everything it returns is zero.
+type decoder struct {
+	b   []byte
+	err error
+}
+
+func (d *decoder) uint() uint64 {
+	n, size := binary.Uvarint(d.b)
+	if size <= 0 {
+		d.err, d.b = errDamaged, nil
+		return 0
+	}
+	d.b = d.b[size:]
+	return n
+}
+
+func (d *decoder) int() int64 {
+	n, size := binary.Varint(d.b)
+	if size <= 0 {
+		d.err, d.b = errDamaged, nil
+		return 0
+	}
+	d.b = d.b[size:]
+	return n
+}
+
+func (d *decoder) stamp() stamp { return stamp(d.uint()) }
+func (d *decoder) bool() bool   { return d.uint() == 1 }
+
+// count returns a number of things that take at least so many bytes each.
+func (d *decoder) count(size int) int {
+	n := d.uint()
+	if n > uint64(len(d.b)/size) {
+		d.err, d.b = errDamaged, nil
+		return 0
+	}
+	return int(n)
+}
+
+func (d *decoder) text() string {
+	n := d.count(1)
+	s := string(d.b[:n])
+	d.b = d.b[n:]
+	return s
+}
+
+func (d *decoder) column(n int, set func(i int, v uint32)) {
+	var last uint32
+	for i := range n {
+		last += uint32(int32(d.int()))
+		set(i, last)
+	}
+}
+
+// columns are the packed numbers of a slot, in the order of the file.
+func (v *slot) columns() [10]*packed {
+	return [...]*packed{
+		&v.usage, &v.limit, &v.unreclaimable, &v.anon, &v.shmem, &v.file, &v.kernel, &v.hits, &v.stalled, &v.processes,
+	}
+}
+
+func (e *encoder) slots(all []slot) {
+	e.uint(uint64(len(all)))
+	e.column(len(all), func(i int) uint32 { return uint32(all[i].at) })
+	for c := range (&slot{}).columns() {
+		e.column(len(all), func(i int) uint32 { return uint32(*all[i].columns()[c]) })
+	}
+}
+
+func (d *decoder) slots() []slot {
+	all := make([]slot, d.count(1+len((&slot{}).columns())))
+	d.column(len(all), func(i int, v uint32) { all[i].at = stamp(v) })
+	for c := range (&slot{}).columns() {
+		d.column(len(all), func(i int, v uint32) { *all[i].columns()[c] = packed(v) })
+	}
+	return all
+}
+
+func (e *encoder) spans(all spans) {
+	e.uint(uint64(len(all)))
+	for _, p := range all {
+		e.stamp(p.start)
+		e.uint(uint64(p.count))
+		for _, n := range []packed{p.usageMin, p.usageMax, p.unreclMin, p.unreclMax} {
+			e.uint(uint64(n))
+		}
+	}
+}
+
+func (d *decoder) spans() spans {
+	all := make(spans, 0, d.count(6))
+	for range cap(all) {
+		p := span{start: d.stamp(), count: uint32(min(d.uint(), uint64(spanMost)))}
+		for _, n := range []*packed{&p.usageMin, &p.usageMax, &p.unreclMin, &p.unreclMax} {
+			*n = packed(d.uint())
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+func (e *encoder) tasks(all []task) {
+	e.uint(uint64(len(all)))
+	for _, t := range all {
+		e.int(int64(t.pid))
+		e.uint(t.start)
+		e.text(t.comm)
+		e.uint(uint64(len(t.points)))
+		e.column(len(t.points), func(i int) uint32 { return uint32(t.points[i].at) })
+		e.column(len(t.points), func(i int) uint32 { return uint32(t.points[i].rss) })
+	}
+}
+
+func (d *decoder) tasks() []task {
+	all := make([]task, 0, d.count(4))
+	for range cap(all) {
+		t := task{pid: int32(d.int()), start: d.uint(), comm: d.text()}
+		t.points = make([]point, d.count(2))
+		d.column(len(t.points), func(i int, v uint32) { t.points[i].at = stamp(v) })
+		d.column(len(t.points), func(i int, v uint32) { t.points[i].rss = packed(v) })
+		all = append(all, t)
+	}
+	return all
+}
+
+func (e *encoder) frozen(f *frozen) {
+	e.text(f.path)
+	e.text(f.workload.Namespace)
+	e.text(f.workload.Pod)
+	e.text(f.workload.Container)
+	e.uint(uint64(f.kind))
+	e.bool(f.isBorn)
+	e.stamp(f.born)
+	e.slots(f.fine)
+	e.slots(f.medium)
+	e.spans(f.coarse)
+	e.tasks(f.tasks)
+}
+
+func (d *decoder) frozen() frozen {
+	f := frozen{path: d.text()}
+	f.workload = oom.Workload{Namespace: d.text(), Pod: d.text(), Container: d.text()}
+	f.kind = oom.Kind(min(d.uint(), uint64(oom.KindSandbox)))
+	f.isBorn, f.born = d.bool(), d.stamp()
+	f.fine, f.medium, f.coarse, f.tasks = d.slots(), d.slots(), d.spans(), d.tasks()
+	return f
+}
+
+// encode returns the recording as bytes.
+func (c *recording) encode() []byte {
+	e := &encoder{b: make([]byte, 0, 8<<10)}
+	e.text(c.id)
+	e.int(c.taken.UnixMilli())
+	e.stamp(c.takenAt)
+	e.int(int64(c.gap / time.Millisecond))
+	e.bool(c.gap >= 0)
+	e.frozen(&c.victim)
+	e.frozen(&c.node)
+	e.bool(c.owner != nil)
+	if c.owner != nil {
+		e.frozen(c.owner)
+	}
+	e.uint(uint64(len(c.siblings)))
+	for i := range c.siblings {
+		e.frozen(&c.siblings[i])
+	}
+	return slices.Clone(e.b) // without what is spare.
+}
+
+// decodeRecording is the way back.
+func decodeRecording(b []byte) (*recording, error) {
+	d := &decoder{b: b}
+	c := &recording{id: d.text(), taken: time.UnixMilli(d.int()), takenAt: d.stamp()}
+	c.gap = time.Duration(min(max(d.int(), 0), int64(time.Hour/time.Millisecond))) * time.Millisecond
+	if !d.bool() {
+		c.gap = -1
+	}
+	c.victim, c.node = d.frozen(), d.frozen()
+	if d.bool() {
+		owner := d.frozen()
+		c.owner = &owner
+	}
+	for range min(d.count(1), mostSiblings) {
+		c.siblings = append(c.siblings, d.frozen())
+	}
+	if d.err != nil || len(d.b) != 0 {
+		return nil, errDamaged
+	}
+	return c, nil
+}

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package recorder is a flight recorder: it keeps the recent past of every
+// memory cgroup and of the node, sampled on a clock of its own, and freezes a
+// copy when the kernel has killed. What it never claims is more samples than it
+// has.
+package recorder

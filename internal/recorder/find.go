@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package recorder
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+)
+
+// namesGap is the least time between two times that all cgroups are named, and
+// renameGap the time after which names are asked for again.
+const (
+	namesGap  = 2 * time.Second
+	renameGap = 30 * time.Second
+)
+
+// find brings the tracks up to date with the cgroups that there are. What is new
+// is sampled at once: it may not live until the next second.
+func (r *Recorder) find(at stamp) {
+	gone, found, err := r.o.Source.Find()
+	r.report("find", "cannot list memory cgroups", err)
+	if err != nil {
+		return
+	}
+	if len(gone) > 0 || len(found) > 0 {
+		fresh := r.replace(at, gone, found)
+		most := len(fresh)
+		if r.began {
+			most = mostFull
+		}
+		r.read(fresh, most)
+		r.renamed = r.renamed && len(found) == 0
+	}
+	r.dropGone(at)
+	if since := at.since(r.named); r.o.Names != nil && (!r.began || !r.renamed && since >= namesGap || since >= renameGap) {
+		r.named, r.renamed = at, true
+		r.name()
+	}
+}
+
+// replace takes out the tracks of cgroups that are gone, and puts in new ones,
+// which it returns.
+func (r *Recorder) replace(at stamp, gone []oom.CgroupHandle, found []oom.FoundCgroup) []*track {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, h := range gone {
+		if int(h) < len(r.byHandle) && r.byHandle[h] != nil {
+			t := r.byHandle[h]
+			t.gone, t.goneAt, t.fast = true, at, false
+			r.byHandle[h] = nil
+			r.gone = append(r.gone, t)
+		}
+	}
+	isGone := func(t *track) bool { return t.gone }
+	r.live = slices.DeleteFunc(r.live, isGone)
+	r.near = slices.DeleteFunc(r.near, isGone)
+	fresh := make([]*track, 0, len(found))
+	for _, f := range found {
+		t := newTrack(f, at)
+		t.isBorn = r.began
+		if f.Parent >= 0 {
+			t.up = r.byHandle[f.Parent]
+		}
+		if saved, ok := r.restored[f.GroupID]; ok {
+			t.coarse = saved.coarse
+			if saved.isBorn {
+				t.isBorn, t.found = true, saved.found
+			}
+		}
+		for len(r.byHandle) <= int(f.Handle) {
+			r.byHandle = append(r.byHandle, nil)
+		}
+		r.byHandle[f.Handle] = t
+		r.byPath[f.Path] = append(r.byPath[f.Path], t)
+		r.live = append(r.live, t)
+		fresh = append(fresh, t)
+	}
+	r.restored = nil // who has not been found by now is gone.
+	if len(found) > 0 {
+		slices.SortFunc(r.live, func(a, b *track) int { return comparePaths(a.Path, b.Path) })
+	}
+	r.levels = levelsOf(r.live, r.levels)
+	return fresh
+}
+
+// levelsOf sorts tracks by depth, with the memory of earlier levels.
+func levelsOf(live []*track, levels [][]*track) [][]*track {
+	for i := range levels {
+		levels[i] = levels[i][:0]
+	}
+	for _, t := range live {
+		depth := 0
+		for up := t.up; up != nil; up = up.up {
+			depth++
+		}
+		for len(levels) <= depth {
+			levels = append(levels, nil)
+		}
+		levels[depth] = append(levels[depth], t)
+	}
+	return levels
+}
+
+// comparePaths orders paths as a walk of the tree does: what is below a cgroup
+// comes before what only has a longer name.
+func comparePaths(a, b string) int {
+	n := min(len(a), len(b))
+	for i := range n {
+		if a[i] == b[i] {
+			continue
+		}
+		switch {
+		case a[i] == '/':
+			return -1
+		case b[i] == '/':
+			return 1
+		case a[i] < b[i]:
+			return -1
+		}
+		return 1
+	}
+	return len(a) - len(b)
+}
+
+// dropGone forgets cgroups that have been gone for long, or are too many.
+func (r *Recorder) dropGone(at stamp) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := 0
+	for n < len(r.gone) && (at.since(r.gone[n].goneAt) > goneFor || len(r.gone)-n > mostGone) {
+		t := r.gone[n]
+		rest := slices.DeleteFunc(r.byPath[t.Path], func(x *track) bool { return x == t })
+		if r.byPath[t.Path] = rest; len(rest) == 0 {
+			delete(r.byPath, t.Path)
+		}
+		n++
+	}
+	r.gone = slices.Delete(r.gone, 0, n)
+}
+
+// name says who the cgroups are.
+func (r *Recorder) name() {
+	index := make(map[*track]int, len(r.live))
+	tree := oom.Tree{Groups: make([]oom.Group, len(r.live))}
+	for i, t := range r.live {
+		index[t] = i
+		parent := -1
+		if t.up != nil {
+			parent = index[t.up]
+		}
+		tree.Groups[i] = oom.Group{GroupID: t.GroupID, Parent: parent, Owner: i, UID: t.UID}
+	}
+	if len(tree.Groups) == 0 {
+		return
+	}
+	r.o.Names(&tree)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, t := range r.live {
+		g := &tree.Groups[i]
+		t.kind, t.workload, t.owner = g.Kind, g.Workload, r.live[g.Owner]
+	}
+}
+
+// isWithin tells whether path is base or below it.
+func isWithin(path, base string) bool {
+	return base == "/" || strings.HasPrefix(path, base) && (len(path) == len(base) || path[len(base)] == '/')
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package text
+
+import (
+	"math"
+	"testing"
+	"time"
+)
+
+func TestSize(t *testing.T) {
+	for n, want := range map[uint64]string{
+		0: "0.0 MiB", 4096: "4 KiB", 5000: "0.0 MiB", 512 << 20: "512.0 MiB", 9 << 30: "9216.0 MiB", 12<<30 + 512<<20: "12.5 GiB",
+	} {
+		if got := Size(n); got != want {
+			t.Errorf("Size(%d) = %q, want %q", n, got, want)
+		}
+	}
+}
+
+func TestDuration(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0.0 s", 340 * time.Millisecond: "0.3 s", 9949 * time.Millisecond: "9.9 s", 9960 * time.Millisecond: "10 s", 41 * time.Second: "41 s",
+		119 * time.Second: "119 s", 120 * time.Second: "2 min", 119 * time.Minute: "119 min", 200 * time.Minute: "3 h 20 min", 4 * time.Hour: "4 h",
+		299 * time.Hour: "12 days", -time.Second: "-1.0 s", math.MinInt64: "-106752 days",
+	} {
+		if got := Duration(d); got != want {
+			t.Errorf("Duration(%v) = %q, want %q", d, got, want)
+		}
+	}
+}

@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package verdict
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+	"github.com/oom-exporter/oom_exporter/internal/text"
+)
+
+const (
+	// aMinute is what a start and a burst may take: what takes longer leaves
+	// time to react, which is the difference that the words are for.
+	aMinute = 60.0
+	// leakTime is for how long a rise has to last to be called a leak where it
+	// is less than half of the container's life: shorter ones are also the
+	// work of one large job.
+	leakTime = 600.0
+	// staleGap is how old the last sample may be: a burst that hides in a
+	// longer time cannot be told from a rise.
+	staleGap = 30.0
+	// fewPoints is how many samples a shape needs to be seen at all; enough is
+	// how many to be sure of it.
+	fewPoints, enough = 3, 8
+	// near is which part of the limit an ordinary working set has to fill, so
+	// that the limit, and not what came on top, was the reason.
+	near = 0.85
+	// most is the part of a growth that one container, process or kind of
+	// memory must have brought to be named for it; little is the part that
+	// another may have brought all the same.
+	most, little = 0.6, 0.3
+	// loweredTime is for how long after a limit was lowered a kill can be
+	// for its sake.
+	loweredTime = 120.0
+)
+
+// asked is a kill by hand.
+func (s *scene) asked() finding {
+	if s.kill.Sysrq {
+		return unknown("Not known: somebody asked for this kill by sysrq, so no limit was the reason.")
+	}
+	return lookOn()
+}
+
+// unseen says what is missing.
+func (s *scene) unseen() finding {
+	n := len(s.victim) - 1 // the last is the kill itself.
+	level := s.kill.Level
+	switch {
+	case !s.shared && (level == oom.LevelPod || level == oom.LevelSlice):
+		return unknown("Not known: the cgroup whose limit ran out was not recorded.")
+	case math.IsNaN(s.atKill):
+		return unknown("Not known: neither the kernel's report nor a sample says which limit ran out.")
+	case n < 1 && s.age >= 0 && s.age <= aMinute && s.victimSize() >= most*s.limit:
+		// All that the process had, it took since the cgroup was made.
+		return finding{cause: oom.CauseStartup, from: -s.age}
+	case n < 1 && s.age >= 0:
+		return unknown("Not known: no sample was taken; the container lived for %s.", span(s.age))
+	case n < 1:
+		return unknown("Not known: no sample was taken of this container.")
+	case s.gap > staleGap:
+		return unknown("Not known: the last sample was taken %s before the kill.", span(s.gap))
+	}
+	return lookOn()
+}
+
+// limitLowered finds a limit that was lowered to what was in use: with the
+// limit of before, nothing would have been killed.
+func (s *scene) limitLowered() finding {
+	if len(s.owner) < 2 || math.IsNaN(s.limit) || math.IsInf(s.limit, 1) {
+		return lookOn()
+	}
+	before, at := math.NaN(), 0
+	for i := len(s.owner) - 1; i >= 0; i-- {
+		if l := s.owner[i].limit; l > s.limit*1.01 {
+			before, at = l, i
+			break
+		}
+		if s.owner[i].t < -loweredTime {
+			break
+		}
+	}
+	const (
+		inUse  = 0.85 // of the new limit; reclaim has freed the rest.
+		enough = 0.95 // of the old one, at the kill.
+	)
+	switch {
+	case math.IsNaN(before) || -s.owner[at].t > loweredTime:
+		return lookOn()
+	case s.atKill > enough*before:
+		return lookOn() // it would have died under the old limit, too.
+	case s.owner[at].level < inUse*s.limit && s.owner.at(s.owner[at].t+1) < inUse*s.limit:
+		return lookOn()
+	}
+	return finding{cause: oom.CauseLimitLowered, sure: true, from: s.owner[at].t, low: before}
+}
+
+// node is what the kernel says itself.
+func (s *scene) node() finding {
+	switch {
+	case s.kill.Level == oom.LevelNode, s.kill.Level == oom.LevelNUMA, s.kill.Level == oom.LevelUnknown && s.kill.Global:
+		return finding{cause: oom.CauseNode, sure: true, from: -leakTime}
+	}
+	return lookOn()
+}
+
+// windows are the times over which a growth below a shared limit is looked at,
+// the shortest first: who grew last brought it over the limit.
+func windows() []float64 { return []float64{30, 60, 300, 1200, 6 * 3600, 24 * 3600} }
+
+// sibling asks who brought the growth below a shared limit.
+func (s *scene) sibling() finding {
+	if !s.shared || len(s.owner) < fewPoints {
+		return lookOn()
+	}
+	const growth = 0.1 // of the limit: less says nothing about who brought it.
+	for _, w := range windows() {
+		total := s.atKill - s.owner.at(-w)
+		if total < growth*s.limit {
+			continue
+		}
+		own := s.victim[len(s.victim)-1].level - s.victim.at(-w)
+		other := s.othersGrowth(w, total, own)
+		switch {
+		case other >= most*total && own <= little*total:
+			return finding{cause: oom.CauseSibling, sure: len(s.owner) > enough, from: -w, low: s.owner.at(-w)}
+		case own >= most*total:
+			return lookOn() // the shape of its growth says more.
+		case other+own < most*total && s.owner.at(-w)-s.sizesAt(-w) > growth*s.limit:
+			return lookOn() // what no container has: see restartDebt.
+		case other >= little*total:
+			return unknown("Not known: in the last %s this container grew by %s and another by %s of the %s that ran into the limit of both.",
+				span(w), size(own), size(other), size(total))
+		}
+	}
+	return lookOn()
+}
+
+// siblingTime is how far back siblings are recorded.
+const siblingTime = 110.0
+
+// othersGrowth is what another container grew by. Of longer times than siblings
+// are recorded for, it is as much of the growth as in the last two minutes, and
+// no more than the victim leaves.
+func (s *scene) othersGrowth(w, total, own float64) float64 {
+	if w <= siblingTime {
+		return s.otherGrowth(w) + s.unseenGrowth()
+	}
+	late := s.otherGrowth(siblingTime) + s.unseenGrowth()
+	if lately := s.atKill - s.owner.at(-siblingTime); late > 0 && lately > 0 {
+		return min(total*late/lately, total-max(0, own))
+	}
+	return late
+}
+
+// unseenGrowth is what was taken below the shared limit since the siblings were
+// last sampled, and not by the victim, whose size the kernel's report has.
+func (s *scene) unseenGrowth() float64 {
+	last, seen := 0.0, false
+	for i := range s.rec.Siblings {
+		if c := s.siblingCurve(i); len(c) > 0 {
+			last, seen = min(last, c[len(c)-1].t), true
+		}
+	}
+	if !seen || len(s.victim) == 0 {
+		return 0
+	}
+	since := func(c curve) float64 { return c[len(c)-1].level - c.at(last) }
+	return max(0, since(s.owner)-since(s.victim))
+}
+
+// otherGrowth is what the sibling that grew most grew by.
+func (s *scene) otherGrowth(w float64) float64 {
+	top := 0.0
+	for i := range s.rec.Siblings {
+		if c := s.siblingCurve(i); len(c) > 0 {
+			top = max(top, c[len(c)-1].level-c.at(-w))
+		}
+	}
+	return top
+}
+
+func (s *scene) siblingCurve(i int) curve {
+	at := s.kill.Time
+	if at.IsZero() {
+		at = s.rec.Taken
+	}
+	return newCurve(&s.rec.Siblings[i], at, s.kill.Approximate)
+}
+
+// sizesAt is what the containers that were recorded had together.
+func (s *scene) sizesAt(t float64) float64 {
+	sum := s.victim.at(t)
+	for i := range s.rec.Siblings {
+		if c := s.siblingCurve(i); len(c) > 0 {
+			sum += c.at(t)
+		}
+	}
+	return sum
+}
+
+// restartDebt finds tmpfs or kernel memory that was there when the container
+// began, and did not come from it.
+func (s *scene) restartDebt() finding {
+	const (
+		soon   = 5.0  // seconds after the start: what is there then was there before.
+		weight = 0.25 // of the limit, to have been the reason.
+		calm   = 0.15 // of itself, that it may have grown by since.
+	)
+	if s.age < 0 {
+		return lookOn()
+	}
+	began := s.owner.since(-s.age)
+	for _, part := range []int{partShmem, partKernel} {
+		var seen []point
+		for _, p := range began {
+			if !math.IsNaN(p.part[part]) {
+				seen = append(seen, p)
+			}
+		}
+		if len(seen) < fewPoints || seen[0].t > -s.age+soon {
+			continue
+		}
+		first, last := seen[0].part[part], seen[len(seen)-1].part[part]
+		rest := s.atKill - first
+		if first >= weight*s.limit && math.Abs(last-first) <= calm*first && rest < s.limit*(1-weight/2) {
+			return finding{cause: oom.CauseRestartDebt, sure: len(seen) > enough, from: -s.age, low: first, debt: part}
+		}
+	}
+	return lookOn()
+}
+
+// processes finds growth that more processes of the same size explain.
+func (s *scene) processes() finding {
+	const (
+		many   = 10   // so few may be what a program starts with.
+		growth = 0.05 // of the limit.
+		apiece = 0.25 // of the limit, that the largest process may have.
+	)
+	var seen []point
+	for _, p := range s.victim {
+		if p.procs > 0 {
+			seen = append(seen, p)
+		}
+	}
+	if len(seen) < fewPoints || s.victimSize() > apiece*s.limit {
+		return lookOn()
+	}
+	first, last := seen[0], seen[len(seen)-1]
+	grown, born := last.level-first.level, last.procs-first.procs
+	base := first.level / first.procs
+	if mean := last.level / last.procs; mean < base {
+		base = mean
+	}
+	if last.procs < many || born < many/2 || grown < growth*s.limit || born*base < most*grown {
+		return lookOn()
+	}
+	return finding{cause: oom.CauseProcesses, sure: len(seen) > enough, from: first.t, low: first.level}
+}
+
+// startup is a container that died before it had run for a minute, while it
+// still rose.
+func (s *scene) startup() finding {
+	const (
+		still   = 0.05 // of the limit: so much a steady level may waver.
+		plateau = 0.5  // of its life, the middle, at a steady level: then it did run.
+	)
+	if s.age < 0 || s.age > aMinute {
+		return lookOn()
+	}
+	c := s.victim.since(-s.age)
+	from, to := -s.age*(0.5+plateau/2), -s.age*(0.5-plateau/2)
+	if len(c) > enough && c[0].t < from {
+		mid := []float64{c.at(from), c.at(to)}
+		for _, p := range c.since(from).until(to) {
+			mid = append(mid, p.level)
+		}
+		slices.Sort(mid)
+		if mid[len(mid)-1]-mid[0] < still*s.limit && mid[len(mid)-1] < near*s.limit {
+			return lookOn()
+		}
+	}
+	return finding{cause: oom.CauseStartup, sure: len(c) > fewPoints, from: -s.age, low: c[0].level}
+}
+
+// ran is the part of the victim's life in which it ran: without the start.
+func (s *scene) ran() curve {
+	c := s.victim
+	if s.age < 0 {
+		return c
+	}
+	const start = 0.1 // of a short life; of a long one a minute.
+	from := -s.age + min(aMinute, start*s.age)
+	c = c.since(from)
+	for len(c) > 0 && c[0].span && c[0].t < from+spanLength {
+		c = c[1:]
+	}
+	return c
+}
+
+// spanLength is the length of a coarse span, in seconds.
+const spanLength = 300.0
+
+func span(seconds float64) string {
+	const longest = 100 * 365 * 86400
+	if math.IsNaN(seconds) || math.Abs(seconds) > longest {
+		return "more than 100 years"
+	}
+	return text.Duration(time.Duration(seconds * float64(time.Second)))
+}
+
+func size(bytes float64) string {
+	if math.IsNaN(bytes) || math.IsInf(bytes, 0) {
+		return "?"
+	}
+	return text.Size(uint64(max(0, bytes)))
+}

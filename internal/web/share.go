@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package web
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// sharer lets requests share passes. A request waits for a pass that begins
+// after it came, so that its numbers are fresh, or joins the running one.
+type sharer[T any] struct {
+	pace   *pacer
+	gather func(deadline time.Time) (data T, release func(), err error)
+
+	mu            sync.Mutex
+	running, next *pass[T]
+}
+
+// pass is one round of work and what was made of its data.
+type pass[T any] struct {
+	deadline time.Time // zero: none. It is fixed once the pass runs.
+	readers  int       // requests that use it, and the pass itself while it runs.
+	ready    chan struct{}
+	data     T
+	release  func()
+	err      error
+
+	rendering sync.Mutex // one answer is made at a time.
+	answers   map[string]*answer
+}
+
+// answer returns what render makes of a pass; requests with the same key share
+// it. It returns an error when ctx ends before the pass.
+func (s *sharer[T]) answer(ctx context.Context, deadline time.Time, key string, render func(T) *answer) (*answer, error) {
+	p := s.join(deadline)
+	defer s.leave(p)
+	select {
+	case <-p.ready:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if p.err != nil {
+		return nil, p.err
+	}
+	p.rendering.Lock()
+	defer p.rendering.Unlock()
+	a := p.answers[key]
+	if a == nil {
+		a = render(p.data)
+		p.answers[key] = a
+	}
+	return a, nil
+}
+
+// join returns the running pass if it will not give up before this request
+// does, else the next one.
+func (s *sharer[T]) join(deadline time.Time) *pass[T] {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.running; p != nil && outlasts(p.deadline, deadline, time.Now()) {
+		p.readers++
+		return p
+	}
+	p := s.next
+	if p == nil {
+		p = &pass[T]{deadline: deadline, readers: 1, ready: make(chan struct{}), answers: map[string]*answer{}}
+		s.next = p
+		go s.run()
+	}
+	if deadline.IsZero() || !p.deadline.IsZero() && p.deadline.Before(deadline) {
+		p.deadline = deadline
+	}
+	p.readers++
+	return p
+}
+
+// outlasts tells whether a pass with the deadline has at least nine tenths of
+// the time that a request has: scrapes with the same timeout that come at
+// nearly the same time share a pass, one with a shorter timeout keeps nothing
+// from others.
+func outlasts(pass, request, now time.Time) bool {
+	if pass.IsZero() || request.IsZero() {
+		return pass.IsZero()
+	}
+	return pass.Sub(now) >= request.Sub(now)*9/10
+}
+
+// run makes the next pass when its turn comes.
+func (s *sharer[T]) run() {
+	_ = s.pace.begin(context.Background()) // that never ends.
+	defer s.pace.end()
+	s.mu.Lock()
+	p := s.next
+	s.next = nil
+	if p.readers == 1 { // all have left.
+		s.mu.Unlock()
+		return
+	}
+	s.running = p
+	s.mu.Unlock()
+	s.work(p)
+	s.mu.Lock()
+	s.running = nil
+	s.mu.Unlock()
+	close(p.ready)
+	s.leave(p)
+}
+
+// work turns a panic into an error: those who wait are let go.
+func (s *sharer[T]) work(p *pass[T]) {
+	defer func() {
+		if r := recover(); r != nil {
+			p.err = fmt.Errorf("the pass panicked: %v", r)
+		}
+	}()
+	p.data, p.release, p.err = s.gather(p.deadline)
+}
+
+// leave says that a request, or the pass itself, is done. The last one releases
+// the data.
+func (s *sharer[T]) leave(p *pass[T]) {
+	s.mu.Lock()
+	p.readers--
+	last := p.readers == 0
+	s.mu.Unlock()
+	if last && p.release != nil {
+		p.release()
+	}
+}
