@@ -247,6 +247,7 @@ func (l *Ledger) closeRipe(now time.Time) {
 		wait = min(wait, witnessWait)
 	}
 	free := l.cases.readTwice(l.reads.done) - l.reserved(now.Add(-wait))
+	several := len(l.evidence.lines) > 1 || len(l.cases.open) > 1
 	for n := min(free, l.cases.ripe(now.Add(-wait), l.reads.done)); n > 0; n-- {
 		p := l.cgroups.oldestRemoved()
 		if p != nil && l.estimateRemoved(p) {
@@ -264,7 +265,7 @@ func (l *Ledger) closeRipe(now time.Time) {
 			if f.line != nil || ln.Path != "" || ln.Kill.Duplicate {
 				return false
 			}
-			f.line = ln
+			f.line, f.vague = ln, p != nil && several // any line may be of this pod.
 			return true
 		})
 		l.publishOldest(f)
