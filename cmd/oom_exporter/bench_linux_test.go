@@ -42,7 +42,7 @@ func BenchmarkScrape(b *testing.B) {
 	defer parts.close()
 	options := c.collectorOptions(log.NewNopLogger())
 	options.Kills = parts.kills
-	handler, err := web.New(web.Options{Source: source{collector.New(scraper{parts.host}, options)}, Self: selfMetrics(c), TelemetryPath: "/metrics"})
+	handler, err := web.New(web.Options{Source: source{collector.New(&looks{host: parts.host}, options)}, Self: selfMetrics(c), TelemetryPath: "/metrics"})
 	if err != nil {
 		b.Fatal(err)
 	}

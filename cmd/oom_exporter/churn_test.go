@@ -196,7 +196,7 @@ func TestSeriesChurn(t *testing.T) {
 			t.Fatal(err)
 		}
 		set := collector.New(
-			scraper{host.New(host.Options{Proc: churnProc{}, Hierarchy: node, Names: names{namer}})},
+			&looks{host: host.New(host.Options{Proc: churnProc{}, Hierarchy: node, Names: names{namer}})},
 			collector.Options{Kills: totals{book}},
 		)
 		ctx, cancel := context.WithCancel(t.Context())

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,65 +13,120 @@ import (
 	"strings"
 
 	"github.com/oom-exporter/oom_exporter/internal/cgroup"
+	"github.com/oom-exporter/oom_exporter/internal/cli"
 	"github.com/oom-exporter/oom_exporter/internal/killfeed"
 	"github.com/oom-exporter/oom_exporter/internal/oom"
+	"github.com/oom-exporter/oom_exporter/internal/page"
 	"github.com/oom-exporter/oom_exporter/internal/proc"
 )
 
-// finding is what doctor has to say about one source.
-type finding struct {
-	source string
-	state  string
-	detail string
-	remedy string // empty: nothing to mend.
-}
-
-// The states of a source.
+// Exit codes of doctor, beside those of all commands.
 const (
-	stateOK      = "ok"
-	stateLimited = "limited"
-	stateMissing = "missing"
-	stateNone    = "not there" // fine: this host has none.
+	exitLimited = 3 // something is seen only in part.
+	exitMissing = 4 // something that is needed is not seen.
 )
 
-// doctor says, source by source, what this host lets the exporter see, and
-// how to mend each lack.
+// doctor says, source by source, what this host lets the exporter see, and how
+// to fix what is missing.
 func doctor(_ context.Context, c *config, std streams) error {
-	_, _ = fmt.Fprintf(std.out, "What oom_exporter can see here as uid %d:\n\n", os.Getuid())
 	findings := c.examine()
+	write := writeFindings
+	if c.format == "json" {
+		write = writeFindingsJSON
+	}
+	if err := write(std.out, findings); err != nil {
+		return err
+	}
+	switch worst(findings) {
+	case page.StateMissing:
+		return cli.ExitError(exitMissing)
+	case page.StateLimited:
+		return cli.ExitError(exitLimited)
+	}
+	return nil
+}
+
+func worst(findings []page.Finding) page.State {
+	state := page.StateOK
+	for _, f := range findings {
+		state = max(state, f.State)
+	}
+	return state
+}
+
+// summarize says in a sentence what the findings come to. It names every
+// source that is not whole, so that it can't contradict them.
+func summarize(findings []page.Finding) string {
+	of := map[page.State][]string{}
+	for _, f := range findings {
+		of[f.State] = append(of[f.State], f.Source)
+	}
+	var parts []string
+	if len(of[page.StateMissing]) == 0 {
+		parts = append(parts, "No required source is missing.")
+	}
+	for _, p := range []struct {
+		state page.State
+		title string
+	}{
+		{page.StateMissing, "Missing"}, {page.StateLimited, "Seen in part"}, {page.StateOptional, "Optional"},
+	} {
+		if names := of[p.state]; len(names) > 0 {
+			parts = append(parts, p.title+": "+strings.Join(names, ", ")+".")
+		}
+	}
+	return strings.Join(parts, " ")
+}
+
+func writeFindings(w io.Writer, findings []page.Finding) error {
+	fmt.Fprintf(w, "What oom_exporter can see here as uid %d:\n\n", os.Getuid())
 	width := 0
 	for _, f := range findings {
-		width = max(width, len(f.source))
+		width = max(width, len(f.Source))
 	}
-	bad := 0
 	for _, f := range findings {
-		if err := f.print(std.out, width); err != nil {
-			return err
-		}
-		if f.state == stateMissing || f.state == stateLimited {
-			bad++
+		fmt.Fprintf(w, "  %-*s  %-8s  %s\n", width, f.Source, f.State, f.Detail)
+		if f.Remedy != "" {
+			fmt.Fprintf(w, "  %-*s  %-8s  -> %s\n", width, "", "", f.Remedy)
 		}
 	}
-	verdict := "Everything that the exporter can use is there."
-	if bad > 0 {
-		verdict = fmt.Sprintf("%d of %d sources lack something; the exporter works without them, and knows less.", bad, len(findings))
-	}
-	_, err := fmt.Fprintf(std.out, "\n%s\n", verdict)
+	_, err := fmt.Fprintf(w, "\n%s\n", summarize(findings))
 	return err
 }
 
-func (f finding) print(w io.Writer, width int) error {
-	_, err := fmt.Fprintf(w, "  %-*s  %-9s  %s\n", width, f.source, f.state, f.detail)
-	if err == nil && f.remedy != "" {
-		_, err = fmt.Fprintf(w, "  %-*s  %-9s  -> %s\n", width, "", "", f.remedy)
-	}
-	return err
+// findingJSON is a finding in doctor's JSON.
+type findingJSON struct {
+	Source string `json:"source"`
+	State  string `json:"state"` // ok, optional, limited or missing.
+	Detail string `json:"detail"`
+	Remedy string `json:"remedy,omitempty"`
 }
 
-func (c *config) examine() []finding {
+func writeFindingsJSON(w io.Writer, findings []page.Finding) error {
+	d := struct {
+		Schema   string        `json:"schema"`
+		UID      int           `json:"uid"`
+		State    string        `json:"state"`
+		Summary  string        `json:"summary"`
+		Findings []findingJSON `json:"findings"`
+	}{"oom_exporter.doctor/v1", os.Getuid(), worst(findings).String(), summarize(findings), nil}
+	for _, f := range findings {
+		d.Findings = append(d.Findings, findingJSON{f.Source, f.State.String(), f.Detail, f.Remedy})
+	}
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(d)
+}
+
+func finding(source string, state page.State, detail, remedy string) page.Finding {
+	return page.Finding{Source: source, State: state, Detail: detail, Remedy: remedy}
+}
+
+func (c *config) examine() []page.Finding {
 	fs, err := proc.New(proc.Options{Root: c.procfs})
 	if err != nil {
-		return []finding{{"processes", stateMissing, err.Error(), "mount the host's /proc and name it by --path.procfs"}}
+		return []page.Finding{finding("processes", page.StateMissing, err.Error(), "mount the host's /proc and name it by --path.procfs")}
 	}
 	defer func() { _ = fs.Close() }()
 	findings := c.examineProc(fs)
@@ -79,42 +135,42 @@ func (c *config) examine() []finding {
 	return append(findings, c.examineNames()...)
 }
 
-func (c *config) examineProc(fs *proc.FS) []finding {
+func (c *config) examineProc(fs *proc.FS) []page.Finding {
 	node, err := fs.Node()
 	if err != nil {
-		return []finding{{"node", stateMissing, err.Error(), "make " + c.procfs + "/meminfo readable"}}
+		return []page.Finding{finding("node", page.StateMissing, err.Error(), "make "+c.procfs+"/meminfo readable")}
 	}
-	list := []finding{{source: "node", state: stateOK, detail: fmt.Sprintf("Linux %s, %s", node.Release.Text, amount(node.Total))}}
-	kills := finding{source: "kill counter", state: stateOK, detail: fmt.Sprintf("%s since boot (%s/vmstat oom_kill)", node.OOMKills, c.procfs)}
+	list := []page.Finding{{Source: "node", State: page.StateOK, Detail: fmt.Sprintf("Linux %s, %s", node.Release.Text, amount(node.Total))}}
+	kills := page.Finding{Source: "kill counter", State: page.StateOK, Detail: fmt.Sprintf("%s since boot (%s/vmstat oom_kill)", node.OOMKills, c.procfs)}
 	if !node.OOMKills.IsValue() {
-		kills = finding{"kill counter", stateMissing, "no oom_kill in " + c.procfs + "/vmstat: kills are counted by the kernel log", "a kernel of 4.13 or later"}
+		kills = finding("kill counter", page.StateMissing, "no oom_kill in "+c.procfs+"/vmstat: kills are counted by the kernel log", "a kernel of 4.13 or later")
 	}
 	procs, skipped, err := fs.Scan(nil, nil)
-	processes := finding{source: "processes", state: stateOK, detail: fmt.Sprintf("%d", len(procs))}
+	processes := page.Finding{Source: "processes", State: page.StateOK, Detail: fmt.Sprintf("%d", len(procs))}
 	switch {
 	case err != nil:
-		processes = finding{"processes", stateMissing, err.Error(), "mount the host's /proc and name it by --path.procfs"}
+		processes = finding("processes", page.StateMissing, err.Error(), "mount the host's /proc and name it by --path.procfs")
 	case fs.Hidepid():
-		processes = finding{"processes", stateLimited, fmt.Sprintf("%d seen; those of other users are hidden (hidepid)", len(procs)), "run as root, or mount /proc with gid=GROUP and add this user to GROUP"}
+		processes = finding("processes", page.StateLimited, fmt.Sprintf("%d seen; those of other users are hidden (hidepid)", len(procs)), "run as root, or mount /proc with gid=GROUP and add this user to GROUP")
 	case skipped.UnreadableProcesses > 0:
-		processes = finding{"processes", stateLimited, fmt.Sprintf("%d read, %d refused", len(procs), skipped.UnreadableProcesses), "run as root, or look for a security module (SELinux, AppArmor) that refuses /proc/PID"}
+		processes = finding("processes", page.StateLimited, fmt.Sprintf("%d read, %d refused", len(procs), skipped.UnreadableProcesses), "run as root, or look for a security module (SELinux, AppArmor) that refuses /proc/PID")
 	}
 	return append(list, kills, processes)
 }
 
-func (c *config) examineGroups(fs *proc.FS) []finding {
+func (c *config) examineGroups(fs *proc.FS) []page.Finding {
 	h, err := cgroup.Find(cgroup.Options{Sysfs: c.sysfs, Procfs: c.procfs, Parts: cgroup.PartProcs | cgroup.PartPressure | cgroup.PartSwap})
 	if err != nil {
-		return []finding{{"memory cgroups", stateMissing, err.Error(), "mount the host's cgroup tree and name the sys directory by --path.sysfs"}}
+		return []page.Finding{finding("memory cgroups", page.StateMissing, err.Error(), "mount the host's cgroup tree and name the sys directory by --path.sysfs")}
 	}
 	tree, skipped, err := h.Read()
 	if err != nil {
-		return []finding{{"memory cgroups", stateMissing, err.Error(), "make " + h.Mount() + " readable"}}
+		return []page.Finding{finding("memory cgroups", page.StateMissing, err.Error(), "make "+h.Mount()+" readable")}
 	}
-	groups := finding{source: "memory cgroups", state: stateOK, detail: fmt.Sprintf("v%d at %s, %d groups", h.Version(), h.Mount(), len(tree.Groups))}
+	groups := page.Finding{Source: "memory cgroups", State: page.StateOK, Detail: fmt.Sprintf("v%d at %s, %d groups", h.Version(), h.Mount(), len(tree.Groups))}
 	if skipped.UnreadableGroups > 0 {
-		groups.state, groups.remedy = stateLimited, "run as root, or make the groups readable"
-		groups.detail += fmt.Sprintf(", %d refused", skipped.UnreadableGroups)
+		groups.State, groups.Remedy = page.StateLimited, "run as root, or make the groups readable"
+		groups.Detail += fmt.Sprintf(", %d refused", skipped.UnreadableGroups)
 	}
 	counters, pressure, known := 0, 0, 0
 	for i := range tree.Groups {
@@ -127,22 +183,22 @@ func (c *config) examineGroups(fs *proc.FS) []finding {
 		}
 		known += len(g.PIDs)
 	}
-	list := []finding{groups}
+	list := []page.Finding{groups}
 	if counters == 0 && len(tree.Groups) > 1 {
-		list = append(list, finding{"kills by group", stateMissing, "no group counts its kills", "a kernel of 4.13 or later"})
+		list = append(list, finding("kills by group", page.StateMissing, "no group counts its kills", "a kernel of 4.13 or later"))
 	}
 	if h.Version() == 2 && pressure == 0 {
-		list = append(list, finding{"pressure (PSI)", stateNone, "no memory.pressure: no oom_container_pressure_* series", "boot with psi=1, on a kernel with CONFIG_PSI"})
+		list = append(list, finding("pressure (PSI)", page.StateOptional, "no memory.pressure: no oom_container_pressure_* series", "boot with psi=1, on a kernel with CONFIG_PSI"))
 	}
 	return append(list, c.examinePIDs(fs, &tree, known))
 }
 
 // examinePIDs finds out whether the pids in the groups' files are those of
 // /proc: they are not in a container without the host's pid namespace.
-func (c *config) examinePIDs(fs *proc.FS, tree *oom.Tree, known int) finding {
+func (c *config) examinePIDs(fs *proc.FS, tree *oom.Tree, known int) page.Finding {
 	procs, _, err := fs.Scan(nil, nil)
 	if err != nil || len(procs) == 0 || known == 0 {
-		return finding{"process to group", stateMissing, "no process can be found in its group", "host pid namespace (Kubernetes: hostPID: true; Docker: --pid=host)"}
+		return finding("process to group", page.StateMissing, "no process can be found in its group", "host pid namespace (Kubernetes: hostPID: true; Docker: --pid=host)")
 	}
 	seen := make(map[int32]bool, len(procs))
 	for i := range procs {
@@ -157,36 +213,36 @@ func (c *config) examinePIDs(fs *proc.FS, tree *oom.Tree, known int) finding {
 		}
 	}
 	if found*2 < len(procs) {
-		return finding{"process to group", stateLimited, fmt.Sprintf("%d of %d processes are found in a group", found, len(procs)), "host pid namespace and the host's whole cgroup tree (Kubernetes: hostPID: true and a hostPath of /sys/fs/cgroup)"}
+		return finding("process to group", page.StateLimited, fmt.Sprintf("%d of %d processes are found in a group", found, len(procs)), "host pid namespace and the host's whole cgroup tree (Kubernetes: hostPID: true and a hostPath of /sys/fs/cgroup)")
 	}
-	return finding{source: "process to group", state: stateOK, detail: fmt.Sprintf("%d of %d processes are found in a group", found, len(procs))}
+	return page.Finding{Source: "process to group", State: page.StateOK, Detail: fmt.Sprintf("%d of %d processes are found in a group", found, len(procs))}
 }
 
-func (c *config) examineLog() finding {
+func (c *config) examineLog() page.Finding {
 	how, err := killfeed.LogAccess(context.Background(), c.kmsg)
 	if err != nil {
-		return finding{"kernel log", stateMissing, err.Error() + ": kills are counted, without pid, comm and sizes", killfeed.LogRemedy}
+		return finding("kernel log", page.StateMissing, err.Error()+": kills are counted, without pid, comm and sizes", killfeed.LogRemedy)
 	}
-	return finding{source: "kernel log", state: stateOK, detail: how}
+	return page.Finding{Source: "kernel log", State: page.StateOK, Detail: how}
 }
 
-func (c *config) examineTracefs() finding {
+func (c *config) examineTracefs() page.Finding {
 	dir := filepath.Join(c.sysfs, "kernel/tracing")
 	_, err := os.ReadDir(filepath.Join(dir, "instances"))
 	switch {
 	case err == nil:
-		return finding{source: "tracefs", state: stateOK, detail: dir + " (used with --events.tracefs)"}
+		return page.Finding{Source: "tracefs", State: page.StateOK, Detail: dir + " (used with --events.tracefs)"}
 	case errors.Is(err, os.ErrPermission):
-		return finding{"tracefs", stateMissing, dir + " is root's: kills in groups that live for milliseconds are named less often", "optional: run as root with --events.tracefs=auto"}
+		return finding("tracefs", page.StateOptional, dir+" is root's: kills in groups that live for milliseconds are named less often", "optional: run as root with --events.tracefs=auto")
 	default:
-		return finding{"tracefs", stateNone, dir + " is not mounted: kills in groups that live for milliseconds are named less often", "optional: mount -t tracefs tracefs " + dir}
+		return finding("tracefs", page.StateOptional, dir+" is not mounted: kills in groups that live for milliseconds are named less often", "optional: mount -t tracefs tracefs "+dir)
 	}
 }
 
 // examineNames looks at the places that know the names of containers.
-func (c *config) examineNames() []finding {
+func (c *config) examineNames() []page.Finding {
 	o := c.nameOptions(nil)
-	var list []finding
+	var list []page.Finding
 	look := func(what string, dirs ...string) {
 		var there, refused []string
 		for _, dir := range dirs {
@@ -199,9 +255,9 @@ func (c *config) examineNames() []finding {
 		}
 		switch {
 		case len(there) > 0:
-			list = append(list, finding{source: "names: " + what, state: stateOK, detail: strings.Join(there, ", ")})
+			list = append(list, page.Finding{Source: "names: " + what, State: page.StateOK, Detail: strings.Join(there, ", ")})
 		case len(refused) > 0:
-			list = append(list, finding{"names: " + what, stateMissing, strings.Join(refused, ", ") + " is refused: ids stand in for names", "make it readable, or run as root"})
+			list = append(list, finding("names: "+what, page.StateLimited, strings.Join(refused, ", ")+" cannot be read: ids are shown instead of names", "make it readable, or run as root"))
 		}
 	}
 	look("kubelet's logs", o.LogDirs...)
@@ -209,7 +265,7 @@ func (c *config) examineNames() []finding {
 	look("Docker", filepath.Join(o.DockerRoot, "containers"))
 	look("Podman", o.PodmanRoots...)
 	if len(list) == 0 {
-		list = append(list, finding{source: "names", state: stateNone, detail: "no container runtime's files here; systemd units and cgroup paths name the rest"})
+		list = append(list, page.Finding{Source: "names", State: page.StateOptional, Detail: "no container runtime's files here; systemd units and cgroup paths name the rest"})
 	}
 	return list
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/cli"
 	"github.com/oom-exporter/oom_exporter/internal/killfeed"
 	"github.com/oom-exporter/oom_exporter/internal/oom"
-	"github.com/oom-exporter/oom_exporter/internal/oomlog"
 	"github.com/oom-exporter/oom_exporter/internal/report"
 	"github.com/oom-exporter/oom_exporter/internal/workload"
 )
@@ -27,6 +26,10 @@ func explain(ctx context.Context, c *config, std streams) error {
 	o := report.Options{
 		Format: c.format, Color: c.color(std.out), Top: c.explainTop, PageSize: pageSize(),
 		Name: ownerOf, Select: c.selection,
+	}
+	if c.format == "json" {
+		namer := workload.NewNamer(c.nameOptions(nil))
+		o.Complete = func(kills []oom.Kill) { nameKills(kills, namer) }
 	}
 	inputs, err := logInputs(c.logFiles, std.in)
 	switch {
@@ -65,51 +68,6 @@ func people(id oom.Identity) string {
 	default:
 		return ""
 	}
-}
-
-// listEvents lists the recorded kills: of a running exporter, or of this
-// host's kernel log.
-func listEvents(ctx context.Context, c *config, std streams) error {
-	doc, err := c.recorded(ctx)
-	if err != nil {
-		return err
-	}
-	if c.format == "json" {
-		return report.JSON(std.out, doc)
-	}
-	if len(doc.Kills) == 0 {
-		_, err := fmt.Fprintln(std.out, "No OOM kill is recorded.")
-		return err
-	}
-	return report.Table(std.out, doc.Kills, report.Options{Color: c.color(std.out)})
-}
-
-// recorded asks the exporter at --url or, without it, the kernel log.
-func (c *config) recorded(ctx context.Context) (report.Document, error) {
-	if c.eventsURL != "" {
-		return ask(ctx, c.eventsURL, killsPath, nil)
-	}
-	kills, err := c.logged(ctx)
-	return report.FromKills(kills), err
-}
-
-// logged are the kills that this host's kernel log still has.
-func (c *config) logged(ctx context.Context) ([]oom.Kill, error) {
-	records, err := killfeed.ReadLog(ctx, c.kmsg)
-	if err != nil {
-		return nil, err
-	}
-	parser := oomlog.New(oomlog.Options{PageSize: pageSize()})
-	var kills []oom.Kill
-	for _, r := range records {
-		for _, e := range parser.Add(r) {
-			if e.Kind == oomlog.KindKill && !e.Kill.Duplicate {
-				kills = append(kills, e.Kill)
-			}
-		}
-	}
-	nameKills(kills, workload.NewNamer(c.nameOptions(nil)))
-	return kills, nil
 }
 
 // nameKills asks for all names, waits for the answers and takes them.

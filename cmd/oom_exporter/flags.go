@@ -5,6 +5,8 @@ package main
 import (
 	"fmt"
 	"regexp"
+	"strings"
+	"text/template"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -29,6 +31,7 @@ type config struct {
 	web           *toolkit.FlagConfig
 	telemetryPath string
 	selfMetrics   bool
+	webPage       bool
 	maxRequests   int
 	minInterval   time.Duration
 	connections   int
@@ -50,6 +53,8 @@ type config struct {
 	explainTop                   int
 	selection                    report.Selection
 	once                         bool
+	shell                        string
+	events                       eventFilter
 	interval                     time.Duration
 
 	kmsgMode, tracefsMode string
@@ -65,11 +70,13 @@ type config struct {
 	openGroups   int
 }
 
+// defaultKmsg is the kernel log of a running system.
+const defaultKmsg = "/dev/kmsg"
+
 // newApp declares every flag and command. All flags of the program stand
 // here; docs/flags.md is made from it.
 func newApp(c *config) *kingpin.Application {
 	app := kingpin.New("oom_exporter", "Tells Prometheus which container is about to be OOM-killed, who the kernel will kill next, and who it did kill and why.")
-	app.UsageTemplate(kingpin.LongHelpTemplate)
 	app.Version(version.Print("oom_exporter"))
 	app.HelpFlag.Short('h')
 	commonFlags(app, c)
@@ -80,8 +87,8 @@ func newApp(c *config) *kingpin.Application {
 	recorderFlags(serve, c)
 	explain := app.Command("explain", "Turn a kernel log into a report: who was killed, by whose limit, why this one, what would have been next.")
 	explainFlags(explain, c)
-	events := app.Command("events", "List the recorded kills of this host: of the kernel log, or of a running exporter.")
-	events.Flag("url", "Ask the exporter at this address, like http://localhost:10137.").StringVar(&c.eventsURL)
+	events := app.Command("events", "List the recorded kills of this host, the newest last: those of the running exporter, else those that the kernel log still has. It says on standard error which.")
+	listFlags(events, c)
 	formatFlag(events, c)
 	why := app.Command("why", "Say why a kill came about, as far as the running exporter has recorded it: what grew, in which process, and what would have helped.")
 	why.Arg("kill", "NAMESPACE/POD/CONTAINER or the end of it, the victim's process id, or the id of the kill; without it, the last kill.").StringVar(&c.whyKill)
@@ -93,7 +100,10 @@ func newApp(c *config) *kingpin.Application {
 	formatFlag(top, c)
 	cli.Set(top.Flag("interval", "Between two looks.").PlaceHolder("2s"), "2s", cli.Duration(&c.interval, 100*time.Millisecond))
 	top.Flag("filter", "Show only what has this text in its name.").StringVar(&c.topFilter)
-	app.Command("doctor", "Say what this host lets the exporter see, source by source, and how to mend each lack.")
+	doctor := app.Command("doctor", "Say what this host lets the exporter see, source by source, and how to fix what is missing. Exit codes: 0 nothing required is missing, 3 a source is seen only in part, 4 a source is missing.")
+	formatFlag(doctor, c)
+	completion := app.Command("completion", "Print the script that completes commands and flags in a shell.")
+	completion.Arg("shell", strings.Join(shells(), ", ")+".").Required().EnumVar(&c.shell, shells()...)
 	return app
 }
 
@@ -105,6 +115,16 @@ func explainFlags(cmd *kingpin.CmdClause, c *config) {
 	cli.Set(cmd.Flag("until", "Only OOMs up to then.").PlaceHolder("TIME"), "", moment(&c.selection.Until))
 	cmd.Flag("host", "Only OOMs of the machine with this name, where a log has several.").PlaceHolder("NAME").StringVar(&c.selection.Host)
 	cli.Set(cmd.Flag("only", "Only the OOMs that killed a process (pid=700), that concern a cgroup (cgroup=/shop, a part of its path), or that have the kill of this number (kill=2).").PlaceHolder("pid=N"), "", only(&c.selection))
+}
+
+func listFlags(cmd *kingpin.CmdClause, c *config) {
+	cmd.Flag("url", "Ask the exporter at this address only. Default: "+defaultURL+", if an exporter answers there and --path.kmsg is not given.").PlaceHolder("URL").StringVar(&c.eventsURL)
+	cmd.Flag("follow", "Go on and list each new kill; with --format=json one a line.").Short('f').BoolVar(&c.events.follow)
+	cli.Set(cmd.Flag("since", "Only kills from then on: 2026-11-24, 2026-11-24 10:00:00, 10:00, or how long ago, like 2h.").PlaceHolder("TIME"), "", moment(&c.events.since))
+	cli.Set(cmd.Flag("last", "Only the last N kills; 0: all.").PlaceHolder("0"), "0", cli.Int(&c.events.last, 0, 1<<20))
+	cmd.Flag("namespace", "Only kills in this namespace.").PlaceHolder("NAME").StringVar(&c.events.namespace)
+	cmd.Flag("pod", "Only kills in this pod.").PlaceHolder("NAME").StringVar(&c.events.pod)
+	cmd.Flag("container", "Only kills in this container or unit.").PlaceHolder("NAME").StringVar(&c.events.container)
 }
 
 func formatFlag(cmd *kingpin.CmdClause, c *config) {
@@ -121,7 +141,7 @@ func commonFlags(app *kingpin.Application, c *config) {
 	cli.Set(app.Flag("path.procfs", "The proc file system.").PlaceHolder("/proc"), "/proc", cli.Text(&c.procfs, "a directory"))
 	cli.Set(app.Flag("path.sysfs", "The sys file system, below which cgroups are looked for.").PlaceHolder("/sys"), "/sys", cli.Text(&c.sysfs, "a directory"))
 	cli.Set(app.Flag("path.rootfs", "The host's root, below which the names of containers are looked for.").PlaceHolder("/"), "/", cli.Text(&c.rootfs, "a directory"))
-	cli.Set(app.Flag("path.kmsg", "The kernel log's device, or a file with its records.").PlaceHolder("/dev/kmsg"), "/dev/kmsg", cli.Text(&c.kmsg, "a file"))
+	cli.Set(app.Flag("path.kmsg", "The kernel log's device, or a file with its records.").PlaceHolder(defaultKmsg), defaultKmsg, cli.Text(&c.kmsg, "a file"))
 	app.Flag("cri.socket", "The container runtime's CRI socket, for the names of pods and containers that the kubelet's log directories do not tell; not used unless given.").StringVar(&c.criSocket)
 	app.Flag("docker.socket", "Docker's socket, for the names of containers; not used unless given: it grants more than reading.").StringVar(&c.dockerSocket)
 	app.Flag("podman.root", "A containers/storage directory that names Podman's containers; repeatable. Default: /var/lib/containers/storage below --path.rootfs.").StringsVar(&c.podmanRoots)
@@ -142,6 +162,7 @@ func webFlags(cmd *kingpin.CmdClause, c *config) {
 	c.web = kingpinflag.AddFlags(cmd, ":10137")
 	cli.Set(cmd.Flag("web.telemetry-path", "Path of the metrics.").PlaceHolder("/metrics"), "/metrics", cli.Path(&c.telemetryPath))
 	cmd.Flag("web.exporter-metrics", "Expose the exporter's own go_* and process_* metrics.").Default("true").BoolVar(&c.selfMetrics)
+	cmd.Flag("web.page", "Serve pages about the node, its workloads and its kills for people, at /; else a page of links.").Default("true").BoolVar(&c.webPage)
 	cli.Set(cmd.Flag("web.max-requests", "Maximum number of scrapes of a part of the metrics (collect[], exclude[], name[]) to work on at one time; scrapes of everything share one pass and are not limited; 0: no bound.").PlaceHolder("40"), "40", cli.Int(&c.maxRequests, 0, 1<<20))
 	cli.Set(cmd.Flag("web.min-interval", "Rest between two passes over the host; scrapes that come earlier wait and share the next pass. A client that scrapes without pause costs C/(C + interval) of a CPU, C being what one scrape costs.").PlaceHolder("100ms"), "100ms", cli.Duration(&c.minInterval, 0))
 	cli.Set(cmd.Flag("web.max-connections", "Maximum number of open connections; the least used ones of the address that has most are closed for new ones; 0: no bound.").PlaceHolder("256"), "256", cli.Int(&c.connections, 0, 1<<20))
@@ -191,6 +212,9 @@ func recorderFlags(cmd *kingpin.CmdClause, c *config) {
 func parseArgs(args []string, std streams) (*config, string, error) {
 	c := &config{}
 	app := newApp(c)
+	named, args := commandFirst(app.Model(), args)
+	app.UsageFuncs(template.FuncMap{"help": func(m *kingpin.ApplicationModel, width int) string { return helpText(m, named, width) }})
+	app.UsageTemplate(helpTemplate)
 	stopped := false
 	app.Terminate(func(int) { stopped = true })
 	app.UsageWriter(std.out)

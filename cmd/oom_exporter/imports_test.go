@@ -34,6 +34,7 @@ var mayImport = map[string][]string{
 	"internal/recorder":   {"internal/oom"},
 	"internal/report":     {"internal/oom", "internal/kmsg", "internal/oomlog", "internal/text"},
 	"internal/top":        {"internal/oom", "internal/host", "internal/proc", "internal/kernfs", "internal/cgroup", "internal/workload", "internal/predict", "internal/text"},
+	"internal/page":       {"internal/oom", "internal/text"},
 	"internal/web":        {},
 	"internal/logging":    {},
 	"internal/cli":        {},
@@ -46,7 +47,7 @@ var mayImport = map[string][]string{
 // knowsNoPrometheus are the packages below the collectors.
 var knowsNoPrometheus = []string{
 	"internal/oom", "internal/kernfs", "internal/kmsg", "internal/oomlog", "internal/ledger", "internal/recorder", "internal/killfeed", "internal/predict",
-	"internal/cgroup", "internal/workload", "internal/tracefs", "internal/report", "internal/guard", "internal/guard/act", "internal/guard/kube",
+	"internal/cgroup", "internal/workload", "internal/tracefs", "internal/report", "internal/page", "internal/guard", "internal/guard/act", "internal/guard/kube",
 	"internal/verdict", "internal/causes",
 }
 

@@ -46,7 +46,7 @@ func newKills(c *config, p *parts, namer *workload.Namer, logger log.Logger) (*k
 			"missing", "oom_kill in "+c.procfs+"/vmstat")
 	}
 	feed := killfeed.New(killfeed.Options{
-		Kmsg: c.kmsg, KmsgMode: killfeed.Mode(c.kmsgMode), PageSize: pageSize(),
+		Kmsg: c.kmsg, KmsgMode: killfeed.Mode(c.kmsgMode), PageSize: pageSize(), Release: node.Release,
 		Tracefs: filepath.Join(c.sysfs, "kernel", "tracing"), TracefsMode: killfeed.Mode(c.tracefsMode),
 		Procfs: c.procfs, Hierarchy: p.groups,
 		Reported: func(path string) { namer.Lookup(path) },

@@ -54,5 +54,6 @@ func commands() []command {
 		{"advise", advise},
 		{"top", showTop},
 		{"doctor", doctor},
+		{"completion", completion},
 	}
 }

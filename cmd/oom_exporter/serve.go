@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
-	"time"
 
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
@@ -20,7 +19,6 @@ import (
 
 	"github.com/oom-exporter/oom_exporter/collector"
 	"github.com/oom-exporter/oom_exporter/internal/cli"
-	"github.com/oom-exporter/oom_exporter/internal/host"
 	"github.com/oom-exporter/oom_exporter/internal/logging"
 	"github.com/oom-exporter/oom_exporter/internal/web"
 )
@@ -53,12 +51,17 @@ func serve(ctx context.Context, c *config, std streams) error {
 	if parts.record != nil {
 		options.Recorder = parts.record
 	}
-	set := collector.New(scraper{parts.host}, options)
+	shared := &looks{host: parts.host}
+	set := collector.New(shared, options)
+	root, err := c.nodePages(parts, shared)
+	if err != nil {
+		return err
+	}
 	var ready atomic.Bool
 	handler, err := web.New(web.Options{
 		Source: source{set}, Self: selfMetrics(c), TelemetryPath: c.telemetryPath,
 		MaxRequests: c.maxRequests, MinInterval: c.minInterval, TimeoutOffset: c.timeoutOffset,
-		Ready: ready.Load, Pages: pages, Version: version.Info(), Logger: logger,
+		Ready: ready.Load, Pages: pages, Root: root, Version: version.Info(), Logger: logger,
 	})
 	if err != nil {
 		return err
@@ -102,11 +105,6 @@ func selfMetrics(c *config) prometheus.Gatherer {
 	}
 	return reg
 }
-
-// scraper lets the collectors use a host without knowing its package.
-type scraper struct{ *host.Host }
-
-func (s scraper) Scrape(deadline time.Time) collector.Scrape { return s.Host.Scrape(deadline) }
 
 // source lets the web use a Set without knowing its package.
 type source struct{ set *collector.Set }

@@ -76,8 +76,8 @@ func TestTLSAndBasicAuth(t *testing.T) {
 		}
 		return err == nil
 	}, onTree(root, "--web.config.file="+config)...)
-	get := func(user, password string) int {
-		req, err := http.NewRequest(http.MethodGet, strings.Replace(e.url, "http:", "https:", 1)+"/metrics", http.NoBody)
+	get := func(path, user, password string) int {
+		req, err := http.NewRequest(http.MethodGet, strings.Replace(e.url, "http:", "https:", 1)+path, http.NoBody)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -91,13 +91,15 @@ func TestTLSAndBasicAuth(t *testing.T) {
 		_ = resp.Body.Close()
 		return resp.StatusCode
 	}
-	if got := get("", ""); got != http.StatusUnauthorized {
-		t.Errorf("without a user: %d", got)
-	}
-	if got := get("prom", "wrong"); got != http.StatusUnauthorized {
-		t.Errorf("with a wrong password: %d", got)
-	}
-	if got := get("prom", "secret"); got != http.StatusOK {
-		t.Errorf("with the right password: %d", got)
+	for _, path := range []string{"/metrics", "/", "/kills", "/workloads", "/page.css"} {
+		if got := get(path, "", ""); got != http.StatusUnauthorized {
+			t.Errorf("%s without a user: %d", path, got)
+		}
+		if got := get(path, "prom", "wrong"); got != http.StatusUnauthorized {
+			t.Errorf("%s with a wrong password: %d", path, got)
+		}
+		if got := get(path, "prom", "secret"); got != http.StatusOK {
+			t.Errorf("%s with the right password: %d", path, got)
+		}
 	}
 }

@@ -5,7 +5,9 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/go-kit/log"
@@ -55,17 +57,25 @@ func showTop(ctx context.Context, c *config, std streams) error {
 	if f.Node == nil && f.Groups == nil {
 		return err
 	}
-	o := top.Options{Filter: c.topFilter, Color: c.color(std.out)}
-	if isFile {
-		if width, _, err := term.GetSize(int(out.Fd())); err == nil {
-			o.Width = width
-		}
-	}
+	o := top.Options{Filter: c.topFilter, Color: c.color(std.out), Width: onceWidth(std.out, os.Getenv("COLUMNS"))}
 	if c.format == "json" {
 		return top.JSON(std.out, &f, o)
 	}
 	_, err = std.out.Write([]byte(top.Once(&f, o)))
 	return err
+}
+
+// onceWidth is that of the terminal, else what COLUMNS says; 0, which cuts
+// nothing, where neither is known.
+func onceWidth(out io.Writer, columns string) int {
+	if width := terminalWidth(out); width > 0 {
+		return width
+	}
+	width, err := strconv.Atoi(columns)
+	if err != nil || width < 0 {
+		return 0
+	}
+	return width
 }
 
 // impliedRequest is the memory request that kubelet computed a burstable

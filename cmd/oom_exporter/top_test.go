@@ -3,6 +3,7 @@
 package main
 
 import (
+	"io"
 	"testing"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
@@ -36,6 +37,15 @@ func TestImpliedRequest(t *testing.T) {
 	} {
 		if got.IsSet() {
 			t.Errorf("%s implies %v", what, got)
+		}
+	}
+}
+
+// TestWidthOfWhatIsPiped: nothing is cut where nobody has said how wide it is.
+func TestWidthOfWhatIsPiped(t *testing.T) {
+	for columns, want := range map[string]int{"": 0, "120": 120, "x": 0, "-3": 0} {
+		if got := onceWidth(io.Discard, columns); got != want {
+			t.Errorf("COLUMNS=%s: %d, want %d", columns, got, want)
 		}
 	}
 }

@@ -23,6 +23,7 @@ import (
 type recordings interface {
 	Freeze(k oom.Kill)
 	Recording(id string) (oom.Recording, bool)
+	Current(cgroup string) (oom.Track, bool)
 	Tracks() []oom.Track
 }
 

@@ -26,6 +26,13 @@ func (e UsageError) Error() string { return e.Err.Error() }
 // Unwrap returns what was wrong.
 func (e UsageError) Unwrap() error { return e.Err }
 
+// ExitError ends the program with an exit code, and says no more: all has been
+// said.
+type ExitError int
+
+// Error implements error.
+func (e ExitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
 // Main runs a program until it is done, or INT or TERM ends its context. It
 // prints the error, if there is one, as one line and returns the exit code. A
 // binary to which the linker gave no version has the module's.
@@ -36,6 +43,9 @@ func Main(name string, run func(context.Context) error) int {
 	err := run(ctx)
 	if err == nil {
 		return 0
+	}
+	if code, ok := errors.AsType[ExitError](err); ok {
+		return int(code)
 	}
 	fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
 	if _, ok := errors.AsType[UsageError](err); ok {

@@ -18,6 +18,7 @@ func TestMainReturnsTheExitCode(t *testing.T) {
 		{nil, 0},
 		{errors.New("no memory cgroups"), exitFailure},
 		{wrong, exitUsage},
+		{ExitError(4), 4},
 		{fmt.Errorf("start: %w", wrong), exitUsage},
 	} {
 		if got := Main("test", func(context.Context) error { return c.err }); got != c.want {

@@ -58,7 +58,8 @@ func Modes() []Mode { return []Mode{Auto, Require, Off} }
 type Options struct {
 	Kmsg     string // path of the kernel log's device; syslog(2) can replace only DefaultKmsg.
 	KmsgMode Mode
-	PageSize uint64 // of the kernel that writes the log.
+	PageSize uint64      // of the kernel that writes the log.
+	Release  oom.Release // of that kernel.
 
 	Tracefs     string // where tracefs is mounted.
 	TracefsMode Mode
@@ -90,7 +91,7 @@ func New(o Options) *Feed {
 	if o.Logger == nil {
 		o.Logger = log.NewNopLogger()
 	}
-	f := &Feed{o: o, parser: oomlog.New(oomlog.Options{PageSize: o.PageSize})}
+	f := &Feed{o: o, parser: oomlog.New(oomlog.Options{PageSize: o.PageSize, Release: o.Release})}
 	f.openLog()
 	if o.Hierarchy != nil {
 		f.tasks = append(f.tasks, f.watchCgroups)

@@ -72,7 +72,7 @@ func (st *state) check(now time.Time) error {
 func (st *state) counts() []uint64 {
 	c := &st.Counts
 	all := append(c.Levels[:len(c.Levels):len(c.Levels)], c.Unattributed, c.Evicted, c.Duplicates, c.Estimated, c.Lost,
-		c.Forged, c.Late, c.Unbacked, uint64(c.Vmstat), uint64(c.Base), uint64(st.Debt), st.Decision)
+		c.Forged, c.Late, c.Unbacked, c.Published, uint64(c.Vmstat), uint64(c.Base), uint64(st.Debt), st.Decision)
 	for _, table := range [][]savedTotal{st.Workloads, st.Pods} {
 		for i := range table {
 			all = append(all, table[i].Kills, table[i].OOMs, table[i].Survived)

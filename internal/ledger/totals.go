@@ -4,6 +4,7 @@ package ledger
 
 import (
 	"sort"
+	"strings"
 	"time"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
@@ -67,8 +68,10 @@ func (t killTable) rename(from, to oom.Workload) {
 	other.Seen = latest(other.Seen, e.Seen)
 }
 
-// evict removes the totals of those that are dead for longer than age, and the
-// longest dead beyond number. It returns their kills.
+// evict removes the totals of those that are dead for longer than age, and of
+// the dead beyond number. Each tenant keeps a fair share of that number, its
+// youngest dead, so that who has many cannot make those of others go. It returns
+// the kills of the removed.
 func (t killTable) evict(now time.Time, age time.Duration, number int) (kills uint64) {
 	type dead struct {
 		w    oom.Workload
@@ -81,13 +84,52 @@ func (t killTable) evict(now time.Time, age time.Duration, number int) (kills ui
 		}
 	}
 	sort.Slice(all, func(i, j int) bool { return all[i].seen.After(all[j].seen) })
-	for i, d := range all {
-		if i >= number || now.Sub(d.seen) > age {
+	counts := make(map[string]int)
+	for _, d := range all {
+		counts[tenantOf(d.w)]++
+	}
+	share, rest := fairShare(counts, number)
+	met := make(map[string]int, len(counts))
+	for _, d := range all {
+		tenant := tenantOf(d.w)
+		met[tenant]++
+		keep := met[tenant] <= share
+		if !keep && rest > 0 {
+			keep, rest = true, rest-1
+		}
+		if !keep || now.Sub(d.seen) > age {
 			kills += t[d.w].Kills
 			delete(t, d.w)
 		}
 	}
 	return kills
+}
+
+// tenantOf returns on whose behalf a workload ran, as far as its labels tell: a
+// namespace, a user's manager, or the node itself.
+func tenantOf(w oom.Workload) string {
+	if w.Namespace != "" || !strings.HasPrefix(w.Container, "user@") {
+		return w.Namespace
+	}
+	user, _, _ := strings.Cut(w.Container, "/")
+	return "/" + user
+}
+
+// fairShare returns the most that each may have of number, who wants less leaving
+// the rest to the others, and what can't be shared out evenly.
+func fairShare(wanted map[string]int, number int) (share, rest int) {
+	counts := make([]int, 0, len(wanted))
+	for _, n := range wanted {
+		counts = append(counts, n)
+	}
+	sort.Ints(counts)
+	for i, n := range counts {
+		if share = number / (len(counts) - i); n > share {
+			return share, number - share*(len(counts)-i)
+		}
+		number -= n
+	}
+	return share, number
 }
 
 func latest(a, b time.Time) time.Time {

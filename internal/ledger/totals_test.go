@@ -3,6 +3,8 @@
 package ledger
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -217,5 +219,53 @@ func TestVmstatThatGoesBack(t *testing.T) {
 	v = settled(t, k)
 	if n := killsOf(v)[c[0].who.Workload]; n != 2 || v.Debt != 0 {
 		t.Errorf("%d kills, debt %d; want the debt paid first", n, v.Debt)
+	}
+}
+
+// Whoever has workloads killed all the time makes only their own dead go.
+func TestEvictionIsFair(t *testing.T) {
+	now := time.Unix(1e6, 0)
+	table := killTable{}
+	add := func(namespace, container string, n int, ago time.Duration) {
+		for i := range n {
+			table[oom.Workload{Namespace: namespace, Container: fmt.Sprint(container, i)}] = &total{
+				Kills: 1, Seen: now.Add(-ago - time.Duration(i)*time.Millisecond),
+			}
+		}
+	}
+	count := func(namespace, container string) (n int) {
+		for w := range table {
+			if w.Namespace == namespace && strings.HasPrefix(w.Container, container) {
+				n++
+			}
+		}
+		return n
+	}
+	add("shop", "web", 20, time.Hour)
+	add("", "unit", 10, time.Hour)
+	add("storm", "x", 5000, time.Second)
+	add("", "user@1000.service/", 5000, time.Second)
+	if kills := table.evict(now, 24*time.Hour, 1001); kills != 10_030-1001 || len(table) != 1001 {
+		t.Errorf("%d kills evicted, %d workloads kept", kills, len(table))
+	}
+	for _, c := range []struct {
+		namespace, container string
+		least                int
+	}{{"shop", "web", 20}, {"", "unit", 10}, {"storm", "x", 485}, {"", "user@1000.service/", 485}} {
+		if n := count(c.namespace, c.container); n < c.least {
+			t.Errorf("%d of %s%s are kept, want %d", n, c.namespace, c.container, c.least)
+		}
+	}
+	if _, ok := table[oom.Workload{Namespace: "storm", Container: "x0"}]; !ok {
+		t.Error("the youngest dead is gone")
+	}
+	for i := range 300 { // more tenants than are kept.
+		add(fmt.Sprint("n", i), "x", 1, time.Minute)
+	}
+	if table.evict(now, 24*time.Hour, 100); len(table) != 100 {
+		t.Errorf("%d workloads kept, want 100", len(table))
+	}
+	if kills := table.evict(now, time.Millisecond, 100); kills != 100 || len(table) > 0 {
+		t.Errorf("%d kills of the old evicted, %d kept", kills, len(table))
 	}
 }

@@ -13,6 +13,7 @@ import (
 // Options are a Parser's bounds. The zero value is good for everything.
 type Options struct {
 	PageSize uint64        // of the kernel that wrote the log; 4096 if 0.
+	Release  oom.Release   // of the kernel that runs, for what it cannot have printed; zero: not known.
 	Timeout  time.Duration // after which a report without a kill is over; 10 s if 0.
 	Settle   time.Duration // after which a report with kills is over; 2 s if 0.
 	MaxTasks int           // rows of the task table that are kept; 32768 if 0.
@@ -38,6 +39,7 @@ type Parser struct {
 	chosen   chosenLine
 	held     kmsg.Record // a Killed line that a newline in comm has split.
 	isHeld   bool
+	run      run
 
 	group      groupKill
 	lastKill   kmsg.Record
@@ -97,8 +99,16 @@ func (p *Parser) Add(rec kmsg.Record) []Event {
 		p.stats.Refused++
 		return p.out
 	}
+	if p.quoted(rec) {
+		p.stats.Refused++
+		return p.out
+	}
 	p.place(rec)
 	if !p.join(&rec) {
+		return p.out
+	}
+	if p.impossible(rec) {
+		p.stats.Refused++
 		return p.out
 	}
 	p.line(rec)

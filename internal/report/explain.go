@@ -25,6 +25,10 @@ type Options struct {
 	// it does not know.
 	Name   func(path string) string
 	Select Selection // which reports to tell; all if empty.
+	// Complete, if set, fills in the level and the workload of kills for JSON.
+	Complete func(kills []oom.Kill)
+	// NoHeading leaves the heading of a table out.
+	NoHeading bool
 
 	unread string // what could not be read.
 }
@@ -71,6 +75,11 @@ func (o *Options) check() error {
 
 func tell(w io.Writer, reports []oomlog.Report, opts Options) error {
 	if opts.Format == "json" {
+		if opts.Complete != nil {
+			for i := range reports {
+				opts.Complete(reports[i].Kills)
+			}
+		}
 		return JSON(w, FromReports(reports))
 	}
 	return Text(w, reports, opts)

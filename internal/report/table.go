@@ -41,7 +41,12 @@ func Table(w io.Writer, kills []Kill, opts Options) error {
 		}
 		return ""
 	}
-	return interleave(w, b.String(), below)
+	table := b.String()
+	if opts.NoHeading {
+		_, table, _ = strings.Cut(table, "\n")
+		table = "\n" + table
+	}
+	return interleave(w, table, below)
 }
 
 // interleave writes a table with a text, folded and indented, below each row.
@@ -50,7 +55,9 @@ func interleave(w io.Writer, table string, below func(row int) string) error {
 	out := bufio.NewWriter(w)
 	row := -1 // the heading.
 	for line := range strings.Lines(table) {
-		_, _ = out.WriteString(line)
+		if row >= 0 || line != "\n" { // an empty heading.
+			_, _ = out.WriteString(line)
+		}
 		if row >= 0 {
 			for _, part := range foldText(Clean(below(row), maxPath), width-len(indent)) {
 				_, _ = out.WriteString(indent + part + "\n")
@@ -82,9 +89,9 @@ func Workload(k *oom.Kill) string {
 func tableTime(k *oom.Kill, loc *time.Location) string {
 	switch {
 	case !k.Time.IsZero() && k.Approximate:
-		return "~" + k.Time.In(loc).Format("2006-01-02 15:04:05")
+		return "~" + k.Time.In(loc).Format("2006-01-02 15:04:05 MST")
 	case !k.Time.IsZero():
-		return k.Time.In(loc).Format("2006-01-02 15:04:05")
+		return k.Time.In(loc).Format("2006-01-02 15:04:05 MST")
 	case k.Uptime > 0:
 		return fmt.Sprintf("boot+%.3fs", k.Uptime.Seconds())
 	default:

@@ -39,11 +39,11 @@ func TestTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `
-TIME                  WORKLOAD        PID  PROCESS  RSS       LIMIT OF        NOTE
-2026-11-21 10:00:00   shop/web-0/app  12   nl\x0ax  61.0 MiB  pod (64.0 MiB)
-~2026-11-21 10:00:00  /h2             13   y        ?         node            sysrq, history
-boot+2513.717s        -               14   -        ?         unknown         group, duplicate, allocating task, partial
--                     -               0    -        ?         unknown
+TIME                      WORKLOAD        PID  PROCESS  RSS       LIMIT OF        NOTE
+2026-11-21 10:00:00 UTC   shop/web-0/app  12   nl\x0ax  61.0 MiB  pod (64.0 MiB)
+~2026-11-21 10:00:00 UTC  /h2             13   y        ?         node            sysrq, history
+boot+2513.717s            -               14   -        ?         unknown         group, duplicate, allocating task, partial
+-                         -               0    -        ?         unknown
 `
 	var got strings.Builder
 	for line := range strings.Lines(out.String()) {

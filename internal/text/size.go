@@ -26,6 +26,32 @@ func Size(n uint64) string {
 	}
 }
 
+// Bytes prints a size in at most nine columns: 20.0 MiB.
+func Bytes(n uint64) string {
+	const units = "KMGTPE"
+	if n < 1024 {
+		return fmt.Sprintf("%d B", n)
+	}
+	f, unit := float64(n), -1
+	for f >= 1024 && unit < len(units)-1 {
+		f /= 1024
+		unit++
+	}
+	return fmt.Sprintf("%.1f %ciB", f, units[unit])
+}
+
+// Percent prints a ratio in whole percent. It is 0% or 100% only where it is
+// next to nothing or next to all, and never above 999%.
+func Percent(ratio float64) string {
+	p := 100 * min(ratio, 9.99)
+	switch {
+	case p > 0.05 && p < 1, p > 99 && p < 99.95:
+		return fmt.Sprintf("%.1f%%", p)
+	default:
+		return fmt.Sprintf("%.0f%%", p)
+	}
+}
+
 // Duration prints a time for people, in two significant digits or so: 0.3 s,
 // 41 s, 41 min, 3 h 20 min, 12 days.
 func Duration(d time.Duration) string {

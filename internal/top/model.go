@@ -9,6 +9,8 @@ import (
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
 // model is the state of the live view.
@@ -20,6 +22,8 @@ type model struct {
 	o        Options
 	typing   bool // keys go into the filter.
 	paused   bool
+	help     bool          // the keys are shown.
+	details  *oom.Workload // the container that is shown; nil: the list.
 }
 
 // frameMsg is a new look at the host.
@@ -31,9 +35,29 @@ type frameMsg struct {
 // tickMsg says that it is time for the next look.
 type tickMsg struct{}
 
+// firstWidth is the width until the terminal has told its own.
+const firstWidth = 80
+
+// Keys are the keys of the live view and what they do.
+func Keys() [][2]string {
+	return [][2]string{
+		{"tab, 1, 2, 3", "Next pane; containers, processes, protection."},
+		{"up, down, k, j", "Choose a row."},
+		{"pgup, pgdown", "A page up or down."},
+		{"home, end, g, G", "First or last row."},
+		{"enter", "Details of the chosen container; again for the list."},
+		{"s", "Sort containers by margin ratio, margin, unreclaimable, name."},
+		{"r", "Reverse the order."},
+		{"/", "Show only what has a text in its name; enter keeps it, esc drops it."},
+		{"space", "Pause."},
+		{"?", "These keys."},
+		{"q, esc", "Quit; esc first closes what is open."},
+	}
+}
+
 // Run shows the host until the user quits or the context ends.
 func Run(ctx context.Context, source Source, in io.Reader, out io.Writer, interval time.Duration, color bool) error {
-	m := model{source: source, interval: interval, o: Options{Color: color}}
+	m := model{source: source, interval: interval, o: Options{Color: color, Width: firstWidth}}
 	m.frame, m.err = source()
 	_, err := tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(out)).Run()
 	if err != nil && ctx.Err() == nil {
@@ -93,44 +117,106 @@ func (m model) typed(k tea.KeyPressMsg) model {
 	default:
 		m.o.Filter += k.Text
 	}
-	m.o.Offset = 0
+	m.o.Cursor = 0
 	return m
 }
 
 // key does what a key stands for.
 func (m model) key(k string) (tea.Model, tea.Cmd) {
 	switch k {
-	case "q", "ctrl+c", "esc":
+	case "q", "ctrl+c":
 		return m, tea.Quit
+	case "esc":
+		if !m.help && m.details == nil {
+			return m, tea.Quit
+		}
+		m.help, m.details = false, nil
+	case "?":
+		m.help = !m.help
+	case "enter":
+		m.toggleDetails()
 	case "tab":
-		m.o.Pane, m.o.Offset = (m.o.Pane+1)%panes, 0
+		m.o.Pane, m.o.Cursor, m.details = (m.o.Pane+1)%panes, 0, nil
 	case "1", "2", "3":
-		m.o.Pane, m.o.Offset = Pane(k[0]-'1'), 0
+		m.o.Pane, m.o.Cursor, m.details = Pane(k[0]-'1'), 0, nil
 	case "s":
-		m.o.Order, m.o.Offset = (m.o.Order+1)%orders, 0
+		m.o.Order, m.o.Cursor = (m.o.Order+1)%orders, 0
+	case "r":
+		m.o.Reverse, m.o.Cursor = !m.o.Reverse, 0
 	case "/":
 		m.typing = true
 	case "space":
 		m.paused = !m.paused
-	case "down", "j":
-		m.o.Offset++
-	case "up", "k":
-		m.o.Offset = max(0, m.o.Offset-1)
-	case "pgdown":
-		m.o.Offset += max(1, m.o.Height-8)
-	case "pgup":
-		m.o.Offset = max(0, m.o.Offset-max(1, m.o.Height-8))
-	case "home":
-		m.o.Offset = 0
+	default:
+		m.move(k)
 	}
 	return m, nil
+}
+
+// move moves the cursor.
+func (m *model) move(k string) {
+	screen := max(1, m.o.Height-8)
+	switch k {
+	case "down", "j":
+		m.o.Cursor++
+	case "up", "k":
+		m.o.Cursor--
+	case "pgdown":
+		m.o.Cursor += screen
+	case "pgup":
+		m.o.Cursor -= screen
+	case "home", "g":
+		m.o.Cursor = 0
+	case "end", "G":
+		m.o.Cursor = m.rows() - 1
+	}
+	m.o.Cursor = max(0, min(m.o.Cursor, m.rows()-1))
+}
+
+// rows is how many the pane has.
+func (m *model) rows() int {
+	switch m.o.Pane {
+	case Processes:
+		return len(m.frame.processes(m.o))
+	case Protection:
+		return len(m.frame.protected(m.o))
+	default:
+		return len(m.frame.containers(m.o))
+	}
+}
+
+// toggleDetails opens the chosen container, or closes what is open.
+func (m *model) toggleDetails() {
+	if m.details != nil {
+		m.details = nil
+		return
+	}
+	var list []*oom.Row
+	switch m.o.Pane {
+	case Containers:
+		list = m.frame.containers(m.o)
+	case Protection:
+		list = m.frame.protected(m.o)
+	}
+	if m.o.Cursor < len(list) {
+		m.details = &list[m.o.Cursor].Workload
+	}
 }
 
 // View implements tea.Model.
 func (m model) View() tea.View {
 	o := m.o
 	o.Status = m.status()
-	v := tea.NewView(Render(&m.frame, o))
+	content := ""
+	switch {
+	case m.help:
+		content = renderKeys(o)
+	case m.details != nil:
+		content = renderDetails(&m.frame, *m.details, o)
+	default:
+		content = Render(&m.frame, o)
+	}
+	v := tea.NewView(content)
 	v.AltScreen = true
 	return v
 }
@@ -142,10 +228,20 @@ func (m model) status() string {
 	case m.err != nil:
 		return "incomplete: " + m.err.Error()
 	}
-	text := fmt.Sprintf("%s by %s%s  tab: pane  s: sort  /: filter  space: pause  q: quit", m.o.Pane, m.o.Order, filtered(m.o))
-	if m.o.Pane != Containers {
-		text = fmt.Sprintf("%s%s  tab: pane  /: filter  space: pause  q: quit", m.o.Pane, filtered(m.o))
+	if m.help || m.details != nil {
+		return "esc: back  q: quit"
 	}
+	text := m.o.Pane.String()
+	if m.o.Pane == Containers {
+		text += " by " + m.o.Order.String()
+	}
+	if m.o.Reverse {
+		text += ", reversed"
+	}
+	if n := m.rows(); n > 0 {
+		text += fmt.Sprintf(", %d of %d", min(m.o.Cursor, n-1)+1, n)
+	}
+	text += filtered(m.o) + "  ?: keys  q: quit"
 	if m.paused {
 		text = "PAUSED  " + text
 	}

@@ -5,16 +5,17 @@ package top
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 	"github.com/oom-exporter/oom_exporter/internal/text"
 )
 
 const (
-	defaultWidth = 80
-	minWidth     = 40
-	barWidth     = 8
-	wideEnough   = 100 // columns from which the limit has a column.
+	minWidth   = 40
+	unbounded  = 1 << 16
+	barWidth   = 8
+	wideEnough = 100 // columns from which the limit has a column.
 )
 
 // Colours, used only where Options.Color is set.
@@ -26,6 +27,8 @@ const (
 	green  = "\x1b[32m"
 	dim    = "\x1b[2m"
 	reset  = "\x1b[0m"
+
+	reverse = "\x1b[7m" // the chosen row.
 )
 
 // page is text under construction, each line no wider than the terminal.
@@ -47,12 +50,29 @@ func (p *page) line(style, text string) {
 	p.lines++
 }
 
+func newPage(o Options) *page {
+	if o.Width == 0 {
+		return &page{width: unbounded, color: o.Color}
+	}
+	return &page{width: max(minWidth, o.Width), color: o.Color}
+}
+
+// share is the width of a column of names that may have room columns; where
+// there is no bound it is as wide as the longest.
+func (p *page) share(room int, names []string) int {
+	if p.width < unbounded {
+		return room
+	}
+	longest := 0
+	for _, n := range names {
+		longest = max(longest, utf8.RuneCountInString(n))
+	}
+	return max(24, longest)
+}
+
 // Render draws a frame.
 func Render(f *Frame, o Options) string {
-	p := &page{width: max(minWidth, o.Width), color: o.Color}
-	if o.Width == 0 {
-		p.width = defaultWidth
-	}
+	p := newPage(o)
 	header(p, f)
 	table(p, f, o)
 	if o.Status != "" {
@@ -63,10 +83,7 @@ func Render(f *Frame, o Options) string {
 
 // Once draws all panes below each other.
 func Once(f *Frame, o Options) string {
-	p := &page{width: max(minWidth, o.Width), color: o.Color}
-	if o.Width == 0 {
-		p.width = defaultWidth
-	}
+	p := newPage(o)
 	header(p, f)
 	o.Height = 0
 	for o.Pane = range panes {
@@ -103,9 +120,12 @@ func body(p *page, rows []row, o Options) {
 		}
 	}
 	room = max(room, 1)
-	from := max(0, min(o.Offset, len(rows)-room))
+	from := max(0, min(o.Cursor-room+1, len(rows)-room))
 	to := min(len(rows), from+room)
-	for _, r := range rows[from:to] {
+	for i, r := range rows[from:to] {
+		if o.Height > 0 && from+i == o.Cursor {
+			r.style += reverse
+		}
 		p.line(r.style, r.text)
 	}
 	if hidden := len(rows) - (to - from); hidden > 0 {
@@ -133,7 +153,7 @@ func header(p *page, f *Frame) {
 	node := fmt.Sprintf("node      %s of memory", size(n.Total))
 	style := plain
 	if n.Margin.Known {
-		node = fmt.Sprintf("node      kill margin %s of %s (%s) %s", human(n.Margin.Bytes), size(n.Total), percent(n.Margin.Ratio), bar(n.Margin.Ratio))
+		node = fmt.Sprintf("node      kill margin %s of %s, used %s", text.Bytes(n.Margin.Bytes), size(n.Total), used(n.Margin.Ratio))
 		style = alarm(n.Margin.Ratio)
 	}
 	p.line(style, node)
@@ -143,7 +163,7 @@ func header(p *page, f *Frame) {
 		if a < t {
 			left, by = "BELOW", t-a
 		}
-		p.line(plain, fmt.Sprintf("eviction  %s %s kubelet's threshold of %s", human(by), left, human(t)))
+		p.line(plain, fmt.Sprintf("eviction  %s %s kubelet's threshold of %s", text.Bytes(by), left, text.Bytes(t)))
 	}
 	if v := f.victims()[""]; v != nil {
 		p.line(plain, "next      "+victim(v, true))
@@ -184,8 +204,10 @@ func alarm(ratio float64) string {
 	}
 }
 
-// bar shows how much of a limit is used up for good.
-func bar(ratio float64) string {
-	used := int((1-min(max(ratio, 0), 1))*barWidth + 0.5)
-	return "[" + strings.Repeat("#", used) + strings.Repeat(".", barWidth-used) + "]"
+// used is the share of a limit that reclaim cannot free, in figures and as a
+// bar.
+func used(ratioLeft float64) string {
+	share := 1 - min(max(ratioLeft, 0), 1)
+	n := int(share*barWidth + 0.5)
+	return fmt.Sprintf("%3.0f%% [%s%s]", 100*share, strings.Repeat("#", n), strings.Repeat(".", barWidth-n))
 }

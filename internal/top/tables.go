@@ -19,13 +19,17 @@ func containerRows(p *page, f *Frame, o Options) []row {
 		}
 		return fmt.Sprintf(" %9s", text)
 	}
-	rest := max(24, p.width-len(limit(""))-39)
-	names := rest * 2 / 3
-	p.line(bold, fmt.Sprintf("%-*s%s %9s %4s %-10s %-9s  %s", names, "CONTAINER", limit("LIMIT"), "MARGIN", "", "", "LIMIT OF", "DIES NEXT"))
+	list := f.containers(o)
+	all := make([]string, len(list))
+	for i, r := range list {
+		all[i] = text.Escape(name(r.Workload))
+	}
+	names := p.share(max(24, p.width-len(limit(""))-39)*2/3, all)
+	p.line(bold, fmt.Sprintf("%-*s%s %9s %4s %-10s %-9s  %s", names, "CONTAINER", limit("LIMIT"), "MARGIN", "USED", "", "LIMIT OF", "DIES NEXT"))
 	victims := f.victims()
 	var rows []row
-	for _, r := range f.containers(o) {
-		line := fit(fitLeft(text.Escape(name(r.Workload)), names), names) + limit(size(r.Limit))
+	for i, r := range list {
+		line := fit(fitMiddle(all[i], names), names) + limit(size(r.Limit))
 		if !r.Margin.Known {
 			rows = append(rows, row{plain, line + "         ?"})
 			continue
@@ -34,7 +38,7 @@ func containerRows(p *page, f *Frame, o Options) []row {
 		if v := victims[r.Margin.Cgroup]; v != nil {
 			dying = victim(v, false)
 		}
-		line += fmt.Sprintf(" %9s %4s %-10s %-9s  %s", human(r.Margin.Bytes), percent(r.Margin.Ratio), bar(r.Margin.Ratio), r.Margin.Level, dying)
+		line += fmt.Sprintf(" %9s %s %-9s  %s", text.Bytes(r.Margin.Bytes), used(r.Margin.Ratio), r.Margin.Level, dying)
 		rows = append(rows, row{alarm(r.Margin.Ratio), line})
 	}
 	return rows
@@ -47,7 +51,7 @@ func processRows(p *page, f *Frame, o Options) []row {
 	var rows []row
 	for _, r := range f.processes(o) {
 		rows = append(rows, row{plain, fmt.Sprintf("%7d %s %5s %5d %9s %9s %9s  %s",
-			r.PID, fit(text.Escape(r.Comm), 15), r.Score, r.Adj, human(r.RSS), human(r.Swap), signed(r.Badness), fitLeft(text.Escape(name(r.Workload)), names))})
+			r.PID, fit(text.Escape(r.Comm), 15), r.Score, r.Adj, text.Bytes(r.RSS), text.Bytes(r.Swap), signed(r.Badness), fitMiddle(text.Escape(name(r.Workload)), names))})
 	}
 	return rows
 }
@@ -58,13 +62,15 @@ func protectionRows(p *page, f *Frame, o Options) []row {
 	if f.Processes != nil {
 		p.line(plain, fmt.Sprintf("held by processes that are never killed (oom_score_adj -1000): %s", size(f.Processes.Unkillable)))
 	}
-	names := max(20, p.width-49)
+	list := f.protected(o)
+	all := make([]string, len(list))
+	for i, r := range list {
+		all[i] = text.Escape(name(r.Workload))
+	}
+	names := p.share(max(20, p.width-49), all)
 	p.line(bold, fmt.Sprintf("%-*s %-10s %7s %11s", names, "CONTAINER", "QOS", "ADJ MAX", "REQUEST"))
 	var rows []row
-	for _, r := range f.containers(o) {
-		if r.QoS == "" && (!r.Processes.Adj || r.Processes.AdjMax >= 0) {
-			continue
-		}
+	for i, r := range list {
 		adj := "?"
 		if r.Processes.Adj {
 			adj = fmt.Sprint(r.Processes.AdjMax)
@@ -79,7 +85,7 @@ func protectionRows(p *page, f *Frame, o Options) []row {
 				request = "~" + size(v)
 			}
 		}
-		rows = append(rows, row{style, strings.TrimRight(fmt.Sprintf("%s %-10s %7s %11s  %s", fit(text.Escape(name(r.Workload)), names), r.QoS, adj, request, note), " ")})
+		rows = append(rows, row{style, strings.TrimRight(fmt.Sprintf("%s %-10s %7s %11s  %s", fit(fitMiddle(all[i], names), names), r.QoS, adj, request, note), " ")})
 	}
 	return rows
 }

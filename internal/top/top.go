@@ -64,14 +64,15 @@ func (o Order) String() string {
 
 // Options say what of a frame is shown and how.
 type Options struct {
-	Pane   Pane
-	Order  Order
-	Filter string // part of a name; case does not matter.
-	Width  int    // 0: 80 columns.
-	Height int    // 0: all rows.
-	Offset int    // rows scrolled away.
-	Color  bool
-	Status string // the last line; empty: none.
+	Pane    Pane
+	Order   Order
+	Reverse bool
+	Filter  string // part of a name; case does not matter.
+	Width   int    // 0: as wide as the names are.
+	Height  int    // 0: all rows.
+	Cursor  int    // the chosen row; where Height bounds the rows it is among those that are shown.
+	Color   bool
+	Status  string // the last line; empty: none.
 }
 
 // victims finds the next victim of a limit by the path of its group; the
@@ -101,11 +102,23 @@ func (f *Frame) containers(o Options) []*oom.Row {
 	slices.SortStableFunc(rows, func(a, b *oom.Row) int {
 		return cmp.Or(compare(o.Order, a, b), cmp.Compare(name(a.Workload), name(b.Workload)))
 	})
+	if o.Reverse {
+		slices.Reverse(rows)
+	}
 	return rows
 }
 
-// compare puts what is nearer to its kill, or bigger, first; rows without a
-// margin come last.
+// protected are those containers of which something is to be said about their
+// protection.
+func (f *Frame) protected(o Options) []*oom.Row {
+	return slices.DeleteFunc(f.containers(o), func(r *oom.Row) bool {
+		return r.QoS == "" && (!r.Processes.Adj || r.Processes.AdjMax >= 0)
+	})
+}
+
+// compare puts what is nearer to its kill, or bigger, first. Rows that only the
+// node binds all have its margin and come behind those with a limit, rows
+// without a margin last.
 func compare(order Order, a, b *oom.Row) int {
 	if order == ByName {
 		return 0
@@ -119,12 +132,19 @@ func compare(order Order, a, b *oom.Row) int {
 			return -1
 		}
 		return 1
+	case nodeBound(a) != nodeBound(b):
+		if nodeBound(b) {
+			return -1
+		}
+		return 1
 	case order == ByMargin:
 		return cmp.Compare(a.Margin.Bytes, b.Margin.Bytes)
 	default:
 		return cmp.Compare(a.Margin.Ratio, b.Margin.Ratio)
 	}
 }
+
+func nodeBound(r *oom.Row) bool { return r.Margin.Known && r.Margin.Level == oom.LevelNode }
 
 // processes are the listed processes that the filter leaves.
 func (f *Frame) processes(o Options) []*oom.ProcessRow {
@@ -136,6 +156,9 @@ func (f *Frame) processes(o Options) []*oom.ProcessRow {
 		if p := &f.Processes.Top[i]; matches(o.Filter, p.Comm) || matches(o.Filter, name(p.Workload)) {
 			rows = append(rows, p)
 		}
+	}
+	if o.Reverse {
+		slices.Reverse(rows)
 	}
 	return rows
 }

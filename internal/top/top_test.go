@@ -93,9 +93,12 @@ func golden(t *testing.T, name, got string) {
 }
 
 func TestOnceAgainstGoldenFiles(t *testing.T) {
-	golden(t, "80.txt", Once(frame(), Options{}))
+	golden(t, "80.txt", Once(frame(), Options{Width: 80}))
+	golden(t, "unbounded.txt", Once(frame(), Options{}))
 	golden(t, "120.txt", Once(frame(), Options{Width: 120}))
-	golden(t, "color.txt", Render(frame(), Options{Color: true, Height: 12, Status: "status"}))
+	golden(t, "color.txt", Render(frame(), Options{Width: 80, Color: true, Height: 12, Cursor: 1, Status: "status"}))
+	golden(t, "keys.txt", renderKeys(Options{Width: 80, Status: "status"}))
+	golden(t, "details.txt", renderDetails(frame(), oom.Workload{Namespace: "shop", Pod: "web-0", Container: "app"}, Options{Width: 80, Status: "status"}))
 }
 
 func TestNoLineIsWiderThanTheTerminal(t *testing.T) {
@@ -137,6 +140,56 @@ func TestOrders(t *testing.T) {
 		}
 		if s := strings.Join(got, " "); s != want {
 			t.Errorf("by %v: %s, want %s", order, s, want)
+		}
+	}
+}
+
+// TestNodeBoundComeLast: what only the node binds does not push down what has
+// a limit, however little the node has left.
+func TestNodeBoundComeLast(t *testing.T) {
+	f := frame()
+	for i := range f.Groups.Containers {
+		if r := &f.Groups.Containers[i]; r.Margin.Level == oom.LevelNode {
+			r.Margin.Ratio, r.Margin.Bytes = 0.001, 1
+		}
+	}
+	for _, order := range []Order{ByRatio, ByMargin} {
+		rows := f.containers(Options{Order: order})
+		if rows[0].Margin.Level == oom.LevelNode || rows[2].Margin.Level != oom.LevelNode {
+			t.Errorf("by %v: %v, %v, %v", order, rows[0].Workload, rows[1].Workload, rows[2].Workload)
+		}
+	}
+	first, last := f.containers(Options{}), f.containers(Options{Reverse: true})
+	if first[0] != last[len(last)-1] {
+		t.Error("reversed is not the other way round")
+	}
+}
+
+// TestFigureAndBar: both tell how much is used.
+func TestFigureAndBar(t *testing.T) {
+	for ratio, want := range map[float64]string{0: "100% [########]", 0.02: " 98% [########]", 0.5: " 50% [####....]", 1: "  0% [........]", 2: "  0% [........]"} {
+		if got := used(ratio); got != want {
+			t.Errorf("%v left: %q, want %q", ratio, got, want)
+		}
+	}
+}
+
+// TestNamesAreCutInTheMiddle keeps whose it is and what it is.
+func TestNamesAreCutInTheMiddle(t *testing.T) {
+	if got := fitMiddle("namespace/some-long-pod-name-7d4f9/container", 24); got != "namespa~-7d4f9/container" {
+		t.Errorf("cut to %q", got)
+	}
+}
+
+// TestWithoutAWidthNothingIsCut: what is piped is searched by programs.
+func TestWithoutAWidthNothingIsCut(t *testing.T) {
+	text := Once(frame(), Options{})
+	if strings.Contains(text, "~") && !strings.Contains(text, "~204.8") || !strings.Contains(text, "/a/very/long/path/of/a/group/that/has/no/name/worker") {
+		t.Errorf("something is cut:\n%s", text)
+	}
+	for line := range strings.Lines(text) {
+		if strings.HasSuffix(line, "~\n") {
+			t.Errorf("a line is cut: %q", line)
 		}
 	}
 }
@@ -209,7 +262,7 @@ func press(m model, keys ...string) model {
 }
 
 func TestKeys(t *testing.T) {
-	m := model{frame: *frame()}
+	m := model{frame: *frame(), o: Options{Width: 80, Height: 30}}
 	if got := press(m, "tab").o.Pane; got != Processes {
 		t.Errorf("tab: pane %v", got)
 	}
@@ -222,8 +275,36 @@ func TestKeys(t *testing.T) {
 	if got := press(m, "s", "s").o.Order; got != ByUsage {
 		t.Errorf("s s: order %v", got)
 	}
-	if got := press(m, "j", "j", "k").o.Offset; got != 1 {
-		t.Errorf("j j k: offset %d", got)
+	if got := press(m, "j", "j", "k").o.Cursor; got != 1 {
+		t.Errorf("j j k: row %d", got)
+	}
+	if got := press(m, "G").o.Cursor; got != 3 {
+		t.Errorf("G: row %d of 0 to 3", got)
+	}
+	if got := press(m, "G", "j", "j", "k").o.Cursor; got != 2 {
+		t.Errorf("G j j k: row %d, want one above the last", got)
+	}
+	if got := press(m, "k", "g").o.Cursor; got != 0 {
+		t.Errorf("k g: row %d", got)
+	}
+	if got := press(m, "r"); !got.o.Reverse || !strings.Contains(got.View().Content, "reversed") {
+		t.Errorf("r does not reverse: %+v", got.o)
+	}
+	if text := press(m, "?").View().Content; !strings.Contains(text, "Reverse the order.") {
+		t.Errorf("? does not show the keys:\n%s", text)
+	}
+	open := press(m, "enter")
+	if text := open.View().Content; !strings.Contains(text, "shop/web-0/app") || !strings.Contains(text, "working set") && !strings.Contains(text, "own limit") {
+		t.Errorf("enter does not show details:\n%s", text)
+	}
+	if got := press(open, "enter"); got.details != nil {
+		t.Error("a second enter does not close the details")
+	}
+	if next, cmd := open.Update(tea.KeyPressMsg{Code: tea.KeyEscape}); cmd != nil || next.(model).details != nil {
+		t.Error("esc with open details quits, or leaves them open")
+	}
+	if text := press(m, "j").View().Content; !strings.Contains(text, "2 of 4") {
+		t.Errorf("the list does not say where one is:\n%s", text)
 	}
 	if got := press(m, "/", "w", "q", "backspace", "e", "enter"); got.o.Filter != "we" || got.typing {
 		t.Errorf("filter %q, typing %v", got.o.Filter, got.typing)

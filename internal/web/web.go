@@ -44,6 +44,7 @@ type Options struct {
 	TimeoutOffset time.Duration // taken off the timeout that Prometheus names.
 	Ready         func() bool
 	Pages         []Page
+	Root          http.Handler // serves / and all that nothing else serves; nil: a page of links.
 	Version       string
 	Logger        log.Logger
 }
@@ -77,6 +78,10 @@ func New(o Options) (http.Handler, error) {
 		toolkit.LandingLinks{Address: "/-/healthy", Text: "Health"},
 		toolkit.LandingLinks{Address: "/-/ready", Text: "Readiness"})
 	if o.TelemetryPath == "/" {
+		return mux, nil
+	}
+	if o.Root != nil {
+		mux.Handle("/", o.Root)
 		return mux, nil
 	}
 	landing, err := toolkit.NewLandingPage(toolkit.LandingConfig{

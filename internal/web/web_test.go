@@ -147,6 +147,19 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// TestRootServesTheRest: what has an address of its own keeps it.
+func TestRootServesTheRest(t *testing.T) {
+	h := handler(t, Options{
+		Source: &fakeSource{}, Pages: []Page{{Path: "/api/v1/kills", Document: echo}},
+		Root: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "root "+r.URL.Path) }),
+	})
+	for path, want := range map[string]string{"/": "root /", "/kills/1": "root /kills/1", "/-/healthy": "healthy", "/api/v1/kills": "query"} {
+		if body := get(h, path).Body.String(); !strings.Contains(body, want) {
+			t.Errorf("GET %s = %q, want %q", path, body, want)
+		}
+	}
+}
+
 func TestNameFilterServesOnlyThatFamily(t *testing.T) {
 	h := handler(t, Options{Source: &fakeSource{names: []string{"a_first", "c_last"}}})
 	if body := get(h, "/metrics?name[]=c_last").Body.String(); strings.Contains(body, "a_first") {

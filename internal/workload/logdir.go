@@ -23,42 +23,82 @@ import (
 // after its start (kubernetes/pkg/kubelet/kuberuntime/kuberuntime_container.go).
 // So a group that was there while its pod's directory was empty is the
 // sandbox. The other proof, by age, is in sandbox.go.
-type logDirs struct{ dirs []string }
+//
+// Nodes keep the files of the dead: there may be a hundred thousand. So only what
+// is asked for is taken out of a listing, and a directory that has not changed
+// since is not listed again for what it did not have.
+type logDirs struct {
+	dirs   []string
+	listed map[string]*listing // by directory.
+}
 
-func (logDirs) name() string { return "kubelet log directories" }
+func (*logDirs) name() string { return "kubelet log directories" }
 
-func (s logDirs) lookup(ctx context.Context, want []wanted) ([]found, error) {
+func (s *logDirs) lookup(ctx context.Context, want []wanted) ([]found, error) {
 	var (
-		names  []found
-		cutIDs []found
-		dirs   = make(map[string]string) // of a pod's UID.
-		errs   []error
-		read   int
+		all  = logNames{want: newWantedSet(want), dirs: map[string]string{}}
+		errs []error
+		read int
 	)
 	for _, dir := range s.dirs {
-		err := readNames(ctx, dir, func(name string) {
-			if f, whole, ok := parseLogName(name); ok && whole {
-				names = append(names, f)
-			} else if ok {
-				cutIDs = append(cutIDs, f)
-			} else if f, ok := parsePodDir(name); ok {
-				names = append(names, f)
-				dirs[f.PodUID] = filepath.Join(dir, name)
-			}
-		})
-		if err != nil {
+		if err := s.read(ctx, dir, &all); err != nil {
 			errs = append(errs, err)
 			continue
 		}
 		read++
 	}
-	names = append(names, matchCut(cutIDs, names, want)...)
-	names = append(names, emptyPods(names, dirs, want)...)
+	names := all.found
+	names = append(names, matchCut(all.cut, names, want)...)
+	names = append(names, emptyPods(names, all.dirs, want)...)
 	if read > 0 {
 		// One of the two directories is enough.
 		return names, ctx.Err()
 	}
 	return names, errors.Join(errs...)
+}
+
+// read takes what is wanted out of a directory.
+func (s *logDirs) read(ctx context.Context, dir string, all *logNames) error {
+	if l := s.listed[dir]; l != nil && l.holds(dir) && !l.mayHave(all.want) {
+		return nil
+	}
+	l := newListing(dir)
+	err := readNames(ctx, dir, func(name string) {
+		l.add(name)
+		all.add(dir, name)
+	})
+	if err != nil {
+		delete(s.listed, dir)
+		return err
+	}
+	l.sort()
+	if s.listed == nil {
+		s.listed = map[string]*listing{}
+	}
+	s.listed[dir] = l
+	return nil
+}
+
+// logNames is what of the directories is wanted.
+type logNames struct {
+	want  wantedSet
+	found []found
+	cut   []found           // whose ids are cut off.
+	dirs  map[string]string // of a pod's UID.
+}
+
+func (n *logNames) add(dir, name string) {
+	if key, ok := logKey(name); ok && !n.want[key] {
+		return
+	}
+	if f, whole, ok := parseLogName(name); ok && whole {
+		n.found = append(n.found, f)
+	} else if ok {
+		n.cut = append(n.cut, f)
+	} else if f, ok := parsePodDir(name); ok {
+		n.found = append(n.found, f)
+		n.dirs[f.PodUID] = filepath.Join(dir, name)
+	}
 }
 
 // emptyPods returns the sandboxes among the groups that are there but have no

@@ -5,12 +5,14 @@ package workload
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -132,7 +134,7 @@ func TestLogDirs(t *testing.T) {
 		{ID: idC[:63] + "0", PodUID: podUID2, Live: false},
 		{ID: idC[:63] + "1", PodUID: "unknown", Live: true},
 	}
-	got, err := logDirs{dirs}.lookup(context.Background(), want)
+	got, err := (&logDirs{dirs: dirs}).lookup(context.Background(), want)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +144,6 @@ func TestLogDirs(t *testing.T) {
 		{ID: idC, PodUID: podUID2, Sandbox: true, Workload: oom.Workload{Namespace: "default", Pod: "pulling", Container: "POD"}},
 		{PodUID: podUID, Workload: pod("default", "web-0")},
 		{PodUID: podUID2, Workload: pod("default", "pulling")},
-		{PodUID: staticUID, Workload: pod("kube-system", "etcd-n1")},
 	}
 	if diff := cmp.Diff(sorted(expected), sorted(got)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -157,7 +158,7 @@ func TestLogDirsCutNames(t *testing.T) {
 		"containers/" + (pod + "_default_" + strings.Repeat("s", 60) + "-" + idB)[:251] + ".log": "",
 	})
 	dirs := []string{filepath.Join(root, "containers"), filepath.Join(root, "pods")}
-	got, err := logDirs{dirs}.lookup(context.Background(), []wanted{{ID: idA}, {ID: idB}})
+	got, err := (&logDirs{dirs: dirs}).lookup(context.Background(), []wanted{{ID: idA}, {ID: idB}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,16 +180,107 @@ func TestLogDirsErrors(t *testing.T) {
 	t.Parallel()
 	dirs, root := logTree(t)
 	missing := filepath.Join(root, "nowhere")
-	if _, err := (logDirs{[]string{missing, missing}}).lookup(context.Background(), nil); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := (&logDirs{dirs: []string{missing, missing}}).lookup(context.Background(), nil); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("without the directories: %v", err)
 	}
-	got, err := logDirs{[]string{dirs[0], missing}}.lookup(context.Background(), nil)
+	got, err := (&logDirs{dirs: []string{dirs[0], missing}}).lookup(context.Background(), []wanted{{ID: idA}})
 	if err != nil || len(got) != 1 {
 		t.Errorf("with one directory: %v, %v", got, err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := (logDirs{dirs}).lookup(ctx, nil); err == nil {
+	if _, err := (&logDirs{dirs: dirs}).lookup(ctx, nil); err == nil {
 		t.Error("a lookup that was given up says it is complete")
+	}
+}
+
+// A listing tells for sure what a directory had not; and no change of the
+// directory is missed.
+func TestLogDirsFollowChanges(t *testing.T) {
+	t.Parallel()
+	dirs, _ := logTree(t)
+	s := &logDirs{dirs: dirs}
+	look := func(want ...wanted) []found {
+		t.Helper()
+		got, err := s.lookup(t.Context(), want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if got := look(wanted{ID: idB}); len(got) != 0 {
+		t.Errorf("%+v", got)
+	}
+	long := time.Now().Add(-time.Hour)
+	for _, dir := range dirs {
+		if err := os.Chtimes(dir, long, long); err != nil {
+			t.Fatal(err)
+		}
+	}
+	look(wanted{ID: idB})
+	before := s.listed[dirs[0]]
+	if look(wanted{ID: idB}, wanted{ID: idC}); s.listed[dirs[0]] != before {
+		t.Error("a directory without a change was listed again for what it has not")
+	}
+	if got := look(wanted{ID: idA}); len(got) != 1 {
+		t.Errorf("what an unchanged directory has: %+v", got)
+	}
+	for _, id := range []string{idB, idC} { // the second change may be in the same tick of the clock.
+		if err := os.WriteFile(filepath.Join(dirs[0], "new_default_app-"+id+".log"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := look(wanted{ID: id}); len(got) != 1 || got[0].Workload.Pod != "new" {
+			t.Errorf("a new file: %+v", got)
+		}
+	}
+}
+
+// FuzzLogKey holds the way names are looked for against the way they are read.
+func FuzzLogKey(f *testing.F) {
+	f.Add("coredns-2xkzq_kube-system_coredns-" + idA + ".log")
+	f.Add("default_web-0_" + podUID)
+	f.Fuzz(func(t *testing.T, name string) {
+		key, ok := logKey(name)
+		if got, whole, is := parseLogName(name); is && whole && (!ok || key != got.ID) {
+			t.Errorf("%q is looked for by %q", name, key)
+		} else if pod, is := parsePodDir(name); !whole && is && (!ok || key != pod.PodUID) && !strings.HasSuffix(name, ".log") {
+			t.Errorf("%q is looked for by %q", name, key)
+		}
+	})
+}
+
+// BenchmarkLogDirs is a new container without a name on a node that has kept the
+// files of 100,000 dead ones.
+func BenchmarkLogDirs(b *testing.B) {
+	dir := b.TempDir()
+	for i := range 100_000 {
+		name := fmt.Sprintf("web-%08d-abcde_production_app-%064x.log", i, i)
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for name, changed := range map[string]bool{"unchanged": false, "changed": true} {
+		b.Run(name, func(b *testing.B) {
+			n := newNamer(Options{}, []source{&logDirs{dirs: []string{dir}}})
+			old := time.Now().Add(-time.Hour)
+			i := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				i++
+				if at := old.Add(time.Duration(i) * time.Second); changed || i == 1 {
+					if err := os.Chtimes(dir, at, at); err != nil {
+						b.Fatal(err)
+					}
+				}
+				r := n.runners[0]
+				names, err := r.source.lookup(b.Context(), []wanted{{ID: fmt.Sprintf("%064x", 1_000_000+i), Live: true}})
+				if err != nil {
+					b.Fatal(err)
+				}
+				for _, f := range names {
+					n.cache.learn(r.rank, f, old)
+				}
+			}
+		})
 	}
 }

@@ -55,7 +55,7 @@ func DefaultOptions(rootfs string) Options {
 func (o Options) sources() []source {
 	var list []source
 	if len(o.LogDirs) > 0 {
-		list = append(list, logDirs{o.LogDirs})
+		list = append(list, &logDirs{dirs: o.LogDirs})
 	}
 	if o.CRISocket != "" {
 		list = append(list, criSocket{o.CRISocket})

@@ -119,7 +119,8 @@ func (n *Namer) run(r *runner) {
 }
 
 // wanted lists the containers that this source was not asked about yet, and
-// those that still have no name and may get one.
+// those that still have no name and may get one. kubelet's directories are asked
+// for pods without a name, too.
 func (n *Namer) wanted(r *runner) []wanted {
 	var list []wanted
 	bit := uint64(1) << r.rank
@@ -130,6 +131,14 @@ func (n *Namer) wanted(r *runner) []wanted {
 		}
 		e.asked |= bit
 		list = append(list, wanted{ID: e.ID, PodUID: cmp.Or(e.groupPod, e.PodUID), Live: e.tree > 0 && e.tree == n.cache.tree})
+	}
+	if _, ok := r.source.(*logDirs); !ok {
+		return list
+	}
+	for uid, p := range n.cache.pods {
+		if p.rank == noRank {
+			list = append(list, wanted{PodUID: uid})
+		}
 	}
 	return list
 }
