@@ -43,6 +43,12 @@ func (e held) close() {
 	_ = unix.Close(e.control)
 }
 
+// read reads the counters into buf; it is false once the group is gone.
+func (e held) read(buf []byte, st *unix.Stat_t) (n int, ok bool) {
+	n, err := unix.Pread(e.control, buf, 0)
+	return n, err == nil && unix.Fstat(e.dir, st) == nil
+}
+
 // begin is called before each pass.
 func (s *storm) begin(kills bool) {
 	now := time.Now()
@@ -79,9 +85,9 @@ func (p *pass) byHeld(n *node, up level) (done bool, err error) {
 	if !ok || n.inode != e.inode {
 		return false, nil
 	}
-	read, readErr := unix.Pread(e.control, p.h.buf, 0)
 	var st unix.Stat_t
-	if readErr != nil || unix.Fstat(e.dir, &st) != nil {
+	read, ok := e.read(p.h.buf, &st)
+	if !ok {
 		e.close()
 		delete(p.h.storm.groups, n)
 		return false, nil

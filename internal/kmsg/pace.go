@@ -8,7 +8,7 @@ const (
 	// busyWakes a second make a busy log, and calmPause is how long it then is
 	// left alone after each batch: a wake costs more than reading some lines.
 	busyWakes = 10
-	calmPause = 100 * time.Millisecond
+	calmPause = 50 * time.Millisecond
 	// bigBatch is a batch after which there is no pause: the ring may be as
 	// short as some 1,000 records.
 	bigBatch = 100

@@ -130,6 +130,14 @@ func (cs *cases) count(fits func(*killCase) bool) (n int64) {
 	return n
 }
 
+// firstOf tells whether the decision has not hit the workload before: the kills
+// of one group kill are one OOM.
+func (cs *cases) firstOf(decision uint64, w oom.Workload) bool {
+	return cs.find(func(c *killCase) bool {
+		return c.decision == decision && c.workload == w && c.path != ""
+	}) == nil
+}
+
 // lineless tells whether a closed case still lacks its line.
 func (c *killCase) lineless() bool { return c.line == nil }
 

@@ -27,9 +27,10 @@
 //   - a line of the kernel log, one for each kill, with pid, comm and sizes. The
 //     paths of the victim and of the limit come only with a full report, of
 //     which the kernel prints ten in 5 s;
-//   - a step of a cgroup's own counter. One read of all counters that began
-//     after a line came tells whether the line's cgroup is still there to
-//     confirm it;
+//   - a step of a cgroup's own counter. On v1 the cgroups that lines name are
+//     read for themselves; only what they leave unexplained needs a read of all.
+//     One read of all counters that began after a line came tells whether the
+//     line's cgroup is still there to confirm it;
 //   - the step of removed children: a v2 cgroup also counts the kills in its
 //     children. What its counter moved by beyond its own kills and those of its
 //     living children happened in a child that is gone;

@@ -240,3 +240,58 @@ func TestASightingBeforeTheMove(t *testing.T) {
 		}
 	}
 }
+
+// The line of a kill that was published by a sighting completes its record, however
+// late it comes and though it names no cgroup.
+func TestLateLineOfASighting(t *testing.T) {
+	k := newKernel(1, 1)
+	k.limiter, k.reports, k.limited = true, 1000, k.now
+	c := k.cluster(1, 3)
+	l := begin(t, k, Options{})
+	k.kill(c[1], c[1])
+	k.kill(c[0], c[0])
+	l.Witness(k.pid, c[0].path, k.now, "hog")
+	k.rmdir(c[0])
+	for range 60 {
+		k.now = k.now.Add(100 * time.Millisecond)
+		l.tick()
+	}
+	want := k.log[len(k.log)-1].Seq
+	v := settled(t, k)
+	if diff := cmp.Diff(k.truth.kills, killsOf(v)); diff != "" {
+		t.Errorf("kills (-truth +ledger):\n%s", diff)
+	}
+	for _, r := range l.Records() {
+		if sighted := r.Workload == c[0].who.Workload; sighted != (r.Victim.PID == k.pid) || sighted && r.Seq != want {
+			t.Errorf("record %+v; want pid %d and line %d for %v", r, k.pid, want, c[0].who.Workload)
+		}
+	}
+}
+
+// Lines that name no cgroup, of kills in removed containers of several pods, are not
+// said to be of one of the pods.
+func TestLinesOfRemovedContainers(t *testing.T) {
+	k := newKernel(1, 2)
+	k.limiter, k.reports, k.limited = true, 1000, k.now
+	c := k.cluster(3, 2)
+	l := begin(t, k, Options{})
+	for _, i := range []int{4, 0, 2} {
+		k.kill(c[i], c[i])
+		k.rmdir(c[i])
+	}
+	v := settled(t, k)
+	byPod(t, k, v)
+	pods := map[int]string{k.pid - 2: "p2", k.pid - 1: "p0", k.pid: "p1"}
+	for _, r := range l.Records() {
+		if said := r.Workload.Pod; said != "" && said != pods[r.Victim.PID] {
+			t.Errorf("pid %d is said to have been of pod %s, really %s", r.Victim.PID, said, pods[r.Victim.PID])
+		}
+	}
+	k.kill(c[1], c[1])
+	k.rmdir(c[1])
+	settled(t, k)
+	records := l.Records()
+	if r := records[len(records)-1]; r.Victim.PID != k.pid || r.Workload.Pod != "p0" {
+		t.Errorf("the record of a single kill is %+v, want pid %d of pod p0", r, k.pid)
+	}
+}

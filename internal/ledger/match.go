@@ -46,10 +46,6 @@ func (l *Ledger) match(now time.Time) {
 	l.cgroups.tidy()
 }
 
-// covered tells whether a read of all cgroups that began after the line came
-// has ended.
-func (l *Ledger) covered(ln *line) bool { return l.reads.done > ln.read }
-
 // matchDuplicates closes a case for each second line of a group kill's first
 // victim, unless that many duplicates have been estimated.
 func (l *Ledger) matchDuplicates() {
@@ -71,7 +67,7 @@ func (l *Ledger) matchDuplicates() {
 		if l.meetEstimate(ln.Path, false) {
 			return true
 		}
-		if len(l.cases.open) == 0 || !l.covered(ln) {
+		if len(l.cases.open) == 0 || !l.reads.covered(ln) {
 			return false
 		}
 		p := l.cgroups.takeRemoved(path)
@@ -141,7 +137,7 @@ func (l *Ledger) matchNamedLines() {
 			l.publish(f)
 			return true
 		}
-		if !l.covered(ln) {
+		if !l.reads.covered(ln) {
 			return false
 		}
 		if l.meetNamed(ln, false) {
@@ -172,7 +168,7 @@ func (l *Ledger) matchNamedLines() {
 // cgroup.
 func (l *Ledger) matchByElimination(now time.Time) {
 	l.cgroups.tidy()
-	nameless := func(ln *line) bool { return ln.Path == "" && !ln.Kill.Duplicate && l.covered(ln) }
+	nameless := func(ln *line) bool { return ln.Path == "" && !ln.Kill.Duplicate && l.reads.covered(ln) }
 	var n int64
 	for _, ln := range l.evidence.lines {
 		if nameless(ln) {
@@ -251,6 +247,7 @@ func (l *Ledger) closeRipe(now time.Time) {
 		wait = min(wait, witnessWait)
 	}
 	free := l.cases.readTwice(l.reads.done) - l.reserved(now.Add(-wait))
+	several := len(l.evidence.lines) > 1 || len(l.cases.open) > 1
 	for n := min(free, l.cases.ripe(now.Add(-wait), l.reads.done)); n > 0; n-- {
 		p := l.cgroups.oldestRemoved()
 		if p != nil && l.estimateRemoved(p) {
@@ -268,7 +265,7 @@ func (l *Ledger) closeRipe(now time.Time) {
 			if f.line != nil || ln.Path != "" || ln.Kill.Duplicate {
 				return false
 			}
-			f.line = ln
+			f.line, f.vague = ln, p != nil && several // any line may be of this pod.
 			return true
 		})
 		l.publishOldest(f)

@@ -95,7 +95,7 @@ func (l *Ledger) count(c *killCase, at time.Time) oom.Workload {
 	}
 	t := l.totals.workloads.note(w, standIn, c.path, at, l.o.Now())
 	t.Kills++
-	if l.firstOf(c.decision, w) {
+	if l.cases.firstOf(c.decision, w) {
 		t.OOMs++
 	}
 	if l.cgroups.alive(c.cgroup) && !c.removed {
@@ -104,14 +104,6 @@ func (l *Ledger) count(c *killCase, at time.Time) oom.Workload {
 		})
 	}
 	return w
-}
-
-// firstOf tells whether the decision has not hit the workload before: the kills
-// of one group kill are one OOM.
-func (l *Ledger) firstOf(decision uint64, w oom.Workload) bool {
-	return l.cases.find(func(c *killCase) bool {
-		return c.decision == decision && c.workload == w && c.path != ""
-	}) == nil
 }
 
 // countPod counts a kill for the pod whose limit was its reason.

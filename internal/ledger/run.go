@@ -62,6 +62,10 @@ type reads struct {
 	vmstatBegun, vmstatDone uint64
 }
 
+// covered tells whether a read of all cgroups that began after the line came
+// has ended.
+func (r *reads) covered(ln *line) bool { return r.done > ln.read }
+
 // Run counts until ctx is done, and then saves. It looks at vmstat when it is
 // woken, and now and then.
 func (l *Ledger) Run(ctx context.Context) error {
@@ -253,7 +257,7 @@ func (l *Ledger) namedCgroups() (named []*cgroup) {
 	}
 	for _, ln := range l.evidence.lines {
 		g := l.cgroups.byPath[ln.Path]
-		if l.cgroups.alive(g) && !l.covered(ln) && g.own.IsValue() && !g.tree.IsSet() && !slices.Contains(named, g) {
+		if l.cgroups.alive(g) && !l.reads.covered(ln) && g.own.IsValue() && !g.tree.IsSet() && !slices.Contains(named, g) {
 			named = append(named, g)
 		}
 	}
@@ -275,7 +279,7 @@ func (l *Ledger) needGroups(now time.Time) bool {
 		return l.totals.needsMark(now) && !l.cgroups.blind
 	}
 	for _, ln := range l.evidence.lines {
-		if !l.covered(ln) {
+		if !l.reads.covered(ln) {
 			return true
 		}
 	}
@@ -322,7 +326,7 @@ type pace struct {
 // never waits.
 func paceAfter(cgroups int, took time.Duration) pace {
 	const cost = 10 * time.Microsecond
-	const perKill, share, few = 250 * time.Microsecond, 200, 50
+	const perKill, share, few = 250 * time.Microsecond, 250, 200
 	soonest := max(groupsGap, min(4*took, maxGroupsGap))
 	latest := min(time.Duration(max(cgroups-few, 0))*cost*share, maxGroupsGap)
 	return pace{soonest, max(soonest, latest), int(time.Duration(cgroups) * cost / perKill)}

@@ -196,8 +196,9 @@ func TestPaceOfReads(t *testing.T) {
 		{64, ms, pace{100 * ms, 100 * ms, 2}},
 		{64, 8 * ms, pace{100 * ms, 100 * ms, 2}}, // a busy machine.
 		{64, 100 * ms, pace{400 * ms, 400 * ms, 2}},
-		{550, 5 * ms, pace{100 * ms, time.Second, 22}},
-		{1050, 10 * ms, pace{100 * ms, 2 * time.Second, 42}},
+		{240, 8 * ms, pace{100 * ms, 100 * ms, 9}},
+		{600, 5 * ms, pace{100 * ms, time.Second, 24}},
+		{1000, 10 * ms, pace{100 * ms, 2 * time.Second, 40}},
 		{10_000, 100 * ms, pace{400 * ms, 2 * time.Second, 400}},
 	} {
 		if got := paceAfter(tt.cgroups, tt.took); got != tt.want {
