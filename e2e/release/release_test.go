@@ -138,7 +138,7 @@ func TestDeb(t *testing.T) {
 		}
 		// It also tells of units of others that are wrong.
 		out, _ := exec.Command("systemd-analyze", "verify", unit).CombinedOutput()
-		for _, line := range strings.Split(string(out), "\n") {
+		for line := range strings.SplitSeq(string(out), "\n") {
 			if strings.Contains(line, program+".service") {
 				t.Errorf("systemd-analyze: %s", line)
 			}
@@ -217,7 +217,7 @@ func TestBillOfMaterials(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, library := range strings.Fields(lab.Command(t, "sh", "-c",
+	for library := range strings.FieldsSeq(lab.Command(t, "sh", "-c",
 		`cd ../.. && go list -deps -f '{{with .Module}}{{if .Version}}{{.Path}}@{{.Version}}{{end}}{{end}}' ./cmd/oom_exporter | sort -u`)) {
 		if !strings.Contains(string(b), "pkg:golang/"+library) {
 			t.Errorf("%s is missing", library)

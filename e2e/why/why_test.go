@@ -99,9 +99,9 @@ func lowered(t *testing.T, w *workload, r *rand.Rand) {
 	used := limit * (0.4 + 0.3*r.Float64())
 	hog := lab.StartHog(t, g, "adj:1000", "anon:"+mark(used), "stop", "rate:256K", "anon:20M")
 	hog.WaitStopped(t)
-	time.Sleep(time.Duration(8+r.IntN(8)) * time.Second)
+	<-time.After(time.Duration(8+r.IntN(8)) * time.Second)
 	g.SetLimit(t, int64((used+2)*mib))
-	time.Sleep(2 * time.Second)
+	<-time.After(2 * time.Second)
 	hog.Step(t)
 }
 
@@ -112,7 +112,7 @@ func sibling(t *testing.T, w *workload, r *rand.Rand) {
 	victim := lab.NewGroup(t, w.path, lab.Unlimited)
 	other := lab.NewGroup(t, pod.Path+"/other", lab.Unlimited)
 	lab.StartHog(t, victim, "adj:1000", "anon:"+mark(limit*(0.2+0.2*r.Float64())), "stop").WaitStopped(t)
-	time.Sleep(5 * time.Second)
+	<-time.After(5 * time.Second)
 	lab.StartHog(t, other, "rate:"+mark(limit/(3+r.Float64()*20)), "anon:"+mark(limit*0.9))
 }
 
@@ -138,7 +138,7 @@ func debt(t *testing.T, w *workload, r *rand.Rand) {
 	t.Cleanup(func() { _ = os.Remove(left) })
 	first := lab.NewGroup(t, pod.Path+"/first", lab.Unlimited)
 	lab.StartHog(t, first, "file:"+mark(limit*(0.4+0.3*r.Float64()))+":"+left, "exit:0").Wait(t, 30*time.Second)
-	time.Sleep(8 * time.Second)
+	<-time.After(8 * time.Second)
 	g := lab.NewGroup(t, w.path, lab.Unlimited)
 	lab.StartHog(t, g, "adj:1000", "rate:"+mark(limit/(10+r.Float64()*10)), "anon:"+mark(limit))
 }
@@ -198,7 +198,7 @@ func draw(each int) []workload {
 // host may fill the exporter's records.
 func (w *workload) await(base string) {
 	for until := time.Now().Add(3 * time.Minute); time.Now().Before(until) && !w.ask(base); {
-		time.Sleep(300 * time.Millisecond)
+		<-time.After(300 * time.Millisecond)
 	}
 }
 

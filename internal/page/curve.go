@@ -69,9 +69,9 @@ type plotArea struct {
 // drawBefore draws the last minutes before a kill: usage, what reclaim cannot
 // free, and the limit. It is nil where too little was recorded.
 func drawBefore(t *oom.Track, killed time.Time) *curve {
-	samples := t.Fine
+	samples := until(t.Fine, killed)
 	if len(samples) < 2 {
-		samples = t.Medium
+		samples = until(t.Medium, killed)
 	}
 	if len(samples) < 2 {
 		return nil
@@ -86,7 +86,9 @@ func drawBefore(t *oom.Track, killed time.Time) *curve {
 		s := &samples[i]
 		usage.add(s.Time, s.Usage)
 		limit.add(s.Time, s.Limit)
-		held.add(s.Time, oom.Of(0), s.Unreclaimable)
+		if s.Unreclaimable.IsValue() { // it is not read with every sample.
+			held.add(s.Time, oom.Of(0), s.Unreclaimable)
+		}
 	}
 	p.area, p.lines = &held, []plotLine{limit, usage}
 	p.fit()
@@ -104,6 +106,16 @@ func drawBefore(t *oom.Track, killed time.Time) *curve {
 		fmt.Sprintf("Memory in the %s before the kill: usage from %s to %s, limit %s.", text.Duration(span), amount(samples[0].Usage), amount(last.Usage), amount(last.Limit)),
 		[]legend{{"limit", "limit"}, {"usage", "usage"}, {"held", "cannot be reclaimed"}},
 	)
+}
+
+// until returns the samples that are no younger than the kill: what came after it
+// is the container's next life.
+func until(samples []oom.Sample, killed time.Time) []oom.Sample {
+	n := len(samples)
+	for n > 0 && samples[n-1].Time.After(killed) {
+		n--
+	}
+	return samples[:n]
 }
 
 // drawDay draws the last day of a workload.

@@ -28,7 +28,7 @@ func (s *scene) sentence(f *finding, v *oom.Verdict) string {
 	limit := s.limitWords()
 	switch f.cause {
 	case oom.CauseStartup:
-		return fmt.Sprintf("%s reached %s %s after it began, before it had ever run steadily%s.%s", who, limit, span(s.age), ofKind(of), s.victimWords())
+		return fmt.Sprintf("%s reached %s %s after it began, before it had ever run steadily%s.%s", who, limit, span(s.age), whatGrew(of), s.victimWords())
 	case oom.CauseLeak:
 		shape := "steadily"
 		if v.Sure {
@@ -197,4 +197,11 @@ func ofKind(kind string) string {
 		return ""
 	}
 	return ", " + kind
+}
+
+func whatGrew(kind string) string {
+	if kind == "" {
+		return ""
+	}
+	return "; what grew was " + kind
 }
