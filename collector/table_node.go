@@ -25,7 +25,7 @@ func minimalFamilies() []id {
 		containerLastKillResident, containerLastKillLimit, containerKillCauses, containerLastCause,
 		podLimit, podUnreclaimable, podKillMargin, podLimitKills, sliceLimit, sliceUnreclaimable, sliceKillMargin,
 		processAdj, nextVictim, nodeMargin, nodeMarginRatio, nodeCapacity, nodeEvictionMargin, nodeEvictionThreshold, nodeUnkillable, nodeTime,
-		kills, pendingKills, unattributedKills, recordsLost, sourceUp, collectorSuccess,
+		kills, pendingKills, unattributedKills, recordsLost, sourceUp, collectorSuccess, skipped,
 	}
 }
 

@@ -57,25 +57,31 @@ func kubeStateMetrics(t *testing.T) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		for _, node := range []string{nodeName, bareNode} {
-			_, _ = fmt.Fprintf(w, "kube_node_info{cluster=\"eu-1\",node=%q,os_image=\"Debian GNU/Linux 12\"} 1\n", node)
+			_, _ = fmt.Fprintf(w, "kube_node_info{cluster=%q,node=%q,os_image=\"Debian GNU/Linux 12\"} 1\n", otherCluster, node)
 		}
 	}))
 	t.Cleanup(server.Close)
 	return strings.TrimPrefix(server.URL, "http://")
 }
 
-// bareNode is a node that has no exporter.
-const bareNode = "worker-2"
+const (
+	bareNode     = "worker-2" // a node that has no exporter.
+	otherCluster = "eu-2"     // where the second Prometheus is.
+)
 
 func (s *stack) startIncidents(t *testing.T) *incidents {
 	t.Helper()
 	rules := inLessTime(t, filepath.Join(s.dir, "quick"), "[5m]", "[1m]", "offset 5m", "offset 1m", "< 300", "< 60", "for: 5m", "for: 10s", "for: 15m", "for: 10s")
 	exporter := scrapeConfig(rendered(t, "monitoring", "PodMonitor", "oom-exporter"), filepath.Join(s.dir, "exporter.json"))
+	// A cluster of its own: what the first Prometheus tells of the same kills would
+	// otherwise be in the same groups, which are told of again only after
+	// group_interval.
 	own := func(label, value string) step { return step{"target_label": label, "replacement": value} }
 	plain := map[string]any{
 		"job_name": "without-honor-labels", "file_sd_configs": exporter["file_sd_configs"],
 		"relabel_configs": []step{own("cluster", "us-1"), own("namespace", "monitoring"), own("pod", "oom-exporter-aaaaa"), own("container", "oom-exporter")},
 	}
+	exporter["relabel_configs"] = append(exporter["relabel_configs"].([]step), own("cluster", otherCluster))
 	states := map[string]any{"job_name": "kube-state-metrics", "honor_labels": true, "static_configs": []any{map[string]any{"targets": []string{kubeStateMetrics(t)}}}}
 	i := &incidents{prometheus: prometheus(fmt.Sprintf("127.0.0.1:%d", lab.FreePort(t)))}
 	i.run = func() *lab.Process {
@@ -109,9 +115,9 @@ func (i *incidents) restart(t *testing.T, kill time.Time) {
 func (i *incidents) check(t *testing.T, pages *receiver) (kill time.Time) {
 	t.Helper()
 	for alert, want := range map[string]string{
-		"OOMContainerKilled":          `^OOM kill in ` + namespace + `/outage/outage: The OOM killer killed \S+ in ` + namespace + `/outage/outage on ` + nodeName + ` in cluster eu-1 at .*The limit that ran out: container\. It is 64MiB\.`,
+		"OOMContainerKilled":          `^OOM kill in ` + namespace + `/outage/outage: The OOM killer killed \S+ in ` + namespace + `/outage/outage on ` + nodeName + ` in cluster ` + otherCluster + ` at .*The limit that ran out: container\. It is 64MiB\.`,
 		"OOMScrapeWithoutHonorLabels": `without honor_labels in cluster us-1: The job without-honor-labels renames .*Set honor_labels: true`,
-		"OOMNodeWithoutExporter":      `^Node ` + bareNode + ` in cluster eu-1 has no oom_exporter`,
+		"OOMNodeWithoutExporter":      `^Node ` + bareNode + ` in cluster ` + otherCluster + ` has no oom_exporter`,
 	} {
 		var found page
 		lab.Eventually(t, 3*time.Minute, alert+" is told of by the second Prometheus", func() bool {
