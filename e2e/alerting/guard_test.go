@@ -38,7 +38,7 @@ func (s *stack) guardActs(t *testing.T, guarded *lab.Group) {
 	t.Helper()
 	told := ""
 	for try := 1; ; try++ {
-		told += fmt.Sprintf("|oom_guard on %s killed %d time\\(s\\)", nodeName, try)
+		told += fmt.Sprintf("|oom_guard on %s in cluster eu-1 killed %d time\\(s\\)", nodeName, try)
 		reclaimed := s.guardKills(t, guarded)
 		if reclaimed >= 10*mib {
 			break
