@@ -87,7 +87,7 @@ func pool(t *testing.T, w *workload, r *rand.Rand) {
 	limit := 32 + r.Float64()*32
 	g := lab.NewGroup(t, w.path, int64(limit*mib))
 	each := limit / (20 + r.Float64()*20)
-	script := fmt.Sprintf("echo $$ >%s; while ! grep -q 'oom_kill [1-9]' %s; do %s adj:1000 anon:%s & sleep %.2f; done; wait",
+	script := fmt.Sprintf("echo $$ >%s; while ! grep -q 'oom_kill [1-9]' %s; do %s adj:1000 anon:%s >/dev/null 2>&1 & sleep %.2f; done",
 		g.File("cgroup.procs"), g.File("memory.oom_control"), lab.Hog(t), mark(each), 0.3+0.3*r.Float64())
 	lab.Start(t, exec.Command("sh", "-c", script))
 }

@@ -298,6 +298,12 @@ func (s *scene) ran() curve {
 	for len(c) > 0 && c[0].span && c[0].t < from+spanLength {
 		c = c[1:]
 	}
+	// What does not move is not sampled again: it stood at its last level.
+	if n := len(s.victim) - len(c); n > 0 && !s.victim[n-1].span && len(c) > 0 && c[0].t > from {
+		stood := s.victim[n-1]
+		stood.t = from
+		c = append(curve{stood}, c...)
+	}
 	return c
 }
 

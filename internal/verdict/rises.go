@@ -239,7 +239,8 @@ func (s *scene) rising(r *rise, c curve) finding {
 		sure     = 0.93
 	)
 	lasted := -r.from
-	if r.from <= c[0].t+0.02*-c[0].t && s.age > 0 {
+	const seen = 0.8 // of its life: else what is recorded does not reach back to its start.
+	if r.from <= c[0].t+0.02*-c[0].t && -c[0].t >= seen*s.age && s.age > 0 {
 		lasted = s.age // from its very start.
 	}
 	grown := s.atKill - r.low

@@ -240,3 +240,26 @@ func scrambled(r *rand.Rand, n int) (oom.Recording, oom.Kill) {
 	}
 	return rec, kill
 }
+
+// TestABurstAfterAStill: what stands still is not sampled again, so that a burst
+// may fill all samples but those of the start; it is no leak for that.
+func TestABurstAfterAStill(t *testing.T) {
+	killed := time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
+	const limit = uint64(57 * testMiB)
+	for _, age := range []time.Duration{33 * time.Second, 45 * time.Second, 5 * time.Minute} {
+		track := oom.Track{Cgroup: "/still", Workload: oom.Workload{Container: "/still"}, Born: killed.Add(-age)}
+		add := func(ago time.Duration, used uint64) {
+			track.Fine = append(track.Fine, oom.Sample{Time: killed.Add(-ago), Usage: oom.Of(used), Unreclaimable: oom.Of(used), Anon: oom.Of(used), Limit: oom.Of(limit)})
+		}
+		for ago := min(age, 2*time.Minute) - 200*time.Millisecond; len(track.Fine) < 3; ago -= time.Second {
+			add(ago, limit/3)
+		}
+		for ago := 1700 * time.Millisecond; ago > 0; ago -= 100 * time.Millisecond {
+			add(ago, limit-uint64(ago.Seconds()*22*testMiB))
+		}
+		k := oom.Kill{Time: killed, Level: oom.LevelContainer, Usage: oom.Of(limit), Limit: oom.Of(limit), Victim: oom.Victim{PID: 7, Comm: "hog", AnonRSS: oom.Of(limit)}}
+		if v := Judge(&oom.Recording{Victim: track, Taken: killed}, &k); v.Cause != oom.CauseBurst {
+			t.Errorf("at the age of %v: %s: %s", age, v.Cause, v.Sentence)
+		}
+	}
+}
