@@ -83,7 +83,7 @@ func TestRunWrites(t *testing.T) {
 // TestMixin overlays _config as a site does.
 func TestMixin(t *testing.T) {
 	var groups []struct{ Rules []rule }
-	overlay := `(mixin + {_config+:: {selector: 'job="oom"', namespaceSelector: 'namespace!="dev"', killLoopCount: 5, grafanaURL: 'https://g',
+	overlay := `(mixin + {_config+:: {selector: 'job="oom"', namespaceSelector: 'namespace!="dev"', killLoopCount: 5, grafanaURL: 'https://g', pageURL: 'http://{{ $labels.instance }}:10137',
 		alerts: {OOMKillLoop: {severity: 'info', 'for': '2m'}, OOMScoreAdjMismatch: {enabled: false}}}}).prometheusAlerts.groups`
 	if err := evaluate(top, overlay, &groups); err != nil {
 		t.Fatal(err)
@@ -97,6 +97,19 @@ func TestMixin(t *testing.T) {
 	loop := found["OOMKillLoop"]
 	if loop.Labels["severity"] != "info" || loop.For != "2m" || !strings.HasSuffix(loop.Expr, ">= 5") || !strings.HasPrefix(loop.Annotations["dashboard"], "https://g/d/") {
 		t.Errorf("OOMKillLoop is %+v", loop)
+	}
+	if _, there := loop.Annotations["page"]; there {
+		t.Errorf("OOMKillLoop is about no one node, and links to a page: %v", loop.Annotations)
+	}
+	for alert, want := range map[string]string{
+		"OOMContainerKilled": "/workloads?namespace={{ $labels.namespace | urlquery }}&pod={{ $labels.pod | urlquery }}&container={{ $labels.container | urlquery }}",
+		"OOMPodNearLimit":    "/workloads?q={{ $labels.pod | urlquery }}",
+		"OOMNodeNearLimit":   "/",
+		"OOMKernelLogLost":   "/kills",
+	} {
+		if got := found[alert].Annotations["page"]; got != "http://{{ $labels.instance }}:10137"+want {
+			t.Errorf("%s links to %q, want %q", alert, got, want)
+		}
 	}
 	if want := `oom_container_under_oom{exported_container="",namespace!="dev",job="oom"} == 1`; found["OOMContainerHung"].Expr != want {
 		t.Errorf("selectors: %s, want %s", found["OOMContainerHung"].Expr, want)

@@ -120,7 +120,7 @@ func (r rule) write(b *strings.Builder) {
 		fmt.Fprintf(b, "        keep_firing_for: %s\n", r.KeepFiringFor)
 	}
 	section(b, "labels", r.Labels, "severity", "oom_scope")
-	section(b, "annotations", r.Annotations, "summary", "description", "runbook_url", "dashboard")
+	section(b, "annotations", r.Annotations, "summary", "description", "runbook_url", "dashboard", "page")
 }
 
 func section(b *strings.Builder, name string, values map[string]string, order ...string) {
@@ -129,7 +129,9 @@ func section(b *strings.Builder, name string, values map[string]string, order ..
 	}
 	fmt.Fprintf(b, "        %s:\n", name)
 	for _, key := range order {
-		fmt.Fprintf(b, "          %s: %s\n", key, quote(values[key]))
+		if value, there := values[key]; there {
+			fmt.Fprintf(b, "          %s: %s\n", key, quote(value))
+		}
 	}
 }
 

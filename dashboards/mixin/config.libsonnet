@@ -21,6 +21,9 @@
     runbookURL: 'https://github.com/oom-exporter/oom_exporter/blob/main/docs/runbooks/',
     // Put before the dashboards' links, such as https://grafana.example.com.
     grafanaURL: '',
+    // Put before the links to the exporter's own pages; empty: there are none. It may
+    // have labels of the alert, such as 'http://{{ $labels.instance }}:10137'.
+    pageURL: '',
     // Name of the Prometheus data source in Grafana.
     datasource: 'default',
 

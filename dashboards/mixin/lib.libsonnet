@@ -46,6 +46,7 @@ local join(matchers) = std.join(',', [m for m in matchers if m != '']);
         description: $.clean($.line(a.description)),
         runbook_url: config.runbookURL + std.asciiLower(name) + '.md',
         dashboard: config.grafanaURL + a.dashboard,
+        [if config.pageURL != '' && $.page(a.dashboard) != '' then 'page']: config.pageURL + $.page(a.dashboard),
       },
     }],
 
@@ -66,6 +67,16 @@ local join(matchers) = std.join(',', [m for m in matchers if m != '']);
   toNode(config):: $.link(config, 'node', [['cluster', 'cluster'], ['node', 'instance']]),
   toKills(config):: $.link(config, 'kills', [['cluster', 'cluster'], ['node', 'instance']]),
   toOverview(config):: $.link(config, 'overview', [['cluster', 'cluster']]),
+
+  // page is the exporter's own page for what a dashboard's link is about. An alert
+  // about more than one node has none.
+  page(dashboard)::
+    local about(board) = std.startsWith(dashboard, '/d/oom-exporter-' + board);
+    if std.length(std.findSubstr('$labels.instance', dashboard)) == 0 then ''
+    else if about('node') then '/'
+    else if about('kills') then '/kills'
+    else if std.length(std.findSubstr('var-container', dashboard)) == 0 then '/workloads?q={{ $labels.pod | urlquery }}'
+    else '/workloads?' + std.join('&', ['%s={{ $labels.%s | urlquery }}' % [l, l] for l in ['namespace', 'pod', 'container']]),
 
   // gained is by how much a counter rose within a window, told from samples of up
   // to two hours before it. Unlike increase() it gives whole numbers, sees a rise
