@@ -18,40 +18,56 @@ import (
 
 func plainClient() *http.Client { return &http.Client{Timeout: 10 * time.Second} }
 
-// judge holds the verdicts against the truth, and writes them down.
-func judge(t *testing.T, e *lab.Exporter, all []workload, seed uint64) {
+// score counts the verdicts that are right, those that are wrong and not only
+// unknown, and those that say rightly what grew.
+func score(t *testing.T, all []workload) (right, wrong, grew int) {
 	t.Helper()
-	right, wrong, grew := 0, 0, 0
-	var rows strings.Builder
 	for i := range all {
 		w := &all[i]
 		if len(w.got.Kills) != 1 {
 			t.Errorf("%s, a %s: no kill was recorded", w.path, w.cause)
 			continue
 		}
-		k := w.got.Kills[0]
-		v := k.Verdict
-		switch {
+		switch v := w.got.Kills[0].Verdict; {
 		case v.Cause == w.cause:
 			right++
 		case v.Cause != "unknown":
 			wrong++
-			t.Errorf("%s was a %s, said %s: %s", w.path, w.cause, v.Cause, v.Sentence)
+			t.Logf("%s was a %s, said %s: %s", w.path, w.cause, v.Cause, v.Sentence)
 		default:
 			t.Logf("%s was a %s, unknown: %s", w.path, w.cause, v.Sentence)
 		}
-		if v.Grew == w.grew {
+		if w.got.Kills[0].Verdict.Grew == w.grew {
 			grew++
 		}
+	}
+	return right, wrong, grew
+}
+
+// held tells whether nine of ten are right, and no more than one of fifty is wrong.
+func held(right, wrong, n int) bool { return wrong*50 <= n && right*10 >= n*9 }
+
+// judge holds the verdicts against the truth, and writes them down.
+func judge(t *testing.T, e *lab.Exporter, all []workload, seed uint64) {
+	t.Helper()
+	right, wrong, grew := score(t, all)
+	n := len(all)
+	if !held(right, wrong, n) {
+		t.Errorf("%d of %d right, %d wrong", right, n, wrong)
+	}
+	var rows strings.Builder
+	for i := range all {
+		w := &all[i]
+		if len(w.got.Kills) != 1 {
+			continue
+		}
+		k := w.got.Kills[0]
 		gap := "-"
 		if k.Series != nil {
 			gap = fmt.Sprintf("%.2f", k.Series.Gap)
 		}
+		v := k.Verdict
 		fmt.Fprintf(&rows, "| %s | %s | %s | %s | %s | %s | %s |\n", w.cause, v.Cause, v.Confidence, w.grew, v.Grew, gap, strings.ReplaceAll(v.Sentence, "|", "\\|"))
-	}
-	n := len(all)
-	if wrong*50 > n || right*10 < n*9 {
-		t.Errorf("%d of %d right, %d wrong", right, n, wrong)
 	}
 	page := fmt.Sprintf(`# Verdicts on real kills
 
