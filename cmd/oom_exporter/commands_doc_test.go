@@ -36,18 +36,34 @@ func TestCommandPanes(t *testing.T) {
 		"in [flags.md](flags.md). Times are UTC here. Commands that ask about kills ask the exporter that runs on this host (`--url` for\n" +
 		"another), and where none does, `events` reads the kernel's log itself.\n")
 	for _, p := range []pane{
-		{"top", "Which container is nearest to a kill, and who would be killed. Live on a terminal (`?` for its keys), once in a pipe.",
-			"oom_exporter top | cat", onTree(root, "top", "--once")},
-		{"why", "Why a kill came about, and what to change: [why.md](why.md) has five causes.",
-			"oom_exporter why 3c9d2b1e-1", []string{"why", "3c9d2b1e-1", "--url=" + url}},
-		{"advise", "What the limits of the containers should be, out of what was recorded of them.",
-			"oom_exporter advise", []string{"advise", "--url=" + advised}},
-		{"events", "The recorded kills; `-f` goes on with new ones.",
-			"oom_exporter events", []string{"events", "--path.kmsg=testdata/kill.kmsg"}},
-		{"explain", "A kernel log, of any machine and in any form, as a report.",
-			"dmesg -x | oom_exporter explain", []string{"explain", "testdata/kill.kmsg"}},
-		{"doctor", "What this host lets the exporter see, and how to give it what is missing. Exit code 0: all; 3: in part; 4: something required is missing.",
-			"oom_exporter doctor", onTree(root, "doctor")},
+		{
+			"top", "Which container is nearest to a kill, and who would be killed. Live on a terminal (`?` for its keys), once in a pipe.",
+			"oom_exporter top | cat", onTree(root, "top", "--once"),
+		},
+		{
+			"why", "Why a kill came about, and what to change: [why.md](why.md) has five causes.",
+			"oom_exporter why 3c9d2b1e-1",
+			[]string{"why", "3c9d2b1e-1", "--url=" + url},
+		},
+		{
+			"advise", "What the limits of the containers should be, out of what was recorded of them.",
+			"oom_exporter advise",
+			[]string{"advise", "--url=" + advised},
+		},
+		{
+			"events", "The recorded kills; `-f` goes on with new ones.",
+			"oom_exporter events",
+			[]string{"events", "--path.kmsg=testdata/kill.kmsg"},
+		},
+		{
+			"explain", "A kernel log, of any machine and in any form, as a report.",
+			"dmesg -x | oom_exporter explain",
+			[]string{"explain", "testdata/kill.kmsg"},
+		},
+		{
+			"doctor", "What this host lets the exporter see, and how to give it what is missing. Exit code 0: all; 3: in part; 4: something required is missing.",
+			"oom_exporter doctor", onTree(root, "doctor"),
+		},
 	} {
 		var out strings.Builder
 		err := run(t.Context(), p.args, streams{in: strings.NewReader(""), out: &out, err: &out})
