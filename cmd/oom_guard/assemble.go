@@ -69,11 +69,11 @@ func assemble(c *config, logger log.Logger) (*parts, error) {
 	}
 	p.guard, err = guard.New(guard.Options{
 		Kernel: p.kernel, Bell: bell, Tops: bell, Reclaimer: p.kernel, Killer: p.kernel, Reporter: reporter, Logger: logger,
-		Policy: guard.Policy(c.policy), Filter: c.filter,
+		Policy: guard.Policy(c.policy), Filter: c.filter, Preferences: c.preferences,
 		Margin:           guard.Margin{Ratio: c.marginRatio, Min: c.marginMin.Bytes(0), Max: c.marginMax.Bytes(0)},
 		Protection:       guard.Protection{Self: int32(os.Getpid()), AdjBelow: c.adjBelow, Comm: c.protect},
-		ReclaimableShare: c.share, ReclaimInterval: c.reclaimInterval,
-		CoolDown: c.coolDown, KillsPerMinute: c.killsPerMinute, ScanInterval: c.scan,
+		ReclaimableShare: c.share, TimeToLimit: c.timeToLimit,
+		CoolDown: c.coolDown, KillsPerMinute: c.killsPerMinute, KillsPerTenant: c.killsPerNamespace, ScanInterval: c.scan,
 		Pace: guard.Pace{Min: c.pollMin, Max: c.pollMax},
 	})
 	if err != nil {
@@ -108,10 +108,11 @@ type eventReporter struct{ sender *kube.Sender }
 
 func (r eventReporter) Report(a guard.Action) {
 	reason := "OomGuardWouldKill"
-	if a.Outcome == guard.OutcomeKilled {
-		reason = map[guard.Policy]string{
-			guard.PolicyProcess: "OomGuardKillProcess", guard.PolicyContainer: "OomGuardKillContainer",
-		}[a.Policy]
+	if a.Outcome != guard.OutcomeWouldKill {
+		reason = "OomGuardKillProcess"
+		if a.Container.Path != "" {
+			reason = "OomGuardKillContainer"
+		}
 	}
 	id := a.Identity
 	if id.StandIn {

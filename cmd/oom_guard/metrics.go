@@ -35,7 +35,8 @@ var (
 	descRefused   = desc("reclaim_failures_total", "How often the kernel refused or could not be asked.")
 	descReclaimed = desc("reclaimed_bytes_total", "By how much usage fell through that.")
 	descActions   = desc("actions_total", "Looks at a group over its threshold, by what came of them.", "policy", "outcome")
-	descReaction  = desc("reaction_seconds", "From the look that found a group over its threshold to the end of the kill, or to where it would have been.")
+	descKilled    = desc("killed_processes_total", "Processes that were sent SIGKILL, each of them, also where an error came after. Those that a runtime ended for the guard are among them.")
+	descReaction  = desc("reaction_seconds", "From the look that found a group about to reach its limit to the end of the kill, or to where it would have been.")
 	descScans     = desc("scans_total", "Passes over all groups, by result.", "result")
 	descEvents    = desc("kubernetes_events_total", "Events for the API server, by result: sent, failed or dropped. Only with --kubernetes-events.", "result")
 )
@@ -44,7 +45,7 @@ var (
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descGroups, descThreshold, descPolicy, descOff, descCrossings, descNotices, descReclaims, descRefused,
-		descReclaimed, descActions, descReaction, descScans, descEvents,
+		descReclaimed, descActions, descKilled, descReaction, descScans, descEvents,
 	} {
 		ch <- d
 	}
@@ -81,6 +82,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	for _, o := range guard.Outcomes() {
 		counter(descActions, s.Outcomes[o], string(m.policy), string(o))
 	}
+	counter(descKilled, s.Kills)
 	counter(descScans, s.Scans-s.ScanFailures, "success")
 	counter(descScans, s.ScanFailures, "failure")
 	m.reactions(&s, ch)

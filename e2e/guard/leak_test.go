@@ -166,6 +166,7 @@ func (l *leak) run(t *testing.T, g *guard, hog string, group *lab.Group) {
 	filled := max(mib, threshold-l.Rate*mib/2-mib)
 	other := start(t, hog, group, "say:up")
 	other.WaitLine(t, "up")
+	w := watchGroup(t, group, l.Limit*mib)
 	p := start(t, hog, group, fmt.Sprintf("anon:%dK", filled>>10), "sleep:200", fmt.Sprintf("rate:%dM", l.Rate), fmt.Sprintf("anon:%dM", 2*l.Limit))
 	status := p.Wait(t, 2*time.Minute)
 	l.Kernel = kernelKills(t, group)
@@ -185,6 +186,8 @@ func (l *leak) run(t *testing.T, g *guard, hog string, group *lab.Group) {
 		l.Reaction = g.reaction(name)
 		return l.Reaction > 0
 	})
+	w.end()
+	w.check(t, g.Output())
 	if l.Policy == "container" {
 		lab.Eventually(t, 10*time.Second, "the container's other process ends", func() bool { return !running(other) })
 	} else if !running(other) {
@@ -221,8 +224,9 @@ func leakTable(all []*leak, version int, speed speed) string {
 	b.WriteString("A process fills its group to half a second before the threshold and then grows at the rate, in steps of 10 ms, under a limit of 64 MiB\n" +
 		"to 1 GiB (drawn) and the default margin. \"Met\": the guard killed it and the kernel's oom_kill of the group did not move. The bound is\n" +
 		"margin / growth, the time from the threshold to the limit. The reaction is the guard's own: from the look that found the\n" +
-		"group over its threshold to the kill (policy container: to the end of the last process). Past the threshold is what the group's peak\n" +
-		"usage says, in time at that rate: it has the delay of the notice in it.\n")
+		"group about to reach its limit to the kill (policy container: to the end of the last process). Past the threshold is what the group's peak\n" +
+		"usage says, in time at that rate: growth must be confirmed, and use up half of the margin, before the guard kills.\n" +
+		"Each kill was held against a witness that reads usage and the kernel's counter by itself.\n")
 	order := "The four rates leak at the same time."
 	if emulated() {
 		order = "They leak one after the other."

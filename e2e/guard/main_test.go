@@ -98,7 +98,7 @@ func crowd(t *testing.T) {
 func quiet(t *testing.T) {
 	t.Helper()
 	h := lab.MemoryHierarchy(t)
-	for _, test := range []string{"TestCacheIsNoReason", "TestKilledInTheMiddle", "TestSwitchAndNoop"} {
+	for _, test := range []string{"TestCacheIsNoReason", "TestKilledInTheMiddle", "TestSwitchAndNoop", "TestStanding", "TestShapes", "TestAttacks"} {
 		lab.Eventually(t, 5*time.Minute, test+" is over", func() bool { return !lab.Exists(h.Mount + basePath(test)) })
 	}
 }
@@ -115,7 +115,6 @@ func startGuard(t *testing.T, binary, base string, args ...string) *guard {
 	t.Helper()
 	port := lab.FreePort(t)
 	args = append([]string{
-		"--web.listen-address=127.0.0.1:" + strconv.Itoa(port),
 		"--include.container=" + regexp.QuoteMeta(base) + "/.*", "--exclude.pod=.+",
 	}, args...)
 	for flag, value := range map[string]string{"--kills-per-minute": "60000", "--kill-switch": filepath.Join(t.TempDir(), "off")} {
@@ -123,6 +122,13 @@ func startGuard(t *testing.T, binary, base string, args ...string) *guard {
 			args = append(args, flag+"="+value)
 		}
 	}
+	return awaitGuard(t, binary, port, args)
+}
+
+// awaitGuard runs the guard and waits until it serves.
+func awaitGuard(t *testing.T, binary string, port int, args []string) *guard {
+	t.Helper()
+	args = append(args, "--web.listen-address=127.0.0.1:"+strconv.Itoa(port))
 	g := &guard{lab.Start(t, exec.Command(binary, args...)), fmt.Sprintf("http://127.0.0.1:%d", port)}
 	lab.AwaitExporter(t, g.Process, port)
 	return g

@@ -24,6 +24,8 @@ type Stats struct {
 	ReclaimFailed  uint64
 	ReclaimedBytes uint64
 	Outcomes       map[Outcome]uint64
+	Kills          uint64    // processes that were sent SIGKILL.
+	Stepped        time.Time // when the loop was last alive.
 	Scans          uint64
 	ScanFailures   uint64
 	Reactions      []uint64 // not cumulative; the last is for what is over all bounds.
@@ -63,6 +65,7 @@ func (s *stats) snapshot() Stats {
 func (s *stats) note(a *Action) {
 	s.update(func(st *Stats) {
 		st.Outcomes[a.Outcome]++
+		st.Kills += uint64(a.Kills)
 		st.ReclaimedBytes += a.Reclaimed
 		if a.acted() {
 			st.react(a.Reaction)
