@@ -6,13 +6,9 @@ package main
 
 import (
 	"os"
-	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/go-kit/log"
-	"github.com/go-kit/log/level"
-	"golang.org/x/sys/unix"
 
 	"github.com/oom-exporter/oom_exporter/internal/guard"
 	"github.com/oom-exporter/oom_exporter/internal/guard/act"
@@ -122,25 +118,4 @@ func (r eventReporter) Report(a guard.Action) {
 		Namespace: id.Workload.Namespace, Pod: id.Workload.Pod, PodUID: id.PodUID, Container: id.Workload.Container,
 		Reason: reason, Message: guard.Headline(&a), Time: a.Time,
 	})
-}
-
-// hurry raises the priority of all threads that there are; later ones inherit
-// it.
-func hurry(c *config, logger log.Logger) {
-	if c.priority == 0 {
-		return
-	}
-	tasks, err := os.ReadDir(filepath.Join(c.procfs, "self/task"))
-	for _, t := range tasks {
-		tid, convErr := strconv.Atoi(t.Name())
-		if convErr != nil {
-			continue
-		}
-		if e := unix.Setpriority(unix.PRIO_PROCESS, tid, c.priority); e != nil {
-			err = e
-		}
-	}
-	if err != nil {
-		_ = level.Info(logger).Log("msg", "a busy node may hold the guard up", "err", err, "remedy", "add CAP_SYS_NICE, or --priority=0")
-	}
 }

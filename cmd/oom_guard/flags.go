@@ -28,7 +28,7 @@ type config struct {
 	logLevel, logFormat   string
 	criSocket             string
 	maxGroups             int
-	priority              int
+	priority, realtime    int
 
 	web           *toolkit.FlagConfig
 	telemetryPath string
@@ -138,6 +138,7 @@ func safetyFlags(app *kingpin.Application, c *config) {
 	cli.Set(app.Flag("kills-per-minute-per-namespace", "Kills in one namespace in any minute; outside Kubernetes of one user, unit or container. 0: half of those on the node."), "0", cli.Int(&c.killsPerNamespace, 0, 1<<20))
 	cli.Set(app.Flag("kill-switch", "While this file is there, nothing is killed."), "/run/oom_guard.off", cli.Text(&c.killSwitch, "a file"))
 	cli.Set(app.Flag("priority", "Nice value to run at, so that a busy node does not hold the guard up; needs CAP_SYS_NICE below 0."), "-10", cli.Int(&c.priority, -20, 19))
+	cli.Set(app.Flag("realtime-priority", "Real-time priority (SCHED_RR) to run at, 1 to 99, so that processes that never wait do not delay the guard; needs CAP_SYS_NICE. 0: only --priority."), "1", cli.Int(&c.realtime, 0, 99))
 }
 
 func traceFlags(app *kingpin.Application, c *config) {

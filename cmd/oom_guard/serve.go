@@ -43,7 +43,7 @@ func serve(ctx context.Context, c *config, std streams) error {
 	if c.policy != string(guard.PolicyNoop) && !act.HasPidfd() {
 		_ = level.Warn(logger).Log("msg", withoutPidfd)
 	}
-	hurry(c, logger)
+	raisePriority(c, logger)
 	p, err := assemble(c, logger)
 	if err != nil {
 		return err

@@ -16,6 +16,8 @@
 //	OOM_E2E_HANDOFF   set in a guest: what the host needs for what speed_test.go times.
 //	OOM_E2E_TICK      likewise.
 //	OOM_E2E_HOG       a built hog, likewise.
+//	OOM_E2E_KINDS     kinds of leaks of TestMatrix, with commas, instead of all in a long run.
+//	OOM_E2E_LOAD      processes that never wait, for the tests that can do with some.
 package guard_test
 
 import (
@@ -45,6 +47,16 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	os.Exit(m.Run())
+}
+
+// load is how many processes should keep the CPUs busy.
+func load(t *testing.T) int {
+	t.Helper()
+	n, err := strconv.Atoi(os.Getenv("OOM_E2E_LOAD"))
+	if err != nil && os.Getenv("OOM_E2E_LOAD") != "" {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func full() bool { return os.Getenv("OOM_E2E_FULL") != "" }

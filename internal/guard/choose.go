@@ -104,7 +104,7 @@ type chosen struct {
 // chooseAhead makes the choice that will be needed if the growth goes on.
 func (g *Guard) chooseAhead(a *Action, group *oom.Group, seen *growth) {
 	now := g.o.Now()
-	if !seen.ahead.at.IsZero() && now.Sub(seen.ahead.at) <= choiceAge/2 {
+	if !seen.chosen.at.IsZero() && now.Sub(seen.chosen.at) <= choiceAge/2 {
 		return
 	}
 	members, err := g.o.Kernel.Members(group)
@@ -113,17 +113,17 @@ func (g *Guard) chooseAhead(a *Action, group *oom.Group, seen *growth) {
 	}
 	ahead := *a
 	if outcome, _ := g.choose(&ahead, &members); outcome == "" {
-		seen.ahead = chosen{now, ahead}
+		seen.chosen = chosen{now, ahead}
 	}
 }
 
 // chooseNow uses the choice that was made ahead, where there is one that is
 // fresh, or makes one.
 func (g *Guard) chooseNow(a *Action, group *oom.Group, seen *growth) (Outcome, string) {
-	if ahead := &seen.ahead; !ahead.at.IsZero() && g.o.Now().Sub(ahead.at) <= choiceAge {
+	if ahead := &seen.chosen; !ahead.at.IsZero() && g.o.Now().Sub(ahead.at) <= choiceAge {
 		b := &ahead.action
 		a.Victim, a.cgroup, a.Sharers, a.Container, a.Identity = b.Victim, b.cgroup, b.Sharers, b.Container, b.Identity
-		seen.ahead = chosen{} // should it fail, the next is made anew.
+		seen.chosen = chosen{} // should it fail, the next is made anew.
 		return "", ""
 	}
 	members, err := g.o.Kernel.Members(group)

@@ -33,6 +33,7 @@ type fake struct {
 	// lookCost is how long it takes to read a group, membersCost its processes.
 	lookCost, membersCost time.Duration
 	off                   bool
+	runnable              bool
 	armable               bool
 	names                 map[string]oom.Identity
 
@@ -106,7 +107,12 @@ func (f *fake) Group(path string) (oom.Group, error) {
 	f.reads[path]++
 	f.now = f.now.Add(f.lookCost)
 	if g := f.groups[path]; g != nil {
-		return *g, nil
+		c := *g
+		if s := &c.Stat; !s.Kernel.IsSet() { // what a test has set is the usage.
+			s.File, s.Kernel = oom.Of(s.ActiveFile.Or(0)+s.InactiveFile.Or(0)), oom.Of(0)
+			s.Anon = oom.Of(c.Usage.Or(0) - min(c.Usage.Or(0), s.File.Or(0)))
+		}
+		return c, nil
 	}
 	return oom.Group{}, fs.ErrNotExist
 }
@@ -120,6 +126,8 @@ func (f *fake) Recheck(id oom.GroupID) (Reading, error) {
 	g := f.groups[id.Path]
 	return Reading{Usage: usage, Limit: g.Limit, Kills: kernelKills(&g.Events)}, nil
 }
+
+func (f *fake) Runnable(*oom.Group) bool { return f.runnable }
 
 func (f *fake) Sharers(_ *Members, _ int) ([]Victim, error) { return f.sharers, nil }
 

@@ -45,6 +45,7 @@ type growth struct {
 	rises   []rise // ascending in time and size; the first is where it began.
 	current uint64
 	at      time.Time // of the last reading.
+	least   uint64    // what is there for certain, at the last look.
 	over    int       // index of the first rise over the threshold, -1: none.
 	run     int       // index of the rise that began the growth that goes on.
 	hits    uint64    // limit hits at the last look.
@@ -52,7 +53,7 @@ type growth struct {
 	hitSeen bool
 	stuck   bool   // tasks hang at the limit: v1 with oom_kill_disable.
 	pinned  uint64 // kernel memory that reclaim has left.
-	ahead   chosen // whom to kill, if it comes to that.
+	chosen  chosen // whom to kill, if it comes to that.
 }
 
 // rise is a size that was reached for the first time.
@@ -62,7 +63,9 @@ type rise struct {
 }
 
 // reset forgets all but the limit.
-func (g *growth) reset() { *g = growth{limit: g.limit, threshold: g.threshold, over: -1} }
+func (g *growth) reset() {
+	*g = growth{limit: g.limit, threshold: g.threshold, over: -1}
+}
 
 // setLimit takes a limit; what was seen under another one counts no more.
 func (g *growth) setLimit(limit, threshold uint64) {
@@ -213,58 +216,79 @@ func (g *growth) timeLeft(now time.Time) time.Duration {
 // ends tells whether the group reaches its limit so soon that somebody must be
 // killed now.
 func (g *growth) ends(now time.Time, toLimit time.Duration) bool {
+	return g.endsByRate(now, toLimit) || g.nextStepHits(now)
+}
+
+// endsByRate tells so of growth that goes on, or of tasks that hang already.
+// Where the limit is hit, the growth seen is slower than it would be.
+func (g *growth) endsByRate(now time.Time, toLimit time.Duration) bool {
 	if g.current < g.threshold || len(g.rises) == 0 {
 		return false
 	}
-	if g.stuck || g.nextStepHits(now) {
+	if g.stuck {
 		return true
 	}
 	left := g.timeLeft(now)
-	switch {
-	case left == math.MaxInt64:
-		return false
-	case !g.hitAt.IsZero() && now.Sub(g.hitAt) <= blindTime:
-		return true
-	}
-	return left <= toLimit && g.isLate()
+	return left != math.MaxInt64 && (left <= toLimit || g.isHit(now)) && g.isLate()
 }
 
 // isLate tells whether growth has used up the half of the margin in which it may
-// still turn out to be a start that ends. What a CPU has charged ahead is in the
-// usage: as much more than half must be gone, unless the next rise could take it
-// all. In the least margins that is what the kernel charges ahead in any case.
-func (g *growth) isLate() bool {
-	left, zone := g.left(), g.margin()/2
-	ahead := min(charge, g.margin()/4)
-	var step uint64
-	for i := max(g.from(), len(g.rises)-4) + 1; i < len(g.rises); i++ {
-		step = max(step, g.rises[i].size-g.rises[i-1].size)
-	}
-	return left <= zone && (left <= zone-ahead || g.margin() > 4*charge && left <= step+(zone-ahead)/2)
+// still turn out to be a start that ends, as far as usage tells.
+func (g *growth) isLate() bool { return g.left() <= g.margin()/2 }
+
+// isCertain tells whether that much of the margin is gone for certain. Usage has
+// in it what the CPUs have charged ahead, so it is the most that there can be; the
+// statistics lag behind, so they are the least. A limit that was hit leaves no
+// doubt: the kernel has taken back what was charged ahead.
+func (g *growth) isCertain(now time.Time) bool {
+	return g.stuck || g.isHit(now) || g.limit-min(g.least, g.limit) <= g.margin()/2
 }
 
+// isHit tells whether the limit was hit lately.
+func (g *growth) isHit(now time.Time) bool { return !g.hitAt.IsZero() && now.Sub(g.hitAt) <= blindTime }
+
 // steps finds what a growth by steps with pauses between them has in common: the
-// largest step, the shortest and the longest time from one to the next.
+// largest step, the shortest and the longest time from one to the next. Sizes
+// differ by what the kernel charges ahead.
 func (g *growth) steps() (size uint64, least, most time.Duration, ok bool) {
-	const known = 3
+	const known = 4
 	n := len(g.rises)
 	if n < known+1 {
 		return 0, 0, 0, false
 	}
 	least = math.MaxInt64
+	smallest := uint64(math.MaxUint64)
 	for i := n - known; i < n; i++ {
-		apart := g.rises[i].at.Sub(g.rises[i-1].at)
-		size = max(size, g.rises[i].size-g.rises[i-1].size)
+		apart, step := g.rises[i].at.Sub(g.rises[i-1].at), g.rises[i].size-g.rises[i-1].size
+		size, smallest = max(size, step), min(smallest, step)
 		least, most = min(least, apart), max(most, apart)
 	}
-	return size, least, most, least >= patience && most <= 3*least
+	regular := most <= 2*least && size-smallest <= size/2+charge
+	return size, least, most, regular && least >= patience && size <= g.margin()
 }
 
-// nextStepHits tells whether the next step is due and would reach the limit.
+// nextStepHits tells whether the next step is due and would reach the limit. The
+// first half of a pause is left to those that do not pause, but wait for a CPU:
+// by then it can be seen.
 func (g *growth) nextStepHits(now time.Time) bool {
+	if g.current < g.threshold {
+		return false
+	}
 	size, least, most, ok := g.steps()
 	since := now.Sub(g.last().at)
-	return ok && g.current+size+page >= g.limit && since >= least-stepAhead && since <= 2*most
+	return ok && g.current+size+page >= g.limit && since >= max(least/2, least-stepAhead) && since <= 2*most
+}
+
+// endsForCertain is ends with what a look has found. Where it is for a step that is
+// due, the threads must be seen to pause. To see what is charged ahead come and go
+// is no growth by steps, so half of the margin must be gone for certain, unless one
+// step takes more.
+func (g *growth) endsForCertain(now time.Time, toLimit time.Duration) (ends, ifTheyPause bool) {
+	if g.endsByRate(now, toLimit) && g.isCertain(now) {
+		return true, false
+	}
+	size, _, _, _ := g.steps()
+	return g.nextStepHits(now) && (size > g.margin()/2 || g.isCertain(now)), true
 }
 
 // pause is how long the group may go unread while it is over its threshold:

@@ -3,6 +3,7 @@
 package guard
 
 import (
+	"math/rand/v2"
 	"testing"
 	"time"
 )
@@ -10,6 +11,14 @@ import (
 // watch lets a size develop over time, reads it as the loop would, and returns
 // the size at which somebody would be killed, 0 if never.
 func watch(limit uint64, size func(at time.Duration) uint64, last, phase time.Duration) uint64 {
+	none := func(time.Duration) uint64 { return 0 }
+	return watchBlurred(limit, size, none, none, last, phase)
+}
+
+// watchBlurred is watch on CPUs that charge ahead, which is in the usage, and with
+// statistics that lag behind. The limit is reached when the size has reached it:
+// the kernel takes back what was charged ahead.
+func watchBlurred(limit uint64, size, ahead, lag func(at time.Duration) uint64, last, phase time.Duration) uint64 {
 	const toLimit, least = 250 * time.Millisecond, 2 * time.Millisecond
 	m := Margin{Ratio: 0.02, Min: mib, Max: 50 * mib}
 	threshold, _ := m.Threshold(limit)
@@ -17,13 +26,15 @@ func watch(limit uint64, size func(at time.Duration) uint64, last, phase time.Du
 	g.setLimit(limit, threshold)
 	for at := phase; at < last; {
 		now := time.Unix(0, 0).Add(at)
-		current := size(at)
-		if current >= limit {
+		real := size(at)
+		if real >= limit {
 			return 0
 		}
+		current := min(limit, real+ahead(at))
 		g.see(now, current)
-		if g.ends(now, toLimit) {
-			return current
+		g.least = max(real-lag(at), current-min(current, 2*charge))
+		if ends, _ := g.endsForCertain(now, toLimit); ends {
+			return real
 		}
 		if current < threshold {
 			at += least
@@ -60,6 +71,41 @@ func TestStandingIsNoGrowth(t *testing.T) {
 						}
 					}
 				}
+			}
+		}
+	}
+}
+
+// TestChargesAheadAreNoGrowth fills groups up to 0.65 margins below their limits
+// by a process that is on one CPU, and may have been on another, each of which has
+// charged ahead, while the statistics lag behind: nobody is killed. One that does not stop is killed before its limit.
+func TestChargesAheadAreNoGrowth(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for _, limit := range []uint64{4 * mib, 24 * mib, 64 * mib, 128 * mib} {
+		margin := Margin{Ratio: 0.02, Min: mib, Max: 50 * mib}.Of(limit)
+		stand := limit - uint64(0.65*float64(margin))
+		for _, ms := range []float64{12, 21, 25.6, 30, 51, 100, 500} { // for one margin.
+			wrong, late := 0, 0
+			for range 200 {
+				rate := float64(margin) / ms * 1000
+				begin := limit - 3*margin - rng.Uint64N(margin)
+				left, used := rng.Uint64N(2)*rng.Uint64N(charge), rng.Uint64N(charge)
+				lag := func(at time.Duration) uint64 { return uint64(at) * 7919 % charge / 2 }
+				ahead := func(size func(time.Duration) uint64) func(time.Duration) uint64 {
+					return func(at time.Duration) uint64 { return left + charge - (size(at)+used)%charge }
+				}
+				phase := time.Duration(rng.IntN(2000)) * time.Microsecond
+				size := linear(begin, stand, rate, 10*time.Millisecond)
+				if watchBlurred(limit, size, ahead(size), lag, 5*time.Second, phase) > 0 {
+					wrong++
+				}
+				size = linear(begin, 2*limit, rate, 10*time.Millisecond)
+				if ms > 20 && watchBlurred(limit, size, ahead(size), lag, 5*time.Second, phase) == 0 {
+					late++
+				}
+			}
+			if wrong > 0 || late > 0 {
+				t.Errorf("limit %d MiB, a margin in %v ms: %d of 200 that stood were killed, %d of those that grew on were not", limit/mib, ms, wrong, late)
 			}
 		}
 	}
@@ -125,6 +171,25 @@ func TestStepsEnd(t *testing.T) {
 					begin := limit - 4*margin + uint64(float64(phase)*part*float64(margin)/10)
 					if at := watch(limit, linear(begin, limit, rate, apart), time.Minute, 0); at == 0 {
 						t.Errorf("limit %d MiB, steps of %.1f margins each %v, phase %d: not killed", limit/mib, part, apart, phase)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestAStarvedFillIsNoGrowth has groups that are filled at once by a process that
+// gets a CPU now and then only: in steps, of which the next would reach the limit.
+func TestAStarvedFillIsNoGrowth(t *testing.T) {
+	for _, limit := range limits {
+		margin := Margin{Ratio: 0.02, Min: mib, Max: 50 * mib}.Of(limit)
+		for _, part := range []float64{1.1, 2, 5} { // of a margin.
+			for _, apart := range []time.Duration{25 * time.Millisecond, 35 * time.Millisecond, 75 * time.Millisecond} {
+				for _, rest := range []float64{0.55, 0.9} {
+					stand := limit - uint64(rest*float64(margin))
+					size := linear(0, stand, part*float64(margin)/apart.Seconds(), apart)
+					if at := watch(limit, size, 20*time.Second, 0); at > 0 {
+						t.Errorf("limit %d MiB, filled by steps of %.1f margins each %v, stands %.2f margins below it: killed", limit/mib, part, apart, rest)
 					}
 				}
 			}

@@ -75,7 +75,7 @@ func (g *Guard) weigh(ctx context.Context, a *Action, seen *growth) (Outcome, st
 		}
 	}
 	now := g.o.Now()
-	if !seen.ends(now, g.o.TimeToLimit) {
+	if !g.mustAct(group, seen, now) {
 		return OutcomeStanding, ""
 	}
 	return g.strike(ctx, a, group, seen, now)
@@ -94,8 +94,29 @@ func (g *Guard) observe(a *Action, seen *growth) (*oom.Group, Outcome, string) {
 		return nil, OutcomeOvertaken, ""
 	}
 	seen.correct(now, a.Usage-a.Reclaimable)
+	seen.least = g.certain(a, group)
 	seen.hit(now, group.Events.Max.Or(0), group.KillDisabled.Or(0) != 0 && group.UnderOOM.Or(0) != 0)
 	return group, "", ""
+}
+
+// mustAct tells whether a group is about to reach its limit beyond doubt.
+func (g *Guard) mustAct(group *oom.Group, seen *growth, now time.Time) bool {
+	ends, ifTheyPause := seen.endsForCertain(now, g.o.TimeToLimit)
+	return ends && !(ifTheyPause && g.o.Kernel.Runnable(group))
+}
+
+// certain is the least that a group holds and reclaim can't free: what its
+// statistics add up to, or its usage without what all CPUs may have charged ahead.
+func (g *Guard) certain(a *Action, group *oom.Group) uint64 {
+	node, _ := g.view()
+	most := a.Usage - a.Reclaimable
+	least := most - min(most, uint64(max(1, node.CPUs))*charge)
+	s := &group.Stat
+	if !s.Anon.IsSet() || !s.File.IsSet() || !s.Kernel.IsSet() {
+		return least
+	}
+	sum := s.Anon.Or(0) + s.File.Or(0) + s.Kernel.Or(0)
+	return min(most, max(least, sum-min(sum, a.Reclaimable)))
 }
 
 // grows tells whether a group is on its way into its limit.

@@ -230,6 +230,28 @@ func TestNoKillWithoutGrowth(t *testing.T) {
 	}
 }
 
+// TestPausesAreNoWaitForACPU has a group that grows by steps, of which the next
+// would reach the limit. It is a leak where its threads sleep in between; where
+// one of them wants a CPU, it may be a quick start on a busy node.
+func TestPausesAreNoWaitForACPU(t *testing.T) {
+	for _, runnable := range []bool{false, true} {
+		f := newFake(t)
+		f.add("/a", oom.KindContainer, 100*mib, 98*mib+mib/2, 10)
+		f.runnable = runnable
+		o := f.options()
+		target, _ := newTarget(f.groups["/a"], o.Margin)
+		var seen growth
+		seen.setLimit(target.Limit, target.Threshold)
+		for step := uint64(5); step <= 5; step-- {
+			seen.see(f.now.Add(-30*time.Millisecond-time.Duration(step)*50*time.Millisecond), 98*mib+mib/2-step*7*mib/4)
+		}
+		a := f.start(o).judge(context.Background(), target, &seen, f.now)
+		if killed := len(f.killed) > 0; killed == runnable {
+			t.Errorf("runnable %v: %s, killed %v", runnable, a.Outcome, f.killed)
+		}
+	}
+}
+
 // TestEveryKillCounts has an error come after kills: they are told, and bound
 // what may be done next.
 func TestEveryKillCounts(t *testing.T) {

@@ -23,6 +23,10 @@ type Kernel interface {
 	// Members reads the groups below a group that was read just now, and the
 	// processes of all of them that are charged there.
 	Members(group *oom.Group) (Members, error)
+	// Runnable tells whether a thread of a group runs or waits for a CPU, and in
+	// doubt that one does. On a busy node, a group that fills quickly looks like one
+	// that grows by steps.
+	Runnable(group *oom.Group) bool
 	// Sharers returns the processes that share the memory of process i without
 	// being threads of it: nothing is freed before they have all ended.
 	Sharers(m *Members, i int) ([]Victim, error)

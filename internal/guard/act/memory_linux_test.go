@@ -94,6 +94,38 @@ func TestAThreadIsNoMember(t *testing.T) {
 	}
 }
 
+// TestRunnable has a process that sleeps, and one that never does.
+func TestRunnable(t *testing.T) {
+	k, id := live(t, 64*mib)
+	for _, c := range []struct {
+		script string
+		want   bool
+	}{{"exec sleep 60", false}, {"while :; do :; done", true}} {
+		cmd := exec.Command("sh", "-c", "echo 0 > "+filepath.Join(k.scanned.Mount(), id.Path, "cgroup.procs")+"; echo up; "+c.script)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		var line [8]byte
+		_, _ = out.Read(line[:])
+		met := false
+		for end := time.Now().Add(20 * time.Second); !met && time.Now().Before(end); <-time.After(5 * time.Millisecond) {
+			met = k.Runnable(&oom.Group{GroupID: id}) == c.want
+		}
+		if !met {
+			t.Errorf("%s: runnable %v", c.script, !c.want)
+		}
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+	if !k.Runnable(&oom.Group{GroupID: oom.GroupID{Path: id.Path, Inode: id.Inode + 1}}) {
+		t.Error("a group that can't be read is in doubt")
+	}
+}
+
 // vfork starts a process that shares this one's memory until it is another
 // program, which it never becomes: it sleeps in a system call.
 func vfork(t *testing.T) int {
