@@ -106,11 +106,12 @@ func (g *Guard) mustAct(group *oom.Group, seen *growth, now time.Time) bool {
 }
 
 // certain is the least that a group holds and reclaim can't free: what its
-// statistics add up to, or its usage without what all CPUs may have charged ahead.
+// statistics add up to, which lag behind by some hundred pages, or its usage
+// without what a CPU may have charged ahead. More than one CPU may have, but then
+// most of it is taken back soon, by whatever else is charged there.
 func (g *Guard) certain(a *Action, group *oom.Group) uint64 {
-	node, _ := g.view()
 	most := a.Usage - a.Reclaimable
-	least := most - min(most, uint64(max(1, node.CPUs))*charge)
+	least := most - min(most, charge, g.o.Margin.Of(a.Target.Limit)/4)
 	s := &group.Stat
 	if !s.Anon.IsSet() || !s.File.IsSet() || !s.Kernel.IsSet() {
 		return least
