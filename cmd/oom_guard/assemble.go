@@ -5,13 +5,17 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"time"
 
 	"github.com/go-kit/log"
+	"golang.org/x/sys/unix"
 
+	"github.com/oom-exporter/oom_exporter/internal/cli"
 	"github.com/oom-exporter/oom_exporter/internal/guard"
 	"github.com/oom-exporter/oom_exporter/internal/guard/act"
+	"github.com/oom-exporter/oom_exporter/internal/guard/hook"
 	"github.com/oom-exporter/oom_exporter/internal/guard/kube"
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 	"github.com/oom-exporter/oom_exporter/internal/workload"
@@ -23,6 +27,7 @@ type parts struct {
 	kernel *act.Kernel
 	names  names
 	events *kube.Sender // nil: no events.
+	warner *hook.Sender // nil: no warnings by HTTP.
 	closer []func()
 }
 
@@ -37,7 +42,7 @@ func assemble(c *config, logger log.Logger) (*parts, error) {
 	o := workload.DefaultOptions(c.rootfs)
 	o.CRISocket, o.Logger = c.criSocket, logger
 	p := &parts{names: names{workload.NewNamer(o)}}
-	ko := act.Options{Procfs: c.procfs, Sysfs: c.sysfs, MaxGroups: c.maxGroups, Names: p.names, KillSwitch: c.killSwitch}
+	ko := act.Options{Procfs: c.procfs, Sysfs: c.sysfs, MaxGroups: c.maxGroups, Names: p.names, KillSwitch: c.killSwitch, ThrottleFile: c.throttleFile}
 	if c.criSocket != "" {
 		runtime, closeRuntime, err := act.NewCRI(c.criSocket)
 		if err != nil {
@@ -63,7 +68,12 @@ func assemble(c *config, logger log.Logger) (*parts, error) {
 		}
 		reporter = eventReporter{p.events}
 	}
+	stages, err := p.stages(c, logger)
+	if err != nil {
+		return nil, err
+	}
 	p.guard, err = guard.New(guard.Options{
+		Stages: stages, Signaler: p.kernel, Throttler: p.kernel,
 		Kernel: p.kernel, Bell: bell, Tops: bell, Reclaimer: p.kernel, Killer: p.kernel, Reporter: reporter, Logger: logger,
 		Policy: guard.Policy(c.policy), Filter: c.filter, Preferences: c.preferences,
 		Margin:           guard.Margin{Ratio: c.marginRatio, Min: c.marginMin.Bytes(0), Max: c.marginMax.Bytes(0)},
@@ -76,6 +86,28 @@ func assemble(c *config, logger log.Logger) (*parts, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// stages are those of the flags that can be done.
+func (p *parts) stages(c *config, logger log.Logger) (guard.Stages, error) {
+	s := c.stages
+	if c.warnSignal != "none" {
+		s.WarnSignal = unix.SignalNum(c.warnSignal)
+	}
+	if c.warnURL != "" {
+		var err error
+		if p.warner, err = hook.New(c.warnURL, logger); err != nil {
+			return s, cli.UsageError{Err: fmt.Errorf("--warn.url: %w", err)}
+		}
+		s.Warner = p.warner
+	}
+	if s.WarnSignal == 0 && s.Warner == nil {
+		s.WarnAhead = 0
+	}
+	if s.ThrottleAhead > 0 && p.kernel.Version() != 2 {
+		return s, cli.UsageError{Err: fmt.Errorf("--throttle-ahead=%v: memory.high needs cgroup v2, this host has v%d", s.ThrottleAhead, p.kernel.Version())}
+	}
+	return s, nil
 }
 
 func (c *config) kubeOptions(logger log.Logger) kube.Options {
@@ -103,12 +135,14 @@ func (n names) Identify(path string) (oom.Identity, bool) { return n.Lookup(path
 type eventReporter struct{ sender *kube.Sender }
 
 func (r eventReporter) Report(a guard.Action) {
-	reason := "OomGuardWouldKill"
-	if a.Outcome != guard.OutcomeWouldKill {
-		reason = "OomGuardKillProcess"
-		if a.Container.Path != "" {
-			reason = "OomGuardKillContainer"
-		}
+	reason := "OomGuardKillProcess"
+	switch {
+	case a.Outcome == guard.OutcomeWouldKill:
+		reason = "OomGuardWouldKill"
+	case a.Outcome == guard.OutcomeTerminated:
+		reason = "OomGuardTerminate"
+	case a.Container.Path != "":
+		reason = "OomGuardKillContainer"
 	}
 	id := a.Identity
 	if id.StandIn {

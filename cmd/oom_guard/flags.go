@@ -47,6 +47,9 @@ type config struct {
 	adjBelow               int
 	protect                *regexp.Regexp
 	pollMin, pollMax, scan time.Duration
+	stages                 guard.Stages
+	warnURL, warnSignal    string
+	throttleFile           string
 
 	events                               bool
 	kubeAPI, kubeToken, kubeCA, nodeName string
@@ -63,6 +66,7 @@ func newApp(c *config) *kingpin.Application {
 	app.HelpFlag.Short('h')
 	app.Flag("check", "Print what is watched, with thresholds and what would be done now, and end.").BoolVar(&c.check)
 	policyFlags(app, c)
+	stageFlags(app, c)
 	filterFlags(app, c)
 	preferenceFlags(app, c)
 	safetyFlags(app, c)
@@ -83,6 +87,17 @@ func policyFlags(app *kingpin.Application, c *config) {
 	cli.Set(app.Flag("poll.min", "Shortest time between two looks at a group."), "2ms", cli.Duration(&c.pollMin, time.Millisecond))
 	cli.Set(app.Flag("poll.max", "Longest time between two looks at a group for which the kernel sends no notices."), "5s", cli.Duration(&c.pollMax, 10*time.Millisecond))
 	cli.Set(app.Flag("scan.interval", "Time between two passes over all groups; what is new is found sooner where the kernel tells of it."), "10m", cli.Duration(&c.scan, time.Second))
+}
+
+// stageFlags are those of what is done before a kill.
+func stageFlags(app *kingpin.Application, c *config) {
+	cli.Set(app.Flag("warn-ahead", "Warn a workload when it would reach its limit within this time, at the growth seen; that is how long it has. Needs --warn.url or --warn.signal."), "10s", cli.Duration(&c.stages.WarnAhead, 0))
+	app.Flag("warn.url", "Warn by an HTTP POST of JSON to this URL. Redirects are not followed, answers are not waited for.").PlaceHolder("URL").StringVar(&c.warnURL)
+	cli.Set(app.Flag("warn.signal", "Warn by this signal to the processes that would be killed, those that have a handler for it: none, SIGUSR1, SIGUSR2, SIGHUP or SIGQUIT."), "none", cli.OneOf(&c.warnSignal, "none", "SIGUSR1", "SIGUSR2", "SIGHUP", "SIGQUIT"))
+	cli.Set(app.Flag("throttle-ahead", "Throttle a cgroup by memory.high (v2) when it would reach its limit within this time, at the growth seen. This writes a limit, which is put back. 0: never."), "0s", cli.Duration(&c.stages.ThrottleAhead, 0))
+	cli.Set(app.Flag("throttle-time", "How long a cgroup is throttled at most; then its own memory.high is put back."), "10s", cli.Duration(&c.stages.ThrottleTime, time.Millisecond))
+	cli.Set(app.Flag("throttle-file", "File that records which cgroups are throttled, so that a guard that is restarted puts their memory.high back. Where it can't be written, nothing is throttled."), "/run/oom_guard.throttled", cli.Text(&c.throttleFile, "a file"))
+	cli.Set(app.Flag("term-ahead", "Send SIGTERM instead of SIGKILL when the limit would be reached within this time, but not within --time-to-limit; SIGKILL follows then. 0: never."), "0s", cli.Duration(&c.stages.TermAhead, 0))
 }
 
 func filterFlags(app *kingpin.Application, c *config) {
@@ -190,6 +205,8 @@ func parseArgs(args []string, std streams) (*config, error) {
 		return nil, cli.UsageError{Err: fmt.Errorf("%w; see oom_guard --help", err)}
 	case c.marginMin.Bytes(0) > c.marginMax.Bytes(0):
 		return nil, cli.UsageError{Err: fmt.Errorf("--min-margin=%s is above --max-margin=%s", c.marginMin, c.marginMax)}
+	case c.stages.TermAhead > 0 && c.stages.TermAhead <= c.timeToLimit:
+		return nil, cli.UsageError{Err: fmt.Errorf("--term-ahead=%v leaves no time before --time-to-limit=%v", c.stages.TermAhead, c.timeToLimit)}
 	case c.pollMin > c.pollMax:
 		return nil, cli.UsageError{Err: fmt.Errorf("--poll.min=%v is above --poll.max=%v", c.pollMin, c.pollMax)}
 	}

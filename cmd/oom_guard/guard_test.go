@@ -122,7 +122,7 @@ func example() *metrics {
 	s.Reactions[2], s.Reactions[len(s.Reactions)-1] = 1, 1
 	return &metrics{
 		policy: guard.PolicyProcess, stats: func() guard.Stats { return s }, off: func() bool { return true },
-		events: func() (uint64, uint64, uint64) { return 1, 2, 3 },
+		events: func() (uint64, uint64, uint64) { return 1, 2, 3 }, warnings: func() (uint64, uint64, uint64) { return 4, 5, 6 },
 	}
 }
 

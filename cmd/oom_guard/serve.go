@@ -49,6 +49,9 @@ func serve(ctx context.Context, c *config, std streams) error {
 		return err
 	}
 	defer p.close()
+	if err := p.kernel.Unthrottle(); err != nil {
+		_ = level.Warn(logger).Log("msg", "could not put memory.high back that was left throttled", "err", err)
+	}
 	handler, err := pages(c, p)
 	if err != nil {
 		return err
@@ -67,6 +70,12 @@ func serve(ctx context.Context, c *config, std streams) error {
 	if p.events != nil {
 		g.Go(func() error {
 			p.events.Run(reporting)
+			return nil
+		})
+	}
+	if p.warner != nil {
+		g.Go(func() error {
+			p.warner.Run(ctx)
 			return nil
 		})
 	}
@@ -96,6 +105,9 @@ func pages(c *config, p *parts) (http.Handler, error) {
 	m := &metrics{policy: guard.Policy(c.policy), stats: p.guard.Stats, off: p.kernel.Off}
 	if p.events != nil {
 		m.events = p.events.Counts
+	}
+	if p.warner != nil {
+		m.warnings = p.warner.Counts
 	}
 	reg.MustRegister(m, versioncollector.NewCollector("oom_guard"),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

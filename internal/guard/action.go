@@ -30,6 +30,7 @@ type Outcome string
 const (
 	OutcomeKilled      Outcome = "killed"
 	OutcomeIncomplete  Outcome = "incomplete" // some were killed, then an error came.
+	OutcomeTerminated  Outcome = "terminated" // SIGTERM was sent.
 	OutcomeWouldKill   Outcome = "would_kill"
 	OutcomeBelow       Outcome = "below"
 	OutcomeStanding    Outcome = "standing"  // near its limit, but it does not reach it soon.
@@ -48,7 +49,7 @@ const (
 // Outcomes lists them.
 func Outcomes() []Outcome {
 	return []Outcome{
-		OutcomeKilled, OutcomeIncomplete, OutcomeWouldKill, OutcomeBelow, OutcomeStanding, OutcomeOvertaken, OutcomeReclaimable, OutcomeNobody, OutcomeProtected,
+		OutcomeKilled, OutcomeIncomplete, OutcomeTerminated, OutcomeWouldKill, OutcomeBelow, OutcomeStanding, OutcomeOvertaken, OutcomeReclaimable, OutcomeNobody, OutcomeProtected,
 		OutcomeDying, OutcomeCoolDown, OutcomeRateLimited, OutcomeSwitchedOff, OutcomeGone, OutcomeFailed,
 	}
 }
@@ -76,5 +77,5 @@ type Action struct {
 
 // acted tells whether somebody was killed, or would have been.
 func (a *Action) acted() bool {
-	return a.Outcome == OutcomeKilled || a.Outcome == OutcomeIncomplete || a.Outcome == OutcomeWouldKill
+	return a.Outcome == OutcomeKilled || a.Outcome == OutcomeIncomplete || a.Outcome == OutcomeTerminated || a.Outcome == OutcomeWouldKill
 }

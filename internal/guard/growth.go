@@ -54,6 +54,7 @@ type growth struct {
 	stuck   bool   // tasks hang at the limit: v1 with oom_kill_disable.
 	pinned  uint64 // kernel memory that reclaim has left.
 	chosen  chosen // whom to kill, if it comes to that.
+	done    done   // the stages before that.
 }
 
 // rise is a size that was reached for the first time.

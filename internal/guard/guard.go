@@ -48,6 +48,9 @@ type Guard struct {
 	ready    atomic.Bool // a look has been rehearsed.
 	results  chan result
 	rescan   chan struct{}
+	ending   chan struct{} // closed when Run ends.
+	// throttled are the groups whose memory.high is to be put back.
+	throttled sync.WaitGroup
 
 	mu         sync.Mutex
 	every      time.Duration // between two scans.
@@ -72,7 +75,7 @@ func New(o Options) (*Guard, error) {
 	return &Guard{
 		o: o, stats: newStats(), limiter: newLimiter(o.KillsPerMinute, o.KillsPerTenant, o.CoolDown, o.Now()),
 		watched: map[uint32]*watched{}, byPath: map[string]uint32{}, tops: map[string]*top{},
-		slots: make(chan struct{}, workers), results: make(chan result, 4*workers), rescan: make(chan struct{}, 1),
+		slots: make(chan struct{}, workers), results: make(chan result, 4*workers), rescan: make(chan struct{}, 1), ending: make(chan struct{}),
 		observed: true, every: o.ScanInterval, slowest: fastReclaim,
 	}, nil
 }
@@ -94,6 +97,8 @@ func (g *Guard) Run(ctx context.Context) error {
 		g.hear(g.o.Bell.Wait(wait))
 	}
 	scanner.Wait()
+	close(g.ending)
+	g.throttled.Wait()
 	go func() {
 		g.running.Wait()
 		close(g.results)

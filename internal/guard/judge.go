@@ -56,6 +56,8 @@ func (g *Guard) weigh(ctx context.Context, a *Action, seen *growth) (Outcome, st
 	if outcome != "" {
 		return outcome, reason
 	}
+	members := g.membersOnce(a)
+	g.early(a, members, seen)
 	if !g.grows(seen) {
 		return g.idle(a), ""
 	}
@@ -66,6 +68,9 @@ func (g *Guard) weigh(ctx context.Context, a *Action, seen *growth) (Outcome, st
 		return OutcomeReclaimable, ""
 	}
 	if outcome, reason := g.reclaim(a, group, seen); outcome != "" {
+		return outcome, reason
+	}
+	if outcome, reason := g.terminate(a, members, seen); outcome != "" {
 		return outcome, reason
 	}
 	if !seen.ends(g.o.Now(), g.o.TimeToLimit) {
@@ -123,7 +128,7 @@ func (g *Guard) certain(a *Action, group *oom.Group) uint64 {
 // grows tells whether a group is on its way into its limit.
 func (g *Guard) grows(seen *growth) bool {
 	now := g.o.Now()
-	return seen.timeLeft(now) <= max(reclaimAhead, g.o.TimeToLimit) || seen.ends(now, g.o.TimeToLimit)
+	return seen.timeLeft(now) <= max(reclaimAhead, g.o.TimeToLimit, g.o.TermAhead) || seen.ends(now, g.o.TimeToLimit)
 }
 
 // spared is how much of a group must be reclaimable for nobody to be killed.
@@ -149,7 +154,9 @@ func (g *Guard) strike(ctx context.Context, a *Action, group *oom.Group, seen *g
 		return outcome, reason
 	}
 	reserved := g.o.Now()
-	if outcome := g.limiter.reserve(a.Target.GroupID, tenant(&a.Identity, a.hit().Path), reserved); outcome != "" {
+	if seen.done.termed && !seen.done.refunded {
+		g.limiter.renew(a.Target.GroupID, reserved)
+	} else if outcome := g.limiter.reserve(a.Target.GroupID, tenant(&a.Identity, a.hit().Path), reserved); outcome != "" {
 		return outcome, ""
 	}
 	if g.o.Policy == PolicyNoop {

@@ -63,6 +63,14 @@ func (l *limiter) reserve(id oom.GroupID, tenant string, now time.Time) Outcome 
 	return ""
 }
 
+// renew begins the cool-down of a group in which a kill counts that was granted
+// before.
+func (l *limiter) renew(id oom.GroupID, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cool[id] = now.Add(l.coolDown)
+}
+
 // cools tells whether the group, or one above or below it, was hit lately.
 func (l *limiter) cools(id oom.GroupID, now time.Time) bool {
 	l.mu.Lock()

@@ -202,6 +202,7 @@ func (g *Guard) meet(ctx context.Context, w *watched, now time.Time) bool {
 // the group has had its effect, and what crosses the threshold next is new.
 func (w *watched) below(g *Guard) {
 	w.over, w.judged, w.surveyed, w.prepared = false, time.Time{}, time.Time{}, false
+	w.growth.done = done{}
 	if !w.cooled.IsZero() {
 		w.cooled = time.Time{}
 		g.limiter.recovered(w.GroupID)
@@ -235,6 +236,8 @@ func (g *Guard) approach(ctx context.Context, w *watched, now time.Time, usage u
 	w.growth.see(now, usage-min(w.free, usage))
 	switch {
 	case w.growth.ends(now, g.o.TimeToLimit), now.Sub(w.surveyed) > surveyAge:
+		g.hand(ctx, w, now)
+	case g.stageDue(&w.growth, w.growth.timeLeft(now)):
 		g.hand(ctx, w, now)
 	case !w.prepared && w.growth.timeLeft(now) <= reclaimAhead:
 		w.prepared = true
@@ -370,7 +373,7 @@ func (g *Guard) after(w *watched, a *Action, now time.Time) time.Duration {
 	case OutcomeReclaimable:
 		p := Pace{Min: 2 * pause, Max: g.o.Pace.Max, Floor: floorAlone}
 		return w.spend(a, now, p.next(a.Reclaimable-min(g.spared(a), a.Reclaimable), w.growth.rate()))
-	case OutcomeStanding, OutcomeOvertaken:
+	case OutcomeStanding, OutcomeOvertaken, OutcomeTerminated:
 		rest := w.growth.pause(now, g.o.TimeToLimit, g.o.Pace.Min)
 		if w.free > (w.Limit-w.Threshold)/8 {
 			return w.spend(a, now, rest)

@@ -17,7 +17,9 @@ type Options struct {
 	Tops      Sum // nil: groups without notices are polled the more often.
 	Reclaimer Reclaimer
 	Killer    Killer
-	Reporter  Reporter // may be nil.
+	Signaler  Signaler  // needed for WarnSignal and TermAhead.
+	Throttler Throttler // nil: nothing is throttled.
+	Reporter  Reporter  // may be nil.
 	Logger    log.Logger
 	Now       func() time.Time
 
@@ -26,6 +28,7 @@ type Options struct {
 	Filter     Filter
 	Protection Protection
 	Preferences
+	Stages
 
 	// ReclaimableShare is the part of the limit: where reclaim could still free
 	// more than that, nothing is killed.
@@ -56,6 +59,8 @@ func (o *Options) check() error {
 		return errors.New("the largest margin must be above 0")
 	case o.TimeToLimit < 0:
 		return fmt.Errorf("the time to the limit, %v, must not be below 0", o.TimeToLimit)
+	case o.Signaler == nil && (o.WarnSignal != 0 || o.TermAhead > 0):
+		return errors.New("guard: signals need a Signaler")
 	case o.Pace.Min <= 0 || o.Pace.Min > o.Pace.Max:
 		return fmt.Errorf("the shortest poll interval, %v, must be above 0 and not above the longest, %v", o.Pace.Min, o.Pace.Max)
 	}

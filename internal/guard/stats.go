@@ -24,7 +24,8 @@ type Stats struct {
 	ReclaimFailed  uint64
 	ReclaimedBytes uint64
 	Outcomes       map[Outcome]uint64
-	Kills          uint64    // processes that were sent SIGKILL.
+	Kills          uint64 // processes that were sent SIGKILL.
+	Stages         map[Stage]uint64
 	Stepped        time.Time // when the loop was last alive.
 	Scans          uint64
 	ScanFailures   uint64
@@ -40,7 +41,7 @@ type stats struct {
 
 func newStats() *stats {
 	return &stats{s: Stats{
-		Notices: map[NoticeKind]uint64{}, Outcomes: map[Outcome]uint64{}, Reactions: make([]uint64, len(Buckets())+1),
+		Notices: map[NoticeKind]uint64{}, Outcomes: map[Outcome]uint64{}, Stages: map[Stage]uint64{}, Reactions: make([]uint64, len(Buckets())+1),
 	}}
 }
 
@@ -57,6 +58,7 @@ func (s *stats) snapshot() Stats {
 	out := s.s
 	out.Targets = slices.Clone(out.Targets)
 	out.Notices, out.Outcomes = maps.Clone(out.Notices), maps.Clone(out.Outcomes)
+	out.Stages = maps.Clone(out.Stages)
 	out.Reactions = slices.Clone(out.Reactions)
 	return out
 }

@@ -20,6 +20,8 @@ func Headline(a *Action) string {
 		return fmt.Sprintf("killed %s before the kernel had to: %s", who, usage)
 	case OutcomeIncomplete:
 		return fmt.Sprintf("killed a part of %s, then an error came: %s", who, usage)
+	case OutcomeTerminated:
+		return fmt.Sprintf("sent SIGTERM to %s before it would be killed: %s", who, usage)
 	case OutcomeWouldKill:
 		return fmt.Sprintf("would have killed %s: %s", who, usage)
 	case OutcomeBelow:

@@ -9,7 +9,8 @@
 // What it writes: memory.force_empty and cgroup.event_control on v1,
 // memory.reclaim, cgroup.freeze and cgroup.kill on v2, a PSI trigger in
 // /proc/pressure/memory; and it sends SIGKILL, by pidfd where the kernel has
-// them. It never writes a limit.
+// them; and the signals that are asked for. Of the limits it writes memory.high on
+// v2, if throttling is asked for, and puts it back.
 package act
 
 import (
@@ -44,6 +45,8 @@ type Options struct {
 	MaxProcesses  int // of one group; more are not looked at, and nobody is killed.
 	Names         Names
 	KillSwitch    string // a file; where it is, nothing is killed. Empty: none.
+	// ThrottleFile records which groups are throttled.
+	ThrottleFile string
 	// Runtime ends containers by their runtime; nil: by the kernel.
 	Runtime Runtime
 	// KubeRoot is the group that kubelet's own root lies in, "" for the root.
@@ -64,6 +67,8 @@ type Kernel struct {
 	scanned *cgroup.Hierarchy // for passes over all groups.
 	single  *cgroup.Hierarchy // for one group, so that it need not wait for a pass.
 	proc    *proc.FS
+
+	throttles throttles
 }
 
 // New opens the hierarchy.
@@ -71,7 +76,7 @@ func New(o Options) (*Kernel, error) {
 	if o.MaxProcesses <= 0 {
 		o.MaxProcesses = 10000
 	}
-	k := &Kernel{o: o}
+	k := &Kernel{o: o, throttles: throttles{file: o.ThrottleFile}}
 	var err error
 	co := cgroup.Options{Sysfs: o.Sysfs, Procfs: o.Procfs, MaxGroups: o.MaxGroups}
 	if k.scanned, err = cgroup.Find(co); err != nil {

@@ -53,25 +53,25 @@ func (k *Kernel) same(h held) error {
 	return nil
 }
 
-// kill sends SIGKILL.
-func (k *Kernel) kill(h held) error {
+// signal sends a signal.
+func (k *Kernel) signal(h held, sig unix.Signal) error {
 	if h.fd >= 0 {
-		err := unix.PidfdSendSignal(h.fd, unix.SIGKILL, nil, 0)
+		err := unix.PidfdSendSignal(h.fd, sig, nil, 0)
 		if !denied(err) {
-			return killError(h.PID, err)
+			return signalError(h.PID, sig, err)
 		}
 	}
 	if err := k.same(h); err != nil {
 		return err
 	}
-	return killError(h.PID, unix.Kill(int(h.PID), unix.SIGKILL))
+	return signalError(h.PID, sig, unix.Kill(int(h.PID), sig))
 }
 
-func killError(pid int32, err error) error {
+func signalError(pid int32, sig unix.Signal, err error) error {
 	if err == nil {
 		return nil
 	}
-	return gone(fmt.Errorf("kill process %d: %w", pid, err))
+	return gone(fmt.Errorf("send %s to process %d: %w", unix.SignalName(sig), pid, err))
 }
 
 // reap has the kernel free the memory of a process that was killed, where it can

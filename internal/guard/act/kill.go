@@ -91,7 +91,7 @@ func (k *Kernel) killAll(ctx context.Context, all []held) (killed int, err error
 		case k.Off():
 			return killed, guard.ErrSwitched
 		}
-		if err := k.kill(h); err != nil {
+		if err := k.signal(h, unix.SIGKILL); err != nil {
 			if errors.Is(err, guard.ErrGone) {
 				continue
 			}
