@@ -97,14 +97,18 @@ func TestAttacks(t *testing.T) {
 	own := path.Join(root, "kubepods/pod"+ownUID, ownID)
 	var b strings.Builder
 	for _, c := range []struct {
-		name, dir, child, helper string
+		name, dir, inside, child, helper string
 	}{
-		{"a name below the own container", own + "/nested/cri-containerd-" + victimID + ".scope", "", ""},
-		{"a name in a user's slice", path.Join(root, "user.slice/user-1000.slice/cri-containerd-"+victimID+".scope"), "", ""},
-		{"an empty group in the container", path.Join(root, "plain/container"), strings.Repeat("2c", 32), ""},
-		{"a helper named sshd", path.Join(root, "kubepods/pod"+ownUID, strings.Repeat("3d", 32)), "", "comm:sshd"},
+		{"a name below the own container", own, "nested/cri-containerd-" + victimID + ".scope", "", ""},
+		{"a name in a user's slice", path.Join(root, "user.slice/user-1000.slice/cri-containerd-"+victimID+".scope"), "", "", ""},
+		{"an empty group in the container", path.Join(root, "plain/container"), "", strings.Repeat("2c", 32), ""},
+		{"a helper named sshd", path.Join(root, "kubepods/pod"+ownUID, strings.Repeat("3d", 32)), "", "", "comm:sshd"},
 	} {
 		group := lab.NewGroup(t, c.dir, 32*mib)
+		in := group
+		if c.inside != "" {
+			in = lab.NewGroup(t, path.Join(c.dir, c.inside), lab.Unlimited)
+		}
 		if c.child != "" {
 			child := group.File(c.child) // with one mkdir, as who runs in it can.
 			if err := os.Mkdir(child, 0o755); err != nil {
@@ -126,10 +130,10 @@ func TestAttacks(t *testing.T) {
 		if emulated() {
 			rate = "rate:512K"
 		}
-		leak := start(t, hog, group, "anon:24M", "sleep:300", rate, "anon:64M")
+		leak := start(t, hog, in, "anon:24M", "sleep:300", rate, "anon:64M")
 		status := leak.Wait(t, time.Minute)
 		w.end()
-		kernel := kernelKills(t, group)
+		kernel := kernelKills(t, in)
 		met := killed(status) && kernel == 0
 		fmt.Fprintf(&b, "| %s | %v | %d | %d | %v |\n", c.name, met, kernel, len(r.calls()), running(victim))
 		if !met || len(r.calls()) > 0 || !running(victim) {
