@@ -4,6 +4,7 @@ package guard
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 )
@@ -156,6 +157,42 @@ func TestGrowthEnds(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestStarvedLeaksAreMet has leaks whose process has to wait for a CPU now and then:
+// where the margin lasts for 50 ms, somebody is killed before the limit in 99 of
+// 100. The rest jump from below the middle of the margin to the limit at a time
+// when growth seems to have ended.
+func TestStarvedLeaksAreMet(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	late, n := 0, 0
+	for _, limit := range []uint64{64 * mib, 512 * mib, 1024 * mib} {
+		margin := Margin{Ratio: 0.02, Min: mib, Max: 50 * mib}.Of(limit)
+		for _, ms := range []float64{51, 100} {
+			for _, mean := range []float64{10, 20, 40} { // in milliseconds.
+				for range 100 {
+					step := uint64(float64(margin) / ms * 10)
+					begin := limit - 5*margin - rng.Uint64N(margin)
+					var at []time.Duration // of each step.
+					for now, size := time.Duration(0), begin; size < limit+step; size += step {
+						now += 10*time.Millisecond + time.Duration(rng.ExpFloat64()*mean*float64(time.Millisecond))
+						at = append(at, now)
+					}
+					size := func(now time.Duration) uint64 {
+						n, _ := slices.BinarySearch(at, now+1)
+						return begin + uint64(n)*step
+					}
+					if n++; watch(limit, size, 10*time.Second, 0) == 0 {
+						late++
+						t.Logf("limit %d MiB, a margin in %v ms, delays of %v ms: not killed", limit/mib, ms, mean)
+					}
+				}
+			}
+		}
+	}
+	if late*100 > n {
+		t.Errorf("%d of %d were not killed", late, n)
 	}
 }
 
