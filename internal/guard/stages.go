@@ -24,9 +24,6 @@ type Stages struct {
 	TermAhead time.Duration
 }
 
-// ahead is the time to the limit from which on a stage is due.
-func (s *Stages) ahead() time.Duration { return max(s.WarnAhead, s.ThrottleAhead, s.TermAhead) }
-
 // Warner tells a workload that it is about to reach its limit. It must not wait.
 type Warner interface {
 	Warn(Warning)
