@@ -110,7 +110,7 @@ func crowd(t *testing.T) {
 func quiet(t *testing.T) {
 	t.Helper()
 	h := lab.MemoryHierarchy(t)
-	for _, test := range []string{"TestCacheIsNoReason", "TestKilledInTheMiddle", "TestSwitchAndNoop", "TestStages", "TestStanding", "TestShapes", "TestAttacks"} {
+	for _, test := range []string{"TestCacheIsNoReason", "TestKilledInTheMiddle", "TestSwitchAndNoop", "TestStanding", "TestShapes", "TestAttacks"} {
 		lab.Eventually(t, 5*time.Minute, test+" is over", func() bool { return !lab.Exists(h.Mount + basePath(test)) })
 	}
 }

@@ -194,6 +194,9 @@ func (g *Guard) meet(ctx context.Context, w *watched, now time.Time) bool {
 	}
 	w.below(g)
 	w.distance = w.Threshold - usage
+	if w.distance > (w.Limit-w.Threshold)/4 { // less is no end of a growth.
+		w.growth.done = done{}
+	}
 	w.due = together(now, g.rest(w, usage))
 	return true
 }
@@ -202,7 +205,6 @@ func (g *Guard) meet(ctx context.Context, w *watched, now time.Time) bool {
 // the group has had its effect, and what crosses the threshold next is new.
 func (w *watched) below(g *Guard) {
 	w.over, w.judged, w.surveyed, w.prepared = false, time.Time{}, time.Time{}, false
-	w.growth.done = done{}
 	if !w.cooled.IsZero() {
 		w.cooled = time.Time{}
 		g.limiter.recovered(w.GroupID)
