@@ -42,7 +42,7 @@ var mayImport = map[string][]string{
 	"internal/guard":      {"internal/oom", "internal/predict"},
 	"internal/guard/kube": {},
 	"internal/guard/hook": {"internal/oom", "internal/predict", "internal/guard"},
-	"internal/guard/act":  {"internal/oom", "internal/predict", "internal/guard", "internal/proc", "internal/kernfs", "internal/cgroup"},
+	"internal/guard/act":  {"internal/oom", "internal/predict", "internal/guard", "internal/proc", "internal/kernfs", "internal/statefile", "internal/cgroup"},
 	"collector":           {"internal/oom", "internal/text"},
 }
 

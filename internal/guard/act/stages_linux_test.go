@@ -162,6 +162,17 @@ func TestNothingIsThrottledInDoubt(t *testing.T) {
 	if _, err := k.Throttle(&target, 900); err == nil || k.highOf(t) != "max" {
 		t.Errorf("without a record memory.high is %s, %v", k.highOf(t), err)
 	}
+	other := filepath.Join(t.TempDir(), "other")
+	k.throttles.file = filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(other, k.throttles.file); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.Throttle(&target, 900); err == nil || k.highOf(t) != "max" {
+		t.Errorf("with a link for a record: memory.high %s, error %v", k.highOf(t), err)
+	}
+	if _, err := os.Lstat(other); err == nil {
+		t.Error("what the link points to was written")
+	}
 	k, target = onFiles(t, "800\n")
 	restore, err := k.Throttle(&target, 900)
 	if err != nil || k.highOf(t) != "800" {

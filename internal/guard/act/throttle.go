@@ -9,14 +9,17 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/oom-exporter/oom_exporter/internal/guard"
 	"github.com/oom-exporter/oom_exporter/internal/oom"
+	"github.com/oom-exporter/oom_exporter/internal/statefile"
 )
+
+// maxRecord bounds the record of throttled groups that is read.
+const maxRecord = 1 << 20
 
 // throttles are the groups whose memory.high the guard has written, with what it
 // was before. They are kept in a file, so that a guard that starts anew puts back
@@ -64,10 +67,7 @@ func (t *throttles) save() error {
 	if err != nil {
 		return fmt.Errorf("record throttled groups: %w", err)
 	}
-	if err := os.WriteFile(t.file+".new", b, 0o600); err != nil {
-		return fmt.Errorf("record throttled groups: %w", err)
-	}
-	if err := os.Rename(t.file+".new", t.file); err != nil {
+	if err := statefile.Save(t.file, b); err != nil {
 		return fmt.Errorf("record throttled groups: %w", err)
 	}
 	return nil
@@ -125,7 +125,7 @@ func (k *Kernel) Unthrottle() error {
 	if k.throttles.file == "" {
 		return nil
 	}
-	b, err := os.ReadFile(k.throttles.file)
+	b, err := statefile.Load(k.throttles.file, maxRecord)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
