@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kernelClock asks the kernel what keeps its clock in step.
+// kernelClock asks the kernel how good its clock is.
 func kernelClock() (clockState, error) {
 	var tx unix.Timex // with no modes set it only reads.
 	state, err := unix.Adjtimex(&tx)
