@@ -10,7 +10,7 @@ type Node struct {
 	PageSize uint64
 	CPUs     int
 	BootID   string
-	BootTime time.Time
+	BootTime time.Time // zero: unknown.
 
 	Total, Free, Available     Amount // MemTotal, MemFree, MemAvailable.
 	SwapTotal, SwapFree        Amount
