@@ -2,15 +2,12 @@
 
 package oom
 
-import "time"
-
 // Node is the machine at one moment. Sizes are in bytes.
 type Node struct {
 	Release  Release
 	PageSize uint64
 	CPUs     int
 	BootID   string
-	BootTime time.Time
 
 	Total, Free, Available     Amount // MemTotal, MemFree, MemAvailable.
 	SwapTotal, SwapFree        Amount
@@ -22,7 +19,6 @@ type Node struct {
 	PanicOnOOM, KillAllocatingTask, Overcommit Amount
 	Swappiness                                 Amount
 	Zones                                      []Zone
-	Pressure                                   Pressure
 }
 
 // Zone is one zone of /proc/zoneinfo. Sizes are in bytes.
