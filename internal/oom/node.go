@@ -73,7 +73,6 @@ type Process struct {
 	// statm's.
 	Exact bool
 	Init  bool   // pid 1 of the init pid namespace: never killed.
-	Vfork bool   // a vfork child that still borrows its parent's memory.
 	Score Amount // /proc/PID/oom_score.
 	// Stale says that RSS and Anon are of an earlier pass, or not read at all
 	// and 0; so may Adj be, since when Score has not changed, and where the
