@@ -96,7 +96,7 @@ func stageFlags(app *kingpin.Application, c *config) {
 	cli.Set(app.Flag("warn.signal", "Warn by this signal to the processes that would be killed, those that have a handler for it: none, SIGUSR1, SIGUSR2, SIGHUP or SIGQUIT."), "none", cli.OneOf(&c.warnSignal, "none", "SIGUSR1", "SIGUSR2", "SIGHUP", "SIGQUIT"))
 	cli.Set(app.Flag("throttle-ahead", "Throttle a cgroup by memory.high (v2) when it would reach its limit within this time, at the growth seen. This writes a limit, which is put back. 0: never."), "0s", cli.Duration(&c.stages.ThrottleAhead, 0))
 	cli.Set(app.Flag("throttle-time", "How long a cgroup is throttled at most; then its own memory.high is put back."), "10s", cli.Duration(&c.stages.ThrottleTime, time.Millisecond))
-	cli.Set(app.Flag("throttle-file", "File that records which cgroups are throttled, so that a guard that is restarted puts their memory.high back. Where it can't be written, nothing is throttled."), "/run/oom_guard.throttled", cli.Text(&c.throttleFile, "a file"))
+	cli.Set(app.Flag("throttle-file", "File that records which cgroups are throttled, so that a guard that is restarted puts their memory.high back. Where it can't be written, nothing is throttled."), "/run/oom_guard/throttled", cli.Text(&c.throttleFile, "a file"))
 	cli.Set(app.Flag("term-ahead", "Send SIGTERM instead of SIGKILL when the limit would be reached within this time, but not within --time-to-limit; SIGKILL follows then. 0: never."), "0s", cli.Duration(&c.stages.TermAhead, 0))
 }
 
@@ -151,7 +151,7 @@ func safetyFlags(app *kingpin.Application, c *config) {
 	cli.Set(app.Flag("cool-down", "Time after a kill in which nothing is killed in that group, above or below it, unless its usage has fallen below the threshold and rises again."), "10s", cli.Duration(&c.coolDown, 0))
 	cli.Set(app.Flag("kills-per-minute", "Kills on this node in any minute; the end of a container is one. In its first minute the guard works up to it, so that one that restarts over and over kills little."), "6", cli.Int(&c.killsPerMinute, 0, 1<<20))
 	cli.Set(app.Flag("kills-per-minute-per-namespace", "Kills in one namespace in any minute; outside Kubernetes of one user, unit or container. 0: half of those on the node."), "0", cli.Int(&c.killsPerNamespace, 0, 1<<20))
-	cli.Set(app.Flag("kill-switch", "While this file is there, nothing is killed."), "/run/oom_guard.off", cli.Text(&c.killSwitch, "a file"))
+	cli.Set(app.Flag("kill-switch", "While this file is there, nothing is killed."), "/run/oom_guard/off", cli.Text(&c.killSwitch, "a file"))
 	cli.Set(app.Flag("priority", "Nice value to run at, so that a busy node does not hold the guard up; needs CAP_SYS_NICE below 0."), "-10", cli.Int(&c.priority, -20, 19))
 	cli.Set(app.Flag("realtime-priority", "Real-time priority (SCHED_RR) to run at, 1 to 99, so that processes that never wait do not delay the guard; needs CAP_SYS_NICE. 0: only --priority."), "1", cli.Int(&c.realtime, 0, 99))
 }

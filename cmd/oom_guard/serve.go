@@ -8,6 +8,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/go-kit/log/level"
@@ -44,6 +46,11 @@ func serve(ctx context.Context, c *config, std streams) error {
 		_ = level.Warn(logger).Log("msg", withoutPidfd)
 	}
 	raisePriority(c, logger)
+	for _, file := range []string{c.killSwitch, c.throttleFile} {
+		// So that the switch can be thrown by touch. Where it fails, nobody can make
+		// the file either.
+		_ = os.MkdirAll(filepath.Dir(file), 0o755)
+	}
 	p, err := assemble(c, logger)
 	if err != nil {
 		return err
