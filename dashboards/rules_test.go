@@ -159,7 +159,7 @@ func TestRunbooks(t *testing.T) {
 // TestRunbookCommands holds the commands of the runbooks against the reference
 // of flags, which is generated from the code.
 func TestRunbookCommands(t *testing.T) {
-	reference := string(read(t, "../docs/flags.md"))
+	reference := string(read(t, "../docs/flags.md")) + string(read(t, "../docs/guard-reference.md"))
 	command := regexp.MustCompile(`(?m)[` + "`" + `/ ]oom_exporter ([a-z]+)|^oom_exporter ([a-z]+) `)
 	option := regexp.MustCompile("`--(?:no-)?([a-z.-]+)|oom_exporter [a-z]+ --([a-z.-]+)")
 	commands := 0

@@ -56,6 +56,11 @@ func (s *stack) tryQueries(t *testing.T) queryResult {
 	lab.Eventually(t, time.Minute, "the rules have been evaluated", func() bool {
 		return len(s.ask(t, "container:oom_limit_headroom:ratio")) > 0
 	})
+	// Graphs compare with what was a minute ago, when the exporter may just have
+	// been replaced.
+	lab.Eventually(t, time.Minute, "the exporter was scraped a minute ago", func() bool {
+		return len(s.ask(t, "oom_kills_total offset 1m")) > 0
+	})
 	excuses := mayBeEmpty(t)
 	r := queryResult{empty: map[string]string{}}
 	for where, q := range allQueries(t) {
