@@ -40,7 +40,7 @@ type Sampler struct {
 	buf       []byte
 	path      []byte
 	lister    lister
-	suspects  []oom.CgroupHandle // that were found gone.
+	suspects  []oom.CgroupHandle // that seem to be gone.
 	found     []oom.FoundCgroup
 	gone      []oom.CgroupHandle
 	misses    [numFiles]uint8 // cgroups in a row without the file.
@@ -141,7 +141,7 @@ func (s *Sampler) Find() (gone []oom.CgroupHandle, found []oom.FoundCgroup, err 
 		case !m.here:
 		case inTurn || len(m.children) > 0 || m.young > 0:
 			m.young = max(m.young-1, 0)
-			s.look(h, inTurn)
+			s.checkChildren(h, inTurn)
 		}
 	}
 	if s.exhausted {
@@ -229,8 +229,8 @@ func (s *Sampler) remove(h oom.CgroupHandle) {
 	s.gone = append(s.gone, h)
 }
 
-// look lists the directory of a cgroup if its children are others than before.
-func (s *Sampler) look(h oom.CgroupHandle, byName bool) {
+// checkChildren lists the directory of a cgroup if its children are others than before.
+func (s *Sampler) checkChildren(h oom.CgroupHandle, byName bool) {
 	m := &s.members[h]
 	var st unix.Stat_t
 	var err error
