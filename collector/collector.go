@@ -13,7 +13,6 @@ import (
 
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
-	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
@@ -310,14 +309,5 @@ func (s *Set) give(r *result) {
 	defer s.mu.Unlock()
 	if len(s.pool) < 1 {
 		s.pool = append(s.pool, r)
-	}
-}
-
-// Describe names every family that this Set may expose.
-func (s *Set) Describe(ch chan<- *prometheus.Desc) {
-	for i, f := range s.table {
-		if s.enabled[i] {
-			ch <- prometheus.NewDesc(f.name, f.help, labelNames(f.labels), nil)
-		}
 	}
 }

@@ -317,6 +317,14 @@ type adapter struct {
 	t *testing.T
 }
 
+func (a adapter) Describe(ch chan<- *prometheus.Desc) {
+	for i, f := range a.table {
+		if a.enabled[i] {
+			ch <- prometheus.NewDesc(f.name, f.help, labelNames(f.labels), nil)
+		}
+	}
+}
+
 func (a adapter) Collect(ch chan<- prometheus.Metric) {
 	mfs, done, err := a.Gather(Request{})
 	if err != nil {

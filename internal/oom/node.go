@@ -2,8 +2,6 @@
 
 package oom
 
-import "time"
-
 // Node is the machine at one moment. Sizes are in bytes.
 type Node struct {
 	Release  Release
@@ -22,7 +20,6 @@ type Node struct {
 	PanicOnOOM, KillAllocatingTask, Overcommit Amount
 	Swappiness                                 Amount
 	Zones                                      []Zone
-	Pressure                                   Pressure
 }
 
 // Zone is one zone of /proc/zoneinfo. Sizes are in bytes.
@@ -77,7 +74,6 @@ type Process struct {
 	// statm's.
 	Exact bool
 	Init  bool   // pid 1 of the init pid namespace: never killed.
-	Vfork bool   // a vfork child that still borrows its parent's memory.
 	Score Amount // /proc/PID/oom_score.
 	// Stale says that RSS and Anon are of an earlier pass, or not read at all
 	// and 0; so may Adj be, since when Score has not changed, and where the
