@@ -2,6 +2,8 @@
 
 package oom
 
+import "time"
+
 // Node is the machine at one moment. Sizes are in bytes.
 type Node struct {
 	Release  Release
