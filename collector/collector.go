@@ -143,6 +143,7 @@ type Set struct {
 	enabled [families]bool
 	members []member
 	labels  *labelCache
+	begun   time.Time // since when it counts what scrapes leave out.
 
 	gathering sync.Mutex // one pass at a time; it guards labels and told.
 	told      map[string]told
@@ -167,7 +168,7 @@ func New(h Host, o Options) *Set {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Set{host: h, o: o, table: table(), labels: newLabelCache(), told: map[string]told{}}
+	s := &Set{host: h, o: o, table: table(), labels: newLabelCache(), begun: o.Now(), told: map[string]told{}}
 	for i, f := range s.table {
 		on := o.Profile.has(&f) || o.Enable != nil && o.Enable.MatchString(f.name)
 		s.enabled[i] = on && (o.Disable == nil || !o.Disable.MatchString(f.name))

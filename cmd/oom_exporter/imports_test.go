@@ -41,14 +41,15 @@ var mayImport = map[string][]string{
 	"internal/cli":        {},
 	"internal/guard":      {"internal/oom", "internal/predict"},
 	"internal/guard/kube": {},
-	"internal/guard/act":  {"internal/oom", "internal/predict", "internal/guard", "internal/proc", "internal/kernfs", "internal/cgroup"},
+	"internal/guard/hook": {"internal/oom", "internal/predict", "internal/guard"},
+	"internal/guard/act":  {"internal/oom", "internal/predict", "internal/guard", "internal/proc", "internal/kernfs", "internal/statefile", "internal/cgroup"},
 	"collector":           {"internal/oom", "internal/text"},
 }
 
 // knowsNoPrometheus are the packages below the collectors.
 var knowsNoPrometheus = []string{
 	"internal/oom", "internal/kernfs", "internal/kmsg", "internal/oomlog", "internal/ledger", "internal/recorder", "internal/killfeed", "internal/predict",
-	"internal/cgroup", "internal/workload", "internal/tracefs", "internal/report", "internal/page", "internal/guard", "internal/guard/act", "internal/guard/kube",
+	"internal/cgroup", "internal/workload", "internal/tracefs", "internal/report", "internal/page", "internal/guard", "internal/guard/act", "internal/guard/kube", "internal/guard/hook",
 	"internal/verdict", "internal/causes",
 }
 

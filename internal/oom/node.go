@@ -2,12 +2,15 @@
 
 package oom
 
+import "time"
+
 // Node is the machine at one moment. Sizes are in bytes.
 type Node struct {
 	Release  Release
 	PageSize uint64
 	CPUs     int
 	BootID   string
+	BootTime time.Time // zero: unknown.
 
 	Total, Free, Available     Amount // MemTotal, MemFree, MemAvailable.
 	SwapTotal, SwapFree        Amount
