@@ -24,8 +24,8 @@ var ErrNoData = errors.New("no data")
 
 // Host is what the collectors need to know; package host implements it.
 type Host interface {
-	// Scrape begins a view of the host: what two collectors ask for is read
-	// once, what none asks for is not read. deadline may be zero.
+	// Scrape begins a view of the host: a part that several collectors ask for is
+	// read once, a part that none asks for is not read. deadline may be zero.
 	Scrape(deadline time.Time) Scrape
 }
 
@@ -35,9 +35,9 @@ type Scrape interface {
 	Node() (*oom.NodeState, error)
 	Groups() (*oom.Groups, error)
 	Processes() (*oom.Processes, error)
-	// Skipped says what was left out of that which was read so far.
+	// Skipped counts what was left out of the parts read so far.
 	Skipped() oom.Skipped
-	// Close says that nothing of what it returned is used any more.
+	// Close ends the scrape: nothing that it returned may be used after that.
 	Close()
 }
 
@@ -134,7 +134,7 @@ type member struct {
 	collector
 }
 
-// Set runs the collectors and keeps what one scrape can leave to the next.
+// Set runs the collectors and keeps memory from one scrape for the next.
 // It is safe for concurrent use.
 type Set struct {
 	host    Host
@@ -154,7 +154,7 @@ type Set struct {
 	crowded string // path of the cgroup of which most children were left out.
 }
 
-// result is the memory of one scrape, used again when nobody reads it.
+// result is the memory of one scrape, reused when its reader is done.
 type result struct {
 	sink     *sink
 	families []*dto.MetricFamily
@@ -231,8 +231,8 @@ func (s *Set) Gather(r Request) (mfs []*dto.MetricFamily, done func(), err error
 	return res.families, sync.OnceFunc(func() { s.give(res) }), nil
 }
 
-// run is one collector's turn: whatever happens in it, the others have theirs.
-// It returns an error where the collector failed.
+// run runs one collector. Whatever happens in it, the others still run. It returns
+// an error if the collector failed.
 func (s *Set) run(m member, sc Scrape, out *sink) error {
 	start := s.o.Now()
 	err := guarded(m, sc, out)
@@ -269,8 +269,8 @@ type told struct {
 	at   time.Time
 }
 
-// logChange tells of a failure when it begins, changes or ends; of one that
-// comes and goes, once in logGap how it stands then.
+// logChange logs when a failure begins, changes or ends, but at most one line per
+// logGap and collector.
 func (s *Set) logChange(name string, err error) {
 	text := ""
 	if err != nil {

@@ -58,7 +58,7 @@ func countsSince(out *sink, totals *oom.KillTotals) {
 	out.countsSince(epochWorkloads, workloads)
 }
 
-// recorder adds how well the flight recorder does.
+// recorder adds the flight recorder's own health.
 func (c eventCollector) recorder(out *sink) {
 	if c.o.Recorder == nil {
 		return
@@ -76,8 +76,8 @@ func (c eventCollector) recorder(out *sink) {
 	}
 }
 
-// node adds the raw count of the same moment as the rest, so that each scrape
-// balances. Before counting begins it is read like all else.
+// node adds the kernel's count as of the same moment as the other counters, so that
+// they balance in each scrape. Before the ledger counts, the node's own read is used.
 func (c eventCollector) node(s Scrape, out *sink, totals *oom.KillTotals) {
 	raw := totals.NodeKills
 	if n, err := s.Node(); err == nil {
@@ -89,8 +89,8 @@ func (c eventCollector) node(s Scrape, out *sink, totals *oom.KillTotals) {
 	out.amount(nodeKills, raw, nil)
 }
 
-// workloads adds the totals of the killed and a 0 for every live container
-// that was spared, so that increase() sees its first kill.
+// workloads adds the totals of workloads that had kills, and a 0 for every other
+// live container, so that increase() sees its first kill.
 func (c eventCollector) workloads(out *sink, groups *oom.Groups, totals *oom.KillTotals) {
 	killed := make(map[oom.Workload]bool, len(totals.Workloads))
 	for i := range totals.Workloads {
@@ -123,7 +123,7 @@ func (c eventCollector) workloads(out *sink, groups *oom.Groups, totals *oom.Kil
 	}
 }
 
-// lastKill tells of the last kill of a workload what a notification needs.
+// lastKill adds what a notification needs to know about a workload's last kill.
 func (c eventCollector) lastKill(out *sink, w *oom.WorkloadKills, pairs *labels) {
 	if !w.LastKill.IsZero() {
 		out.add(containerLastKill, seconds(w.LastKill), pairs)
@@ -137,7 +137,7 @@ func (c eventCollector) lastKill(out *sink, w *oom.WorkloadKills, pairs *labels)
 	out.amount(containerLastKillLimit, k.Limit, pairs)
 }
 
-// causes adds why the kills came about, and what the limits should be.
+// causes adds the causes of kills, and the advised limits.
 func (c eventCollector) causes(out *sink, totals *oom.KillTotals) {
 	for i := range totals.Causes {
 		k := &totals.Causes[i]

@@ -14,8 +14,7 @@ import (
 // maxValues is how many labels the longest shape has.
 const maxValues = 7
 
-// labels is one label set of a shape. There is one object for a set of valid
-// values, so that equal labels are found by the object.
+// labels is one label set of a shape. Equal label sets are the same object.
 type labels struct {
 	pairs  []*dto.LabelPair
 	used   uint64                       // scrape of the last use.
@@ -72,7 +71,7 @@ func (c *labelCache) pairs(s shape, values ...string) *labels {
 	var valid [maxValues]string
 	c.key = append(c.key[:0], byte(s))
 	for i, v := range values {
-		valid[i] = text.Label(v)                         // anybody on the node may choose names of processes and cgroups.
+		valid[i] = text.Label(v)                         // users of the node choose the names of processes and cgroups.
 		c.key = append(append(c.key, valid[i]...), 0xff) // which no valid text has.
 	}
 	l := c.entries[string(c.key)]

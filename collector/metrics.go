@@ -133,8 +133,8 @@ const (
 	shapes
 )
 
-// isOpen tells whether there is no end to the values of the labels: they are
-// those of workloads, cgroups or processes.
+// isOpen tells whether the labels are open-ended: they name workloads, cgroups or
+// processes.
 func (s shape) isOpen() bool {
 	switch s {
 	case shapeWorkload, shapeWorkloadLevel, shapeWorkloadInfo, shapeWorkloadCause, shapePod, shapeCgroup, shapeProcess, shapeVictim:

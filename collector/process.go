@@ -57,7 +57,7 @@ func (c predictCollector) update(s Scrape, out *sink) error {
 	return nil
 }
 
-// pid is the label of a process; empty where the kernel could kill nobody.
+// pid is the label of a process; empty if no process can be killed.
 func pid(n int32) string {
 	if n == 0 {
 		return ""

@@ -13,7 +13,7 @@ import (
 )
 
 // sink collects the samples of one scrape. It keeps its families, samples and
-// label pairs from scrape to scrape: at 30,000 series, building them anew
+// label pairs from scrape to scrape: at 30,000 series, allocating them again
 // costs more than reading the kernel's files.
 type sink struct {
 	out     [families]*dto.MetricFamily
@@ -23,8 +23,8 @@ type sink struct {
 	table   *[families]family
 	created [epochs]*timestamppb.Timestamp // nil: unknown.
 
-	most, series int    // series that others can make more of: as many as there may be, and are.
-	refused      uint64 // of them.
+	most, series int    // bound and number of series whose labels are open-ended.
+	refused      uint64 // series over the bound.
 }
 
 // sample is one metric with the values it points to.
@@ -106,8 +106,8 @@ func (s *sink) countsSince(e epoch, t time.Time) {
 	}
 }
 
-// room tells whether the family may have one series more. A fifth is left for
-// kills, which are added last.
+// room tells whether the family may have another series. A fifth of the bound is
+// reserved for kills, which are added last.
 func (s *sink) room(i id) bool {
 	most := s.most
 	if s.table[i].collector != "event" {

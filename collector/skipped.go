@@ -37,8 +37,7 @@ func (s *Set) countSkipped(sc Scrape, out *sink) {
 	}
 }
 
-// logCrowd tells where most cgroups are left out when that begins, is elsewhere,
-// or ends.
+// logCrowd logs below which cgroup most cgroups are left out, when that changes.
 func (s *Set) logCrowd(crowd oom.Crowd) {
 	before := s.crowded
 	s.crowded = crowd.Path

@@ -189,8 +189,10 @@ func TestTimelineGuest(t *testing.T) {
 		{name: "tmpfs: empty files with long names", limit: 24 * mib, kills: true, steps: []string{"rate:16M", "files:1000000:0:188:/tmp/c4"}},
 		{name: "tmpfs: hard links with long names", limit: 24 * mib, kills: true, steps: []string{"rate:16M", "links:1000000:188:/tmp/c5"}},
 		{name: "tmpfs: files of 1 KiB", limit: 48 * mib, kills: true, steps: []string{"rate:8M", "files:1000000:1024:8:/tmp/c6"}},
-		{name: "dentries and inodes of files on a disk", limit: 48 * mib, hold: 25 * time.Second, steps: append([]string{"anon:6M"}, many(400, fmt.Sprintf("stats:%d:0:8:/data/files", onDisk))...),
-			also: many(8000, "read:/data/read", "sleep:1")},
+		{
+			name: "dentries and inodes of files on a disk", limit: 48 * mib, hold: 25 * time.Second, steps: append([]string{"anon:6M"}, many(400, fmt.Sprintf("stats:%d:0:8:/data/files", onDisk))...),
+			also: many(8000, "read:/data/read", "sleep:1"),
+		},
 		{name: "dentries (negative), with all these files of tmpfs", limit: 48 * mib, hold: 25 * time.Second, steps: []string{"anon:6M", "dentries:2000000"}},
 	}
 	script := guest.FileSystem + swapOn + fmt.Sprintf("mkdir /data/files\nhog files:%d:0:8:/data/files file:8M:/data/read exit:0\nsync\necho 3 >/proc/sys/vm/drop_caches\nexporter\n", onDisk)

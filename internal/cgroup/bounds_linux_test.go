@@ -274,7 +274,7 @@ func TestWithoutLinkCount(t *testing.T) {
 		}
 		defer p.end()
 		p.tree.Groups, p.rows = make([]oom.Group, 1), make([]*node, 1)
-		if err := p.children(h.root, level{fd: p.rootFD, cpuset: -1, depth: 1}, 1); err != nil {
+		if err := p.readChildren(h.root, level{fd: p.rootFD, cpuset: -1, depth: 1}, 1); err != nil {
 			t.Fatal(err)
 		}
 		if len(p.tree.Groups) != 1+want || p.skipped != (oom.Skipped{}) {

@@ -14,9 +14,8 @@ import (
 	"time"
 )
 
-// Parts names the files of a group that not everybody needs; each costs an
-// open, a read and a close for every group. The rest is always read: usage,
-// limits, memory.stat and the counters.
+// Parts names the optional files of a cgroup; each costs an open, a read and a
+// close per cgroup. Usage, limits, memory.stat and the counters are always read.
 type Parts uint32
 
 // The optional parts of a Read.
@@ -56,22 +55,22 @@ type Options struct {
 	Sysfs     string // default /sys.
 	Procfs    string // default /proc.
 	MaxGroups int    // most groups that a pass reads; default DefaultMaxGroups.
-	// IsWorkload, if set, tells of a path whether what is below it belongs to one
-	// workload. Where there are more groups than MaxGroups, such come last.
+	// IsWorkload, if set, tells whether everything below a path belongs to one
+	// workload. Where there are more groups than MaxGroups, those inside workloads
+	// are read last.
 	IsWorkload func(path string) bool
 	Parts      Parts
-	// Refresh is the number of passes in which what hardly ever changes, or
-	// can't have changed much by what else was read, is read at least once:
-	// memory.high and .min, swap limits, swappiness, memory.oom.group, counters
-	// that need a process where none was, kernel memory that the usage leaves
-	// no room for, and of a group at rest (Group.AtRest) memory.stat, peak and
-	// cgroup.procs. A group whose limit changed is read in full at once. Up to
-	// 1, all is read in each pass.
+	// Refresh is the number of passes within which every file of a cgroup is read
+	// at least once. In the other passes, files that rarely change (memory.high,
+	// memory.min, swap limits, swappiness, memory.oom.group) keep their last value,
+	// and so do memory.stat, the peak and cgroup.procs of a cgroup whose usage is
+	// unchanged (Group.Unchanged). A cgroup whose limit changed is read in full
+	// immediately. 0 and 1 read everything in each pass.
 	Refresh int
-	// KeepOpen is the number of groups that stay open between passes, three
-	// descriptors and some 10 KiB of kernel memory each, which makes reading
-	// them again take half as long. Up to 0 there are none, nor where half of the
-	// groups were left out.
+	// KeepOpen is the maximum number of cgroups kept open between passes, with three
+	// descriptors and about 10 KiB of kernel memory each; reading an open one takes
+	// half as long. 0 keeps none open. None are kept open either where half of the
+	// cgroups were left out.
 	KeepOpen int
 }
 
@@ -92,15 +91,14 @@ func (o Options) withDefaults() Options {
 type WatchOptions struct {
 	// MinInterval is the least time between two wakes; default 100 ms.
 	MinInterval time.Duration
-	// Useful, if set, tells whether what was done since it was asked last was
-	// worth the wake. As long as it was not, the time to the next wake doubles,
-	// up to MaxInterval, default 1 s: a group that thrashes at its limit raises
-	// events all the time.
+	// Useful, if set, tells whether the last wake led to anything. As long as it did
+	// not, the time to the next wake doubles, up to MaxInterval, default 1 s: a group
+	// that thrashes at its limit raises events all the time.
 	Useful      func() bool
 	MaxInterval time.Duration
-	// OnError is told, from any goroutine, when a group that came later can't be
-	// watched, most often for fs.inotify.max_user_watches. It may be nil and must
-	// not call the Hierarchy.
+	// OnError is called, from any goroutine, when a new group cannot be watched, most
+	// often because of fs.inotify.max_user_watches. It may be nil and must not call
+	// the Hierarchy.
 	OnError func(error)
 }
 

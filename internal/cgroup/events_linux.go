@@ -8,50 +8,50 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// readKills is the light pass's reading of the current group.
+// readKills reads only the kill counters of the current cgroup, for ReadKills.
 func (p *pass) readKills(g *oom.Group, up level) {
 	if p.h.place.version == 2 {
 		g.Hierarchical = true
-		g.Events = p.eventsV2()
+		g.Events = p.readEventsV2()
 		return
 	}
 	if p.h.scope != scopeOwn {
 		g.Hierarchical = p.hierarchicalV1(up)
 	}
-	p.controlV1(g, up)
+	p.readOOMControlV1(g, up)
 }
 
-// controlV1 reads memory.oom_control. TreeKills stays unset: v1 does not have it.
-func (p *pass) controlV1(g *oom.Group, up level) {
-	if b, ok := p.file(v1OOMControl); ok {
+// readOOMControlV1 reads memory.oom_control. TreeKills stays unset: v1 does not have it.
+func (p *pass) readOOMControlV1(g *oom.Group, up level) {
+	if b, ok := p.readFile(v1OOMControl); ok {
 		g.KillDisabled, g.UnderOOM, g.Events.OwnKills = parseOOMControl(b)
 	}
 	n := p.node
 	n.raw = oom.Events{OwnKills: g.Events.OwnKills}
 	// The root never counted for others (memcg_memory_event).
-	n.unsettled = p.h.scope != scopeOwn && g.Hierarchical && up.index >= 0
+	n.withChildren = p.h.scope != scopeOwn && g.Hierarchical && up.index >= 0
 }
 
-// eventsV2 reads the counters of the current group.
-func (p *pass) eventsV2() oom.Events {
+// readEventsV2 reads the counters of the current group.
+func (p *pass) readEventsV2() oom.Events {
 	n := p.node
 	raw, ok := p.ahead, p.isAhead
 	if !ok {
 		var b []byte
-		if b, ok = p.file(v2Events); ok {
+		if b, ok = p.readFile(v2Events); ok {
 			raw = parseEvents(b)
 		}
 	}
 	last := n.raw
-	n.raw, n.unsettled = oom.Events{}, false
+	n.raw, n.withChildren = oom.Events{}, false
 	if !ok {
 		return oom.Events{}
 	}
 	n.raw = raw
 	if !p.due && raw == last && n.events.TreeKills.IsSet() && p.h.hasLocal {
-		return n.events // the group's own are among those that did not move.
+		return n.events // the hierarchical counters include the own ones and did not change.
 	}
-	if b, ok := p.file(v2EventsLocal); ok {
+	if b, ok := p.readFile(v2EventsLocal); ok {
 		p.h.hasLocal = true
 		own := parseEvents(b)
 		if !p.h.place.localEvents {
@@ -62,19 +62,19 @@ func (p *pass) eventsV2() oom.Events {
 	own := raw
 	if p.h.scope == scopeTree {
 		own.TreeKills = raw.OwnKills
-		n.unsettled = true
+		n.withChildren = true
 	}
 	return own
 }
 
-// unchanged tells whether nothing was killed in the current group and below it
-// since the last pass, and all that is below was seen then.
-func (p *pass) unchanged() bool {
+// subtreeUnchanged tells whether nothing was killed in the current cgroup and its
+// descendants since the last pass, and the last pass saw all of them.
+func (p *pass) subtreeUnchanged() bool {
 	n := p.node
 	if p.h.place.version != 2 || !n.complete || !n.events.TreeKills.IsSet() {
 		return false
 	}
-	b, ok := p.file(v2Events)
+	b, ok := p.readFile(v2Events)
 	if !ok {
 		return false
 	}
@@ -82,8 +82,8 @@ func (p *pass) unchanged() bool {
 	return p.ahead.OwnKills == n.raw.OwnKills && p.ahead.OOMs == n.raw.OOMs && p.ahead.GroupKills == n.raw.GroupKills
 }
 
-// repeat hands out n and what is below it as they were in the last pass.
-func (p *pass) repeat(n *node, parent int) {
+// repeatLastPass appends n and its descendants to the tree as they were in the last pass.
+func (p *pass) repeatLastPass(n *node, parent int) {
 	if n.inode == 0 {
 		return
 	}
@@ -101,32 +101,32 @@ func (p *pass) repeat(n *node, parent int) {
 		Hierarchical: true,
 	})
 	for _, c := range n.children {
-		p.repeat(c, index)
+		p.repeatLastPass(c, index)
 	}
 }
 
-// settle ends the reading of n, when its children have been read: where the
-// kernel counted them along, it takes their counts off. Counters that moved
-// meanwhile can't be told apart; they stay as they were until the next pass.
-func (p *pass) settle(n *node, fd, index int) {
+// subtractChildren completes n when its children have been read. Where the kernel's counters
+// include descendants, it subtracts the children's counts. If a counter changed
+// while the children were read, the last result is kept until the next pass.
+func (p *pass) subtractChildren(n *node, fd, index int) {
 	e := &p.tree.Groups[index].Events
-	if n.unsettled {
+	if n.withChildren {
 		var sum oom.Events
 		for _, c := range n.children {
 			if c.pass == p.h.pass && c.inode != 0 {
 				sum = addEvents(sum, c.raw)
 			}
 		}
-		after := p.again(n, fd)
+		after := p.rereadCounters(n, fd)
 		if after.OwnKills == n.raw.OwnKills && sum.OwnKills.Or(0) > n.raw.OwnKills.Or(0) {
 			p.odd = true
 		}
-		e.OwnKills = rest(n.raw.OwnKills, after.OwnKills, sum.OwnKills, n.events.OwnKills)
+		e.OwnKills = ownCount(n.raw.OwnKills, after.OwnKills, sum.OwnKills, n.events.OwnKills)
 		if p.h.place.version == 2 {
-			e.Max = rest(n.raw.Max, after.Max, sum.Max, n.events.Max)
-			e.High = rest(n.raw.High, after.High, sum.High, n.events.High)
-			e.OOMs = rest(n.raw.OOMs, after.OOMs, sum.OOMs, n.events.OOMs)
-			e.GroupKills = rest(n.raw.GroupKills, after.GroupKills, sum.GroupKills, n.events.GroupKills)
+			e.Max = ownCount(n.raw.Max, after.Max, sum.Max, n.events.Max)
+			e.High = ownCount(n.raw.High, after.High, sum.High, n.events.High)
+			e.OOMs = ownCount(n.raw.OOMs, after.OOMs, sum.OOMs, n.events.OOMs)
+			e.GroupKills = ownCount(n.raw.GroupKills, after.GroupKills, sum.GroupKills, n.events.GroupKills)
 		}
 	}
 	n.events = *e
@@ -135,27 +135,27 @@ func (p *pass) settle(n *node, fd, index int) {
 	}
 }
 
-// pinSlab tells how much of the reclaimable slab of n reclaim cannot free.
+// pinSlab sets how much of n's reclaimable slab the kernel cannot free.
 func (p *pass) pinSlab(n *node, g *oom.Group) {
 	size, ok := g.Stat.SlabReclaimable.Get()
 	if !ok || p.h.options.Parts&PartProtection == 0 {
 		return
 	}
 	s := &n.kept.slab
-	if g.AtRest { // its statistics are of an earlier pass, and so is what is pinned.
+	if g.Unchanged { // memory.stat was not read.
 		g.SlabPinned = s.pinned
 		return
 	}
 	limit, limited := g.Limit.Get()
-	g.SlabPinned = s.step(slabReading{
-		bytes: size, dentries: p.dentries, everybody: p.tree.Groups[0].Stat.SlabReclaimable.Or(0),
+	g.SlabPinned = s.update(slabReading{
+		bytes: size, dentries: p.dentries, machine: p.tree.Groups[0].Stat.SlabReclaimable.Or(0),
 		hits: g.Events.Max.Or(s.last.hits), ooms: g.Events.OOMs.Or(s.last.ooms),
 		near: limited && g.Usage.Or(0) >= limit-limit/nearLimit,
 	})
 }
 
-// again reads n's counters a second time.
-func (p *pass) again(n *node, fd int) oom.Events {
+// rereadCounters reads n's counters a second time, after those of its children.
+func (p *pass) rereadCounters(n *node, fd int) oom.Events {
 	f := v2Events
 	if p.h.place.version == 1 {
 		f = v1OOMControl
@@ -171,9 +171,9 @@ func (p *pass) again(n *node, fd int) oom.Events {
 	return oom.Events{OwnKills: kills}
 }
 
-// rest is what a counter has beyond the children's sum, and what it was last
-// where it moved while they were read.
-func rest(before, after, sum, last oom.Amount) oom.Amount {
+// ownCount returns a counter minus the children's sum, or the last result if the
+// counter changed while the children were read.
+func ownCount(before, after, sum, last oom.Amount) oom.Amount {
 	b, ok := before.Get()
 	s := sum.Or(0)
 	switch {

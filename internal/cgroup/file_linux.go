@@ -107,7 +107,7 @@ func read(fd int, buf []byte) (int, unix.Errno) {
 }
 
 // readAt reads a whole file below dir into buf. One read is enough: the kernel
-// prints such a file at one go, and one that fills buf is no file we know.
+// prints such a file in one go, and none of the files read here fills buf.
 func readAt(dir int, name string, buf []byte) ([]byte, unix.Errno) {
 	fd, errno := openat(dir, name, openFileFlags)
 	if errno != 0 {

@@ -13,14 +13,14 @@ import (
 // readV1 reads the files of a v1 group; see
 // Documentation/admin-guide/cgroup-v1/memory.rst.
 func (p *pass) readV1(g *oom.Group, up level) {
-	g.Usage = p.number(v1Usage)
-	g.Limit = p.limitV1(v1Limit)
-	p.limited(g.Limit)
-	g.AtRest = p.rests(g)
+	g.Usage = p.readNumber(v1Usage)
+	g.Limit = p.readLimitV1(v1Limit)
+	p.noteLimit(g.Limit)
+	g.Unchanged = p.checkUnchanged(g)
 	k := &p.node.kept
-	if !g.AtRest {
+	if !g.Unchanged {
 		k.stat = oom.Stat{}
-		if b, ok := p.file(v1Stat); ok {
+		if b, ok := p.readFile(v1Stat); ok {
 			parseStatV1(b, &k.stat)
 			if p.h.noSwap {
 				k.stat.Swap = oom.Amount{}
@@ -32,16 +32,16 @@ func (p *pass) readV1(g *oom.Group, up level) {
 	}
 	g.Stat = k.stat
 	g.Hierarchical = p.hierarchicalV1(up)
-	g.Stat.Kernel = p.kernelV1(g)
-	if p.due || g.Limit.IsValue() && !g.AtRest {
-		k.failcnt = p.number(v1Failcnt) // what has no limit does not hit it.
+	g.Stat.Kernel = p.readKernelV1(g)
+	if p.due || g.Limit.IsValue() && !g.Unchanged {
+		k.failcnt = p.readNumber(v1Failcnt) // what has no limit does not hit it.
 	}
 	g.Events.Max = k.failcnt
-	if (g.AtRest || p.deserted()) && p.h.scope == scopeOwn && k.killDisabled.Or(0) == 0 {
+	if (g.Unchanged || p.assumeNoProcesses()) && p.h.scope == scopeOwn && k.killDisabled.Or(0) == 0 {
 		g.KillDisabled, g.UnderOOM, g.Events.OwnKills = k.killDisabled, k.underOOM, k.kills
 		return
 	}
-	p.controlV1(g, up)
+	p.readOOMControlV1(g, up)
 	k.killDisabled, k.underOOM, k.kills = g.KillDisabled, g.UnderOOM, g.Events.OwnKills
 }
 
@@ -52,7 +52,7 @@ func (p *pass) hierarchicalV1(up level) bool {
 	if up.hierarchical {
 		return true
 	}
-	v, ok := p.number(v1Hierarchy).Get()
+	v, ok := p.readNumber(v1Hierarchy).Get()
 	return !ok || v != 0
 }
 
@@ -60,17 +60,17 @@ func (p *pass) hierarchicalV1(up level) bool {
 // group without the memory controller none: its memory counts for its parent.
 func (p *pass) readV2(g *oom.Group) {
 	g.Hierarchical = true
-	g.Usage = p.number(v2Current)
+	g.Usage = p.readNumber(v2Current)
 	if !p.isMissing(v2Current) {
-		g.Limit = p.number(v2Max)
-		p.limited(g.Limit)
-		g.High = p.sometimes(v2High, &p.node.kept.high)
-		g.AtRest = p.rests(g)
+		g.Limit = p.readNumber(v2Max)
+		p.noteLimit(g.Limit)
+		g.High = p.numberIfDue(v2High, &p.node.kept.high)
+		g.Unchanged = p.checkUnchanged(g)
 	}
 	k := &p.node.kept
-	if !g.AtRest {
+	if !g.Unchanged {
 		k.stat = oom.Stat{}
-		if b, ok := p.file(v2Stat); ok {
+		if b, ok := p.readFile(v2Stat); ok {
 			parseStatV2(b, &k.stat)
 		}
 	}
@@ -78,7 +78,7 @@ func (p *pass) readV2(g *oom.Group) {
 	if p.isMissing(v2Current) && (p.isMissing(v2Stat) || g.Parent < 0) {
 		return
 	}
-	g.Events = p.eventsV2()
+	g.Events = p.readEventsV2()
 }
 
 func (p *pass) isMissing(f file) bool { return p.missing&(1<<f) != 0 }
@@ -86,13 +86,13 @@ func (p *pass) isMissing(f file) bool { return p.missing&(1<<f) != 0 }
 // readParts reads what Options.Parts asks for.
 func (p *pass) readParts(g *oom.Group, up level, down *level, st *unix.Stat_t) {
 	parts := p.h.options.Parts
-	if parts&PartProcs != 0 && !g.AtRest && !p.deserted() && p.ask(procs) {
+	if parts&PartProcs != 0 && !g.Unchanged && !p.assumeNoProcesses() && p.callHook(procs) {
 		errno := p.h.readPIDs(p.fd, p.node)
-		p.note(procs, errno)
+		p.noteErrno(procs, errno)
 	}
 	g.PIDs = p.node.kept.pids
 	if parts&PartPressure != 0 && p.h.place.version == 2 {
-		if b, ok := p.file(v2Pressure); ok {
+		if b, ok := p.readFile(v2Pressure); ok {
 			g.Pressure = parsePressure(b)
 		}
 	}
@@ -103,71 +103,71 @@ func (p *pass) readParts(g *oom.Group, up level, down *level, st *unix.Stat_t) {
 		g.StartTime = oom.Of(uint64(p.node.made))
 	}
 	if parts&PartProtection != 0 && p.online > 1 {
-		g.Mems = p.mems(up, down)
+		g.Mems = p.readMems(up, down)
 	}
 	if p.h.place.version == 1 {
-		p.partsV1(g, parts)
+		p.readPartsV1(g, parts)
 	} else if !p.isMissing(v2Current) {
-		p.partsV2(g, parts)
+		p.readPartsV2(g, parts)
 	}
 }
 
-// peak reads the highest usage, which a group at rest mostly leaves alone.
-func (p *pass) peak(f file, g *oom.Group) oom.Amount {
-	if !g.AtRest {
-		p.node.kept.peak = p.number(f)
+// readPeak reads the highest usage, which rarely changes while the usage is unchanged.
+func (p *pass) readPeak(f file, g *oom.Group) oom.Amount {
+	if !g.Unchanged {
+		p.node.kept.peak = p.readNumber(f)
 	}
 	return p.node.kept.peak
 }
 
-func (p *pass) partsV1(g *oom.Group, parts Parts) {
+func (p *pass) readPartsV1(g *oom.Group, parts Parts) {
 	if p.isMissing(v1Usage) {
 		return
 	}
 	k := &p.node.kept
 	if parts&PartPeak != 0 {
-		g.Peak = p.peak(v1Peak, g)
+		g.Peak = p.readPeak(v1Peak, g)
 	}
 	if parts&PartSwap != 0 && !p.h.noSwap {
 		if p.due {
-			k.swapLimit = p.limitV1(v1MemswLimit)
+			k.swapLimit = p.readLimitV1(v1MemswLimit)
 		}
 		if p.due || k.swapLimit.IsValue() {
-			k.swapUsage = p.number(v1MemswUsage)
+			k.swapUsage = p.readNumber(v1MemswUsage)
 		}
 		g.MemswUsage, g.MemswLimit = k.swapUsage, k.swapLimit
 	}
 	if parts&PartProtection != 0 {
-		g.Swappiness = p.sometimes(v1Swappiness, &k.swappiness)
+		g.Swappiness = p.numberIfDue(v1Swappiness, &k.swappiness)
 	}
 }
 
-func (p *pass) partsV2(g *oom.Group, parts Parts) {
+func (p *pass) readPartsV2(g *oom.Group, parts Parts) {
 	k := &p.node.kept
 	if parts&PartPeak != 0 {
-		g.Peak = p.peak(v2Peak, g)
+		g.Peak = p.readPeak(v2Peak, g)
 	}
 	if parts&PartSwap != 0 {
 		if p.due || !p.noSwap {
-			k.swapUsage = p.number(v2SwapCurrent)
+			k.swapUsage = p.readNumber(v2SwapCurrent)
 		}
 		g.SwapUsage = k.swapUsage
-		g.SwapLimit = p.sometimes(v2SwapMax, &k.swapLimit)
+		g.SwapLimit = p.numberIfDue(v2SwapMax, &k.swapLimit)
 	}
 	if parts&PartProtection != 0 {
-		g.Min = p.sometimes(v2Min, &k.min)
+		g.Min = p.numberIfDue(v2Min, &k.min)
 		if p.due {
-			v, ok := p.number(v2OOMGroup).Get()
+			v, ok := p.readNumber(v2OOMGroup).Get()
 			k.oomGroup = ok && v == 1
 		}
 		g.OOMGroup = k.oomGroup
 	}
 }
 
-// mems returns the NUMA nodes to which the group is bound, nil for all. On v2 a
+// readMems returns the NUMA nodes to which the group is bound, nil for all. On v2 a
 // group without the cpuset controller has its parent's; on v1 a group that is
 // not in the cpuset hierarchy is unknown to us.
-func (p *pass) mems(up level, down *level) []int {
+func (p *pass) readMems(up level, down *level) []int {
 	dir, f := p.fd, v2Mems
 	if p.h.place.version == 1 {
 		if up.cpuset < 0 {

@@ -32,7 +32,7 @@ func (h *Hierarchy) readGroup(path string) (oom.Group, error) {
 		return oom.Group{}, err
 	}
 	defer p.end()
-	// A tree of its own keeps this visit out of what passes remember.
+	// A separate root node keeps this read out of what passes remember.
 	n, up := newRoot(), level{fd: p.rootFD, cpuset: -1, index: -1}
 	for name := range strings.SplitSeq(path, "/") {
 		if name == "" {
@@ -47,16 +47,16 @@ func (h *Hierarchy) readGroup(path string) (oom.Group, error) {
 		}
 		defer func() { _ = unix.Close(fd) }()
 		if h.place.version == 1 {
-			p.enter(n, fd)
+			p.setCurrent(n, fd)
 			up.hierarchical = p.hierarchicalV1(up)
 		}
 		n, up.fd, up.index = n.child([]byte(name+"\x00")), fd, 0
 	}
-	return p.single(n, up)
+	return p.readSingle(n, up)
 }
 
-// single reads n and, where its counters contain theirs, its children's.
-func (p *pass) single(n *node, up level) (oom.Group, error) {
+// readSingle reads n, and the counters of its children if n's include them.
+func (p *pass) readSingle(n *node, up level) (oom.Group, error) {
 	fd, errno := openat(up.fd, n.name, openDirFlags)
 	if errno != 0 {
 		return oom.Group{}, errno
@@ -66,9 +66,9 @@ func (p *pass) single(n *node, up level) (oom.Group, error) {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return oom.Group{}, fmt.Errorf("stat: %w", err)
 	}
-	n.met(p.h.pass, st.Ino)
-	p.enter(n, fd)
-	index, down, ok := p.row(up, &st)
+	n.markSeen(p.h.pass, st.Ino)
+	p.setCurrent(n, fd)
+	index, down, ok := p.readCgroup(up, &st)
 	switch {
 	case p.fatal != 0:
 		return oom.Group{}, p.fatalErr()
@@ -77,23 +77,23 @@ func (p *pass) single(n *node, up level) (oom.Group, error) {
 	case p.denied && !p.tree.Groups[index].Usage.IsSet():
 		return oom.Group{}, fs.ErrPermission
 	}
-	if n.unsettled {
+	if n.withChildren {
 		if _, err := p.h.lister.list(n, fd, p.h.options.MaxGroups); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return oom.Group{}, fmt.Errorf("list children: %w", err)
 		}
 		p.kills = true
 		for _, c := range n.children {
-			p.only(c, down)
+			p.readCounters(c, down)
 		}
 	}
-	p.settle(n, fd, index)
+	p.subtractChildren(n, fd, index)
 	g := p.tree.Groups[index]
 	g.Parent, g.Owner = -1, -1
 	return g, nil
 }
 
-// only reads the counters of a child, and nothing below it.
-func (p *pass) only(c *node, up level) {
+// readCounters reads the counters of a child, not of its descendants.
+func (p *pass) readCounters(c *node, up level) {
 	fd, errno := openat(up.fd, c.name, openDirFlags)
 	if errno != 0 {
 		return
@@ -103,7 +103,7 @@ func (p *pass) only(c *node, up level) {
 	if unix.Fstat(fd, &st) != nil {
 		return
 	}
-	c.met(p.h.pass, st.Ino)
-	p.enter(c, fd)
-	p.row(up, &st)
+	c.markSeen(p.h.pass, st.Ino)
+	p.setCurrent(c, fd)
+	p.readCgroup(up, &st)
 }

@@ -14,16 +14,16 @@ const (
 	// maxHeld bounds the groups that are kept open in a storm of kills: each takes
 	// some 5 KiB of kernel memory.
 	maxHeld = 2048
-	// stormGap is how soon after one light pass the next one is of a storm; in one,
-	// many groups are read every 2 s.
+	// stormGap is the longest time between two ReadKills passes that counts as a kill
+	// storm, in which they follow each other every 2 s.
 	stormGap = 3 * time.Second
 	// heldFor is how long after the last light pass the groups are kept open.
 	heldFor = 10 * time.Second
 )
 
-// storm is what light passes keep from each other while one soon follows the
-// other: v1 has no counter that has the descendants' kills in it, so each pass
-// reads them all, and looking files up is most of its cost.
+// storm keeps cgroups open between ReadKills passes during a kill storm. v1 has no
+// counter that includes descendants, so each pass has to read all cgroups, and
+// most of the cost is looking the files up.
 type storm struct {
 	last   time.Time // light pass.
 	soon   bool      // this one follows another.
@@ -31,8 +31,8 @@ type storm struct {
 	rows   []oom.Group // the memory of the last one's tree.
 }
 
-// held is an open v1 group. Once it is removed, its file has ENODEV for us, also
-// when another group has the name.
+// held is an open v1 cgroup. Once the cgroup is removed, reading its file fails
+// with ENODEV, even if another one has the same name by now.
 type held struct {
 	inode        uint64
 	dir, control int // control is memory.oom_control.
@@ -54,7 +54,7 @@ func (s *storm) begin(kills bool) {
 	now := time.Now()
 	since := now.Sub(s.last)
 	if since > heldFor {
-		s.release(func(*node, held) bool { return true })
+		s.closeWhere(func(*node, held) bool { return true })
 		s.rows = nil
 	}
 	if s.soon = kills && since <= stormGap; kills {
@@ -62,8 +62,8 @@ func (s *storm) begin(kills bool) {
 	}
 }
 
-// release closes the groups for which done returns true.
-func (s *storm) release(done func(*node, held) bool) {
+// closeWhere closes the groups for which done returns true.
+func (s *storm) closeWhere(done func(*node, held) bool) {
 	for n, e := range s.groups {
 		if done(n, e) {
 			e.close()
@@ -72,15 +72,15 @@ func (s *storm) release(done func(*node, held) bool) {
 	}
 }
 
-// end is called after each light pass: what it did not meet is gone.
+// end is called after each ReadKills pass and closes the cgroups it did not see.
 func (s *storm) end(pass uint64, rows []oom.Group) {
 	s.rows = rows
-	s.release(func(n *node, e held) bool { return n.pass != pass || n.inode != e.inode })
+	s.closeWhere(func(n *node, e held) bool { return n.pass != pass || n.inode != e.inode })
 }
 
-// byHeld reads a group that is kept open, if it is still there, and what is below
-// it.
-func (p *pass) byHeld(n *node, up level) (done bool, err error) {
+// readHeld reads a cgroup that is kept open, and its descendants. done is false if
+// the cgroup is not open or no longer exists.
+func (p *pass) readHeld(n *node, up level) (done bool, err error) {
 	e, ok := p.h.storm.groups[n]
 	if !ok || n.inode != e.inode {
 		return false, nil
@@ -93,20 +93,19 @@ func (p *pass) byHeld(n *node, up level) (done bool, err error) {
 		return false, nil
 	}
 	n.pass = p.h.pass
-	p.enter(n, e.dir)
+	p.setCurrent(n, e.dir)
 	index := len(p.tree.Groups)
 	p.tree.Groups = append(p.tree.Groups, oom.Group{
 		GroupID: oom.GroupID{Path: n.path, Inode: n.inode}, Parent: up.index, Owner: index, UID: makerOf(&st),
 	})
 	g := &p.tree.Groups[index]
 	g.KillDisabled, g.UnderOOM, g.Events.OwnKills = parseOOMControl(p.h.buf[:read])
-	n.raw, n.unsettled, n.events = oom.Events{OwnKills: g.Events.OwnKills}, false, g.Events
-	return true, p.children(n, level{fd: e.dir, cpuset: -1, index: index, depth: up.depth + 1}, uint64(st.Nlink))
+	n.raw, n.withChildren, n.events = oom.Events{OwnKills: g.Events.OwnKills}, false, g.Events
+	return true, p.readChildren(n, level{fd: e.dir, cpuset: -1, index: index, depth: up.depth + 1}, uint64(st.Nlink))
 }
 
-// hold keeps the current group open for the next passes, which is of use in a
-// storm only.
-func (p *pass) hold(n *node, fd int) {
+// holdOpen keeps the current cgroup open for the next passes during a kill storm.
+func (p *pass) holdOpen(n *node, fd int) {
 	s := &p.h.storm
 	if !s.soon || p.h.place.version != 1 || p.h.scope != scopeOwn || !p.mayHold() {
 		return
@@ -129,8 +128,8 @@ func (p *pass) hold(n *node, fd int) {
 	s.groups[n] = held{inode: n.inode, dir: dir, control: control}
 }
 
-// mayHold tells whether descriptors may be spent on it; only the kernel's own
-// files tell when their group is gone.
+// mayHold tells whether another cgroup may be kept open. On a file system other
+// than cgroupfs an open file does not show that its cgroup was removed.
 func (p *pass) mayHold() bool {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil || uint64(len(p.h.storm.groups)) >= min(maxHeld, limit.Cur/8) {

@@ -171,14 +171,14 @@ func (h *Hierarchy) run(kills bool) (oom.Tree, oom.Skipped, error) {
 	} else {
 		defer func() { h.storm.end(h.pass, p.tree.Groups) }()
 	}
-	if err := p.all(); err != nil {
-		h.letGo(true)
+	if err := p.readAll(); err != nil {
+		h.closeKeptOpen(true)
 		return oom.Tree{}, oom.Skipped{}, fmt.Errorf("read cgroups at %s: %w", h.place.dir, err)
 	}
 	h.groups = len(p.tree.Groups)
 	if !kills {
 		h.rows = p.rows
-		h.letGo(p.mayOpen == 0)
+		h.closeKeptOpen(p.mayOpen == 0)
 	}
 	if h.watcher != nil && !kills {
 		h.watcher.sync(h.root.children)

@@ -235,7 +235,7 @@ func waitStill(t *testing.T, h *Hierarchy, path string) {
 // wakes the watch.
 func TestLiveKill(t *testing.T) {
 	h := live(t)
-	defer h.storm.release(func(*node, held) bool { return true }) // its descriptors are not for other tests to miss.
+	defer h.storm.closeWhere(func(*node, held) bool { return true }) // its descriptors are not for other tests to miss.
 	parent := makeLive(t, h, "kill")
 	enable(t, h, parent)
 	path := parent + "/inner"

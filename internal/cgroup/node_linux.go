@@ -12,26 +12,26 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// node is what is remembered of a group from one pass to the next: its path and
-// name, so that they are built once, and its children, so that a directory is
-// listed again only when they changed.
+// node remembers a cgroup from one pass to the next: its path and name, so that
+// they are allocated once, its children, so that the directory is listed again
+// only when they changed, and the last values of its files.
 type node struct {
 	path     string // as in oom.GroupID.
 	name     string // last element, ending in NUL; a part of path's memory.
-	uid      uint32 // of who may make groups in it.
+	uid      uint32 // of the user who may create cgroups in it.
 	inode    uint64 // 0 until the directory was opened, and when it is gone.
-	pass     uint64 // in which it was last met.
+	pass     uint64 // that saw it last.
 	children []*node
 
-	left      uint64     // children that were left out when children was chosen.
-	complete  bool       // children were met in a pass.
-	unsettled bool       // raw has the children's counts in it, and no own ones are known.
-	raw       oom.Events // its counters as the file has them.
-	events    oom.Events // its counters as they were handed out.
-	made      int64      // earliest time seen on the directory.
-	watch     uint64     // number of the watcher that watches it.
-	mems      []int
-	kept      kept
+	left         uint64     // children that were left out when children was chosen.
+	complete     bool       // the last pass saw all children.
+	withChildren bool       // raw includes the children's counts.
+	raw          oom.Events // counters as in the file.
+	events       oom.Events // counters as returned by the last pass.
+	made         int64      // earliest time seen on the directory.
+	watch        uint64     // number of the watcher that watches it.
+	mems         []int
+	kept         kept
 }
 
 func newRoot() *node { return &node{path: "/", name: ".\x00"} }
@@ -51,22 +51,22 @@ func (n *node) child(name []byte) *node {
 	return &node{path: s[:len(s)-1], name: s[len(parent)+1:]}
 }
 
-// met says that the directory was opened in this pass. One with another inode
-// is another group, of which nothing is known.
-func (n *node) met(pass, inode uint64) {
-	n.known(inode)
+// markSeen records that this pass opened the directory. If its inode is another one, so
+// is the cgroup, and nothing is known of it yet.
+func (n *node) markSeen(pass, inode uint64) {
+	n.resetIfReplaced(inode)
 	n.pass = pass
 }
 
-// known forgets what is remembered of another group of that name.
-func (n *node) known(inode uint64) {
+// resetIfReplaced resets the node if its name belongs to another cgroup by now.
+func (n *node) resetIfReplaced(inode uint64) {
 	if n.inode != inode {
 		*n = node{path: n.path, name: n.name, inode: inode}
 	}
 }
 
-// gone forgets a group that was removed.
-func (n *node) gone() { *n = node{path: n.path, name: n.name} }
+// reset resets the node of a cgroup that was removed.
+func (n *node) reset() { *n = node{path: n.path, name: n.name} }
 
 // lister lists directories, with buffers that are used again.
 type lister struct {

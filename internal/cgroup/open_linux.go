@@ -8,10 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openGroup is a group that stays open between passes: to look its directory,
-// usage and limit up takes twice as long as to read them. Once it is removed,
-// its files have ENODEV for us, also when another group has the name. One that is
-// renamed, which v1 allows, shows nothing, so each is looked up in turn.
+// openGroup is a cgroup kept open between passes: opening its directory, usage and
+// limit takes twice as long as reading them. Once the cgroup is removed, reading
+// fails with ENODEV, even if another one has the same name by now. v1 allows
+// renaming, which an open file does not show, so each is opened anew in turn.
 type openGroup struct {
 	inode             uint64
 	dir, usage, limit int
@@ -32,10 +32,9 @@ func (o *openGroup) close() {
 	_ = unix.Close(o.limit)
 }
 
-// readAgain reads a kept file from its beginning. It was read before, so the
-// kernel has a buffer for it and prints a counter without sleeping; the scheduler
-// need not be told: it would hand the processor on and wake others up for it. An
-// offset of 0 is zeros on every ABI.
+// readAgain reads a file that is kept open from its beginning. It was read before,
+// so the kernel has its buffer and never sleeps; a raw system call spares the Go
+// scheduler the hand-over. The offset is 0, which every ABI passes the same way.
 func readAgain(fd int, buf []byte) (int, unix.Errno) {
 	n, _, errno := unix.RawSyscall6(unix.SYS_PREAD64, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)), 0, 0, 0)
 	if errno != 0 {
@@ -44,11 +43,11 @@ func readAgain(fd int, buf []byte) (int, unix.Errno) {
 	return int(n), 0
 }
 
-// mayKeepOpen is how many groups may be open at a time: as many as are wanted,
-// as long as three eighths of the descriptors are left to all others. Where half
-// of the groups were left out, the rest is not worth its memory; none are opened
-// again until a good deal fewer are. Only the kernel's own files tell when their
-// group is gone.
+// mayKeepOpen returns how many cgroups may be kept open: Options.KeepOpen, but at
+// most five eighths of the descriptor limit. If that is less than half of all
+// cgroups, none are: the gain would not be worth the kernel memory. They are kept
+// open again once the number of cgroups has dropped well below that. On a file
+// system other than cgroupfs an open file does not show a removed cgroup.
 func (h *Hierarchy) mayKeepOpen(root int) int {
 	var limit unix.Rlimit
 	var fs unix.Statfs_t
@@ -65,9 +64,9 @@ func (h *Hierarchy) mayKeepOpen(root int) int {
 	return most
 }
 
-// open returns the directory of n. stays says that it is one that is kept open,
-// with whose usage the group is known to be alive.
-func (p *pass) open(n *node, parent int) (fd int, stays bool, errno unix.Errno) {
+// openCgroup returns the directory of n. stays says that it is kept open between passes;
+// reading its usage has shown then that the cgroup still exists.
+func (p *pass) openCgroup(n *node, parent int) (fd int, stays bool, errno unix.Errno) {
 	if o, ok := p.h.open[n]; ok && !p.kills {
 		turn := p.h.place.version == 1 && (n.inode+p.h.reads)%openPasses == 0
 		if read, errno := readAgain(o.usage, p.usage[:]); errno == 0 && n.inode == o.inode && !turn {
@@ -82,8 +81,8 @@ func (p *pass) open(n *node, parent int) (fd int, stays bool, errno unix.Errno) 
 	return fd, false, errno
 }
 
-// text returns a file of the current group if it is kept open.
-func (p *pass) text(f file) (b []byte, errno unix.Errno, ok bool) {
+// readKeptOpen returns a file of the current group if it is kept open.
+func (p *pass) readKeptOpen(f file) (b []byte, errno unix.Errno, ok bool) {
 	if p.opened == nil {
 		return nil, 0, false
 	}
@@ -97,9 +96,8 @@ func (p *pass) text(f file) (b []byte, errno unix.Errno, ok bool) {
 	return nil, 0, false
 }
 
-// keepOpen keeps the current group open for the next passes if it was known
-// before this one, had all of its files and there is room; the directory is the
-// map's then.
+// keepOpen keeps the current cgroup open for the next passes if an earlier pass saw
+// it too, none of its files is missing, and there is room. The map then owns dir.
 func (p *pass) keepOpen(n *node, dir int, known bool) bool {
 	if p.kills || !known || n == p.h.root || p.missing != 0 || p.denied || len(p.h.open) >= p.mayOpen {
 		return false
@@ -117,7 +115,7 @@ func (p *pass) keepOpen(n *node, dir int, known bool) bool {
 		_ = unix.Close(o.usage)
 		return false
 	}
-	for _, fd := range []int{o.usage, o.limit} { // see readAgain; who is gone by now shows in the next pass.
+	for _, fd := range []int{o.usage, o.limit} { // see readAgain; if the cgroup is gone, the next pass notices.
 		_, _ = unix.Pread(fd, p.h.buf, 0)
 	}
 	if p.h.open == nil {
@@ -127,8 +125,8 @@ func (p *pass) keepOpen(n *node, dir int, known bool) bool {
 	return true
 }
 
-// letGo closes the groups that a full pass did not meet, or all.
-func (h *Hierarchy) letGo(all bool) {
+// closeKeptOpen closes the open cgroups that the last full pass did not see, or all.
+func (h *Hierarchy) closeKeptOpen(all bool) {
 	for n, o := range h.open {
 		if all || n.pass != h.pass || n.inode != o.inode {
 			o.close()

@@ -19,7 +19,7 @@ func keeping(t *testing.T, groups int) *Hierarchy {
 	if err != nil {
 		t.Skip(err)
 	}
-	t.Cleanup(func() { h.letGo(true) })
+	t.Cleanup(func() { h.closeKeptOpen(true) })
 	return h
 }
 

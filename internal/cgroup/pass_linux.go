@@ -14,31 +14,31 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// optional are the files that a kernel may not have at all. The first groups of
-// a pass find out; the rest don't ask any more.
+// optional are the files that some kernels do not have. Once the first cgroups of
+// a pass have shown that, they are not tried for the others.
 const optional = 1<<v1Kmem | 1<<v1Peak | 1<<v1MemswUsage | 1<<v1MemswLimit | 1<<v1Swappiness |
 	1<<v2EventsLocal | 1<<v2Peak | 1<<v2SwapCurrent | 1<<v2SwapMax | 1<<v2Min | 1<<v2OOMGroup
 
-// absentAfter groups of a pass without an optional file, and none with it, the
-// kernel is taken not to have it.
+// absentAfter is how many cgroups in a row must lack an optional file for the
+// kernel to be taken not to have it.
 const absentAfter = 16
 
 // pass is one walk over the hierarchy.
 type pass struct {
 	h       *Hierarchy
-	kills   bool // the light pass.
+	kills   bool // for ReadKills: only kill counters are read.
 	tree    oom.Tree
 	skipped oom.Skipped
 	rows    []*node // of the tree's groups.
 	rootFD  int
-	effort  int  // directories over the bound that may still be opened to count them.
+	effort  int  // how many directories over the bound may still be opened to count their children.
 	chosen  bool // what is read has been chosen: there are more than may be read.
 	noSwap  bool // the node has none.
 	online  int  // NUMA nodes; more than 1 only when cpuset.mems is wanted.
 
 	dentries oom.Amount // of the machine, in use; only where they are wanted.
 
-	odd bool // children had counted more than their parent.
+	odd bool // children counted more kills than their parent.
 
 	misses [numFiles]uint8
 	absent uint64 // set of files.
@@ -55,12 +55,12 @@ type pass struct {
 	fatal   unix.Errno
 
 	mayOpen int            // groups that may be kept open.
-	opened  *openGroup     // the group that is being read is one of them,
-	usage   [openText]byte // and this is its usage,
-	read    int            // so long.
+	opened  *openGroup     // of the group that is being read, if it is kept open;
+	usage   [openText]byte // the text of its usage,
+	read    int            // and the length of that.
 }
 
-// level is what a group hands down to its children.
+// level is what reading a child needs to know of its parent.
 type level struct {
 	fd           int // of the parent directory.
 	cpuset       int // v1: of the same group in the cpuset hierarchy, -1 for none.
@@ -102,9 +102,9 @@ func (p *pass) end() {
 	}
 }
 
-// all reads the whole tree or, where that has more groups than may be read, a
-// fair choice of them. It is made anew for each full pass.
-func (p *pass) all() error {
+// readAll reads the whole tree or, where that has more cgroups than may be read, a fair
+// choice of them, which each full pass makes again.
+func (p *pass) readAll() error {
 	p.chosen = p.kills && p.h.crowded
 	p.tree.Groups = p.h.rowsFor(p.kills)
 	if p.h.crowded && !p.kills {
@@ -133,14 +133,14 @@ func (p *pass) walk() error {
 			top.cpuset = fd
 		}
 	}
-	if _, err := p.group(h.root, top); err != nil {
+	if _, err := p.readSubtree(h.root, top); err != nil {
 		return err
 	}
 	return p.fatalErr()
 }
 
-// rowsFor returns room for the groups of a pass. Light ones follow each other
-// with the same; others have what was given back.
+// rowsFor returns memory for the groups of a pass: for ReadKills always the same,
+// else what Recycle was given.
 func (h *Hierarchy) rowsFor(kills bool) []oom.Group {
 	most := min(h.groups+h.groups/8+16, h.options.MaxGroups)
 	rows := h.storm.rows
@@ -153,15 +153,15 @@ func (h *Hierarchy) rowsFor(kills bool) []oom.Group {
 	return rows[:0]
 }
 
-// Recycle takes the memory of a tree back that nobody uses any more.
+// Recycle takes back the memory of a tree that is no longer in use.
 func (h *Hierarchy) Recycle(tree oom.Tree) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.spare = tree.Groups
 }
 
-// fatalErr is the error that makes a whole pass worthless: running out of
-// descriptors must not look like groups that can't be read.
+// fatalErr returns the error that ends the pass, if any: running out of descriptors
+// must not look like cgroups that are unreadable or gone.
 func (p *pass) fatalErr() error {
 	if p.fatal == 0 {
 		return nil
@@ -172,32 +172,32 @@ func (p *pass) fatalErr() error {
 	return p.fatal
 }
 
-// file reads a file of the current group; ok is false where there is none or it
-// can't be read.
-func (p *pass) file(f file) (b []byte, ok bool) {
+// readFile reads a file of the current cgroup; ok is false if it does not exist or
+// cannot be read.
+func (p *pass) readFile(f file) (b []byte, ok bool) {
 	if p.absent&(1<<f) != 0 {
 		return nil, false
 	}
-	if !p.ask(f) {
+	if !p.callHook(f) {
 		return nil, false
 	}
-	b, errno, ok := p.text(f)
+	b, errno, ok := p.readKeptOpen(f)
 	if !ok {
 		b, errno = readAt(p.fd, fileNames[f], p.h.buf)
 	}
-	return b, p.note(f, errno)
+	return b, p.noteErrno(f, errno)
 }
 
-// ask gives a test's hook its turn.
-func (p *pass) ask(f file) bool {
+// callHook calls the hook that tests set; it is false if the hook returned an error.
+func (p *pass) callHook(f file) bool {
 	if p.h.hook == nil {
 		return true
 	}
-	return p.note(f, p.h.hook(p.node.path, f.String()))
+	return p.noteErrno(f, p.h.hook(p.node.path, f.String()))
 }
 
-// note keeps in mind how reading f went, and tells whether it went well.
-func (p *pass) note(f file, errno unix.Errno) bool {
+// noteErrno records the outcome of reading f, and tells whether it succeeded.
+func (p *pass) noteErrno(f file, errno unix.Errno) bool {
 	switch errno {
 	case 0:
 		p.misses[f] = 0
@@ -213,30 +213,29 @@ func (p *pass) note(f file, errno unix.Errno) bool {
 	return false
 }
 
-func (p *pass) number(f file) oom.Amount {
-	b, ok := p.file(f)
+func (p *pass) readNumber(f file) oom.Amount {
+	b, ok := p.readFile(f)
 	if !ok {
 		return oom.Amount{}
 	}
 	return parseNumber(b)
 }
 
-func (p *pass) limitV1(f file) oom.Amount {
-	b, ok := p.file(f)
+func (p *pass) readLimitV1(f file) oom.Amount {
+	b, ok := p.readFile(f)
 	if !ok {
 		return oom.Amount{}
 	}
 	return parseLimitV1(b, p.h.pageSize)
 }
 
-// enter makes n, open at fd, the group that is being read.
-func (p *pass) enter(n *node, fd int) {
+// setCurrent makes n, open at fd, the group that is being read.
+func (p *pass) setCurrent(n *node, fd int) {
 	p.node, p.fd, p.missing, p.denied, p.isAhead = n, fd, 0, false, false
 }
 
-// stillThere tells whether the current group is in its parent's directory. It
-// is asked only when files were missing: they are missing as well where the
-// memory controller is not enabled, and where the kernel does not have them.
+// stillThere tells whether the current cgroup still exists. Missing files alone do
+// not show that: the kernel may not have them, or the memory controller may be off.
 func (p *pass) stillThere(parent int) bool {
 	fd, errno := openat(parent, p.node.name, openDirFlags)
 	if errno != 0 {
@@ -247,8 +246,8 @@ func (p *pass) stillThere(parent int) bool {
 	return unix.Fstat(fd, &st) == nil && st.Ino == p.node.inode
 }
 
-// learn counts the optional files that a living group did not have.
-func (p *pass) learn() {
+// learnAbsentFiles counts, per optional file, the existing cgroups in a row without it.
+func (p *pass) learnAbsentFiles() {
 	for f := range numFiles {
 		if p.missing&optional&(1<<f) == 0 {
 			continue

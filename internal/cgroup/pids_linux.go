@@ -10,8 +10,8 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// readPIDs brings n's process ids up to date with the group that is open at dir.
-// What snapshots were given stays as it is: other ids get memory of their own.
+// readPIDs reads the process ids of the cgroup open at dir into n. Snapshots share
+// the old slice, so changed ids go into a new one.
 func (h *Hierarchy) readPIDs(dir int, n *node) unix.Errno {
 	pids, errno := readPIDs(dir, h.pids[:0], h.buf)
 	h.pids = pids[:0]
@@ -23,9 +23,9 @@ func (h *Hierarchy) readPIDs(dir int, n *node) unix.Errno {
 	return errno
 }
 
-// ReadPIDs brings the process ids of those groups up to date that the pass found
-// at rest; it is for who meets a process that no group has. Groups that are gone
-// keep theirs.
+// ReadPIDs reads the process ids of the cgroups that the pass that made the tree
+// found unchanged. Callers need it when they find a process that no cgroup lists.
+// Cgroups that are gone keep their ids.
 func (h *Hierarchy) ReadPIDs(tree *oom.Tree) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -37,7 +37,7 @@ func (h *Hierarchy) ReadPIDs(tree *oom.Tree) {
 	for i := range tree.Groups {
 		g := &tree.Groups[i]
 		n := h.find(i, g)
-		if !g.AtRest || n == nil {
+		if !g.Unchanged || n == nil {
 			continue
 		}
 		fd, errno := openat(root, "."+g.Path+"\x00", openDirFlags)
@@ -51,8 +51,7 @@ func (h *Hierarchy) ReadPIDs(tree *oom.Tree) {
 	}
 }
 
-// find returns the node of a group of the last pass, nil where it has another
-// by now.
+// find returns the node of group i of the last pass, nil if the tree is older.
 func (h *Hierarchy) find(i int, g *oom.Group) *node {
 	if i >= len(h.rows) || h.rows[i].inode != g.Inode || h.rows[i].path != g.Path {
 		return nil

@@ -10,7 +10,7 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// restless are the files that a group at rest is not asked for.
+// restless are the files that an unchanged group is not asked for.
 var restless = map[int][]string{
 	1: {"memory.stat", "cgroup.procs", "memory.oom_control", "memory.failcnt"},
 	2: {"memory.stat", "cgroup.procs"},
@@ -36,10 +36,10 @@ func resting(t *testing.T, version int) (h *Hierarchy, read func() (oom.Group, m
 	}
 }
 
-// TestAtRest: a group whose usage stays and that is far from its limit is read
+// TestUnchanged: a group whose usage stays and that is far from its limit is read
 // in full when it is its turn; any charge, another limit and a limit that is
 // near make it so at once.
-func TestAtRest(t *testing.T) {
+func TestUnchanged(t *testing.T) {
 	for version, files := range restless {
 		t.Run(fmt.Sprint("v", version), func(t *testing.T) {
 			_, read, set := resting(t, version)
@@ -49,21 +49,21 @@ func TestAtRest(t *testing.T) {
 			full := 0
 			for range refreshIn {
 				g, asked := read()
-				if !g.Uncharged {
+				if !g.UsageUnchanged {
 					t.Error("it was charged")
 				}
-				if g.AtRest == asked["memory.stat"] {
-					t.Errorf("at rest: %v, read: %v", g.AtRest, asked)
+				if g.Unchanged == asked["memory.stat"] {
+					t.Errorf("unchanged: %v, read: %v", g.Unchanged, asked)
 				}
 				if g.Stat != first.Stat || !slices.Equal(g.PIDs, []int32{17}) || g.Usage != oom.Of(10*mi) {
 					t.Errorf("%+v, want what it was", g)
 				}
 				for _, name := range files {
-					if asked[name] == g.AtRest {
-						t.Errorf("%s is read: %v; at rest: %v", name, asked[name], g.AtRest)
+					if asked[name] == g.Unchanged {
+						t.Errorf("%s is read: %v; unchanged: %v", name, asked[name], g.Unchanged)
 					}
 				}
-				if !g.AtRest {
+				if !g.Unchanged {
 					full++
 				}
 			}
@@ -81,15 +81,15 @@ func TestAtRest(t *testing.T) {
 				{"and stays so", 45*mi + 4096, 90 * mi, false},
 			} {
 				set(c.usage, c.limit)
-				if g, asked := read(); g.AtRest || g.Uncharged != c.uncharged || !asked["memory.stat"] || !asked["cgroup.procs"] {
-					t.Errorf("%s: at rest %v, uncharged %v, read %v", c.name, g.AtRest, g.Uncharged, asked)
+				if g, asked := read(); g.Unchanged || g.UsageUnchanged != c.uncharged || !asked["memory.stat"] || !asked["cgroup.procs"] {
+					t.Errorf("%s: unchanged %v, usage unchanged %v, read %v", c.name, g.Unchanged, g.UsageUnchanged, asked)
 				}
 			}
 		})
 	}
 }
 
-// TestReadPIDs brings the process ids of a group at rest up to date, and leaves
+// TestReadPIDs brings the process ids of an unchanged group up to date, and leaves
 // those alone that an earlier snapshot has.
 func TestReadPIDs(t *testing.T) {
 	dir, mount := rootV1(t)
@@ -97,7 +97,7 @@ func TestReadPIDs(t *testing.T) {
 	put(t, mount+"/a/cgroup.procs", "17\n18\n")
 	h, _ := counted(t, dir)
 	var tree oom.Tree
-	for g := (&oom.Group{}); !g.AtRest; {
+	for g := (&oom.Group{}); !g.Unchanged; {
 		tree, _ = mustRead(t, h)
 		g = &tree.Groups[1]
 	}

@@ -24,7 +24,7 @@ func (s *Sampler) Usage(h oom.CgroupHandle) oom.Amount {
 	}
 	n, errno := readAgain(m.usage, s.buf[:openText])
 	if errno != 0 {
-		s.failed(h, s.usageFile(), errno)
+		s.noteFailure(h, s.usageFile(), errno)
 		return oom.Amount{}
 	}
 	m.charged = true
@@ -113,7 +113,7 @@ func (s *Sampler) PIDs(dst []int32, h oom.CgroupHandle, most int) []int32 {
 	if dir < 0 {
 		fd, errno := openat(s.root, s.relative(m.Path)+"\x00", openDirFlags)
 		if errno != 0 {
-			s.note(errno)
+			s.noteErrno(errno)
 			return dst
 		}
 		dir, mine = fd, true
@@ -156,14 +156,14 @@ func (s *Sampler) read(m *member, h oom.CgroupHandle, f file) (b []byte, ok bool
 		}
 	}
 	s.misses[f] = min(s.misses[f]+1, absentAfter)
-	s.failed(h, f, errno)
+	s.noteFailure(h, f, errno)
 	return nil, false
 }
 
-// failed notes what it means that a file could not be read. One that is missing
+// noteFailure notes what it means that a file could not be read. One that is missing
 // says nothing, unless it is the usage of a cgroup that had one.
-func (s *Sampler) failed(h oom.CgroupHandle, f file, errno unix.Errno) {
-	s.note(errno)
+func (s *Sampler) noteFailure(h oom.CgroupHandle, f file, errno unix.Errno) {
+	s.noteErrno(errno)
 	m := &s.members[h]
 	if errno == unix.ENODEV || errno == unix.ENOENT && f == s.usageFile() && m.charged {
 		m.charged = false // it is a suspect once.

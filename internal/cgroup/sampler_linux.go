@@ -41,7 +41,7 @@ type Sampler struct {
 	buf       []byte
 	path      []byte
 	lister    lister
-	suspects  []oom.CgroupHandle // that were found gone.
+	suspects  []oom.CgroupHandle // that seem to be gone.
 	found     []oom.FoundCgroup
 	gone      []oom.CgroupHandle
 	misses    [numFiles]uint8 // cgroups in a row without the file.
@@ -140,7 +140,7 @@ func (s *Sampler) Find(isQuiet func(oom.CgroupHandle) bool) (gone []oom.CgroupHa
 	}
 	for i := range s.members {
 		if s.members[i].here {
-			s.lookIfDue(oom.CgroupHandle(i), isQuiet(oom.CgroupHandle(i)))
+			s.checkIfDue(oom.CgroupHandle(i), isQuiet(oom.CgroupHandle(i)))
 		}
 	}
 	if s.exhausted {
@@ -217,10 +217,10 @@ func (s *Sampler) remove(h oom.CgroupHandle) {
 	s.gone = append(s.gone, h)
 }
 
-// lookIfDue looks at a cgroup that has children, is new, or has its turn. Since
+// checkIfDue checks the children of a cgroup that has children, is new, or has its turn. Since
 // one that was quiet all the time can have got no children, turns are for those
 // that were not.
-func (s *Sampler) lookIfDue(h oom.CgroupHandle, quiet bool) {
+func (s *Sampler) checkIfDue(h oom.CgroupHandle, quiet bool) {
 	m := &s.members[h]
 	m.stirred = m.stirred || !quiet
 	turn := int(h) + s.turn
@@ -228,15 +228,15 @@ func (s *Sampler) lookIfDue(h oom.CgroupHandle, quiet bool) {
 	case inTurn:
 		m.stirred = false
 		m.young = max(m.young-1, 0)
-		s.look(h, true)
+		s.checkChildren(h, true)
 	case m.young > 0, len(m.children) > 0 && !quiet:
 		m.young = max(m.young-1, 0)
-		s.look(h, false)
+		s.checkChildren(h, false)
 	}
 }
 
-// look lists the directory of a cgroup if its children are others than before.
-func (s *Sampler) look(h oom.CgroupHandle, byName bool) {
+// checkChildren lists the directory of a cgroup if its children are others than before.
+func (s *Sampler) checkChildren(h oom.CgroupHandle, byName bool) {
 	m := &s.members[h]
 	var st unix.Stat_t
 	var err error

@@ -49,7 +49,7 @@ func (s *Sampler) list(h oom.CgroupHandle) {
 func (s *Sampler) names(h oom.CgroupHandle) ([]string, bool) {
 	fd, errno := openat(s.root, s.relative(s.members[h].Path)+"\x00", openListFlags|unix.O_NOFOLLOW)
 	if errno != 0 {
-		s.note(errno)
+		s.noteErrno(errno)
 		return nil, isGone(errno)
 	}
 	defer func() { _ = unix.Close(fd) }()
@@ -106,7 +106,7 @@ func (s *Sampler) keepUsage(h oom.CgroupHandle) {
 	}
 	fd, errno := s.open(m, s.usageFile())
 	if errno != 0 {
-		s.note(errno)
+		s.noteErrno(errno)
 		return
 	}
 	_, _ = unix.Pread(fd, s.buf, 0) // see readAgain.
@@ -123,7 +123,7 @@ func (s *Sampler) keepDir(h oom.CgroupHandle) {
 	}
 	fd, errno := openat(s.root, s.relative(m.Path)+"\x00", openDirFlags)
 	if errno != 0 {
-		s.note(errno)
+		s.noteErrno(errno)
 		return
 	}
 	m.dir = fd
@@ -146,8 +146,8 @@ func (s *Sampler) open(m *member, f file) (int, unix.Errno) {
 	return openat(s.root, unsafeString(s.path), openFileFlags)
 }
 
-// note remembers that there are no descriptors left.
-func (s *Sampler) note(errno unix.Errno) {
+// noteErrno remembers that there are no descriptors left.
+func (s *Sampler) noteErrno(errno unix.Errno) {
 	if errors.Is(errno, unix.EMFILE) || errors.Is(errno, unix.ENFILE) {
 		s.exhausted = true
 	}

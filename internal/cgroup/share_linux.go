@@ -16,7 +16,7 @@ var errCrowded = errors.New("more cgroups than may be read")
 
 // chooser chooses the cgroups of a pass where there are more than may be read.
 // What may be read is shared out from the root downwards: the children of a
-// cgroup get equal shares, and what one of them has no use for goes to the
+// cgroup get equal shares, and what one of them does not use goes to the
 // others. So a subtree that needs less than its share is read as a whole,
 // however many cgroups there are in the one beside it. Where Options.IsWorkload
 // is given, what is inside of workloads has to wait until all that is not has
@@ -56,7 +56,7 @@ func (p *pass) choose() error {
 		left -= used
 	}
 	p.chosen = true
-	p.h.crowded = c.settle(root) > 0
+	p.h.crowded = c.keepChosen(root) > 0
 	return nil
 }
 
@@ -130,7 +130,7 @@ func (b *branch) enter(fd int, isWorkload func(string) bool) {
 	var st unix.Stat_t
 	if unix.Fstat(fd, &st) == nil {
 		b.links = uint64(st.Nlink)
-		b.n.known(st.Ino)
+		b.n.resetIfReplaced(st.Ino)
 	}
 	b.workload = isWorkload != nil && isWorkload(b.n.path)
 	b.names = -1
@@ -179,9 +179,9 @@ func (c *chooser) list(b *branch, fd, most int) error {
 	return nil
 }
 
-// settle leaves the chosen children to each node and returns how many were left
-// out below it: a lower bound, since nobody looked what is below those.
-func (c *chooser) settle(b *branch) (leftOut uint64) {
+// keepChosen makes the chosen children those of each node and returns how many cgroups
+// were left out: a lower bound, since their descendants were not counted.
+func (c *chooser) keepChosen(b *branch) (leftOut uint64) {
 	n := b.n
 	if !b.entered || b.links == 2 {
 		return 0
@@ -190,7 +190,7 @@ func (c *chooser) settle(b *branch) (leftOut uint64) {
 	for _, child := range b.children {
 		if child.entered {
 			chosen = append(chosen, child.n)
-			leftOut += c.settle(child)
+			leftOut += c.keepChosen(child)
 		}
 	}
 	slices.SortFunc(chosen, func(a, b *node) int { return strings.Compare(a.name, b.name) })

@@ -47,66 +47,66 @@ func parseDentryState(b []byte) oom.Amount {
 
 // slabReading is what one pass saw of a cgroup's slab.
 type slabReading struct {
-	bytes     uint64     // slab_reclaimable.
-	dentries  oom.Amount // of the machine, in use.
-	everybody uint64     // slab_reclaimable of the root.
-	hits      uint64     // of the cgroup's own limit.
-	ooms      uint64     // hits after which reclaim has failed.
-	near      bool       // hardly anything is left of the limit.
+	bytes    uint64     // slab_reclaimable.
+	dentries oom.Amount // of the machine, in use.
+	machine  uint64     // slab_reclaimable of the root: of the whole machine.
+	hits     uint64     // of the cgroup's own limit.
+	ooms     uint64     // hits after which reclaim has failed.
+	near     bool       // hardly anything is left of the limit.
 }
 
 // slab is what is known of a cgroup's reclaimable slab over the passes.
 type slab struct {
-	known  bool
-	last   slabReading
-	pinned uint64 // seen to be in use.
-	doubt  uint64 // from before the first pass: may be in use.
+	known    bool
+	last     slabReading
+	pinned   uint64 // seen to be in use.
+	doubtful uint64 // was there before the first pass: may be in use.
 }
 
-// step takes the next reading and returns how much of the slab reclaim cannot
-// free.
-func (s *slab) step(now slabReading) uint64 {
+// update takes the next reading and returns how much of the slab the kernel cannot
+// reclaim.
+func (s *slab) update(now slabReading) uint64 {
 	last, known := s.last, s.known
 	s.last, s.known = now, true
 	inUse, tells := now.dentries.Get()
 	if !known {
-		s.doubt = now.bytes
+		s.doubtful = now.bytes
 		if tells {
-			s.doubt = min(now.bytes, inUse*bytesDoubted)
+			s.doubtful = min(now.bytes, inUse*bytesDoubted)
 		}
 		return 0
 	}
 	hit := now.hits > last.hits
 	switch {
 	case now.ooms > last.ooms: // the kernel tried its best.
-		s.pinned, s.doubt = now.bytes, 0
+		s.pinned, s.doubtful = now.bytes, 0
 	case !tells:
-		s.guess(last.bytes, now.bytes, hit)
+		s.guessByHits(last.bytes, now.bytes, hit)
 	default:
-		s.follow(last, now)
+		s.followDentries(last, now)
 		if (hit || now.near) && now.bytes >= last.bytes {
-			s.pinned, s.doubt = s.pinned+s.doubt, 0
+			s.pinned, s.doubtful = s.pinned+s.doubtful, 0
 		}
 	}
 	if s.pinned = min(s.pinned, now.bytes); tells {
 		s.pinned = min(s.pinned, inUse*bytesPinned)
 	}
-	s.doubt = min(s.doubt, now.bytes-s.pinned)
+	s.doubtful = min(s.doubtful, now.bytes-s.pinned)
 	return s.pinned
 }
 
-// follow lets pinned rise where both the cgroup's slab and the machine's dentries
+// followDentries lets pinned rise where both the cgroup's slab and the machine's dentries
 // in use have risen, and fall where both have fallen. The more the slab of others
 // has changed meanwhile, the smaller is the cgroup's share of these dentries.
-func (s *slab) follow(last, now slabReading) {
+func (s *slab) followDentries(last, now slabReading) {
 	before, ok := last.dentries.Get()
 	if !ok {
 		return
 	}
 	inUse := now.dentries.Or(0)
 	own := int64(now.bytes) - int64(last.bytes)
-	others := int64(now.everybody) - int64(last.everybody) - own
-	if now.everybody == 0 { // the root does not tell.
+	others := int64(now.machine) - int64(last.machine) - own
+	if now.machine == 0 { // the root does not tell.
 		others = 0
 	}
 	share := float64(abs(own)) / float64(max(1, abs(own)+abs(others)))
@@ -120,8 +120,8 @@ func (s *slab) follow(last, now slabReading) {
 
 func abs(n int64) int64 { return max(n, -n) }
 
-// guess goes by the hits of the limit alone.
-func (s *slab) guess(before, now uint64, hit bool) {
+// guessByHits judges by the hits of the limit alone, without dentry-state.
+func (s *slab) guessByHits(before, now uint64, hit bool) {
 	switch {
 	case hit && now >= before:
 		s.pinned = now

@@ -68,8 +68,8 @@ func TestSlabPinned(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var s slab
 			for i, p := range passes {
-				got := s.step(slabReading{
-					bytes: p.slab * mi, everybody: p.everybody * mi, dentries: oom.Of(p.dentries * 1000),
+				got := s.update(slabReading{
+					bytes: p.slab * mi, machine: p.everybody * mi, dentries: oom.Of(p.dentries * 1000),
 					hits: p.hits, ooms: p.ooms, near: p.near,
 				})
 				if (got+mi/2)/mi != p.pinned {
@@ -93,7 +93,7 @@ func TestSlabWithoutDentryState(t *testing.T) {
 		{25, 0, 0, 12, 0, false, 25}, // removed.
 		{10, 0, 0, 15, 0, false, 0},
 	} {
-		if got := s.step(slabReading{bytes: p.slab * mi, hits: p.hits, near: p.near}); got != p.pinned*mi {
+		if got := s.update(slabReading{bytes: p.slab * mi, hits: p.hits, near: p.near}); got != p.pinned*mi {
 			t.Errorf("pass %d: %d MiB are pinned, want %d", i, got/mi, p.pinned)
 		}
 	}
@@ -106,8 +106,8 @@ func TestSlabNoDrift(t *testing.T) {
 	var got uint64
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 5000 {
-		got = max(got, s.step(slabReading{
-			bytes: 20*mi + rng.Uint64N(2*mi), dentries: oom.Of(50_000 + rng.Uint64N(1000)), everybody: 1000*mi + rng.Uint64N(40*mi),
+		got = max(got, s.update(slabReading{
+			bytes: 20*mi + rng.Uint64N(2*mi), dentries: oom.Of(50_000 + rng.Uint64N(1000)), machine: 1000*mi + rng.Uint64N(40*mi),
 		}))
 	}
 	if got > 6*mi {

@@ -11,28 +11,28 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// group reads the group n and what is below it. gone says that there is no such
-// directory any more; the error ends the pass.
-func (p *pass) group(n *node, up level) (gone bool, err error) {
+// readSubtree reads the cgroup n and its descendants. gone says that the directory no
+// longer exists; an error ends the pass.
+func (p *pass) readSubtree(n *node, up level) (gone bool, err error) {
 	switch {
 	case up.depth > maxDepth:
 		p.countOver(up.fd, n.name, &p.skipped.GroupsTooDeep)
 		return false, nil
 	case len(p.tree.Groups) < p.h.options.MaxGroups:
-	case p.chosen: // some are new since.
+	case p.chosen: // created after the choice was made.
 		p.countOver(up.fd, n.name, &p.skipped.GroupsOverBound)
 		return false, nil
 	default:
 		return false, errCrowded
 	}
 	if p.kills {
-		if done, err := p.byHeld(n, up); done {
+		if done, err := p.readHeld(n, up); done {
 			return false, err
 		}
 	}
-	fd, stays, errno := p.open(n, up.fd)
+	fd, stays, errno := p.openCgroup(n, up.fd)
 	if errno != 0 {
-		return p.unopened(n, up, errno)
+		return p.handleOpenError(n, up, errno)
 	}
 	defer func() {
 		if !stays {
@@ -44,33 +44,33 @@ func (p *pass) group(n *node, up level) (gone bool, err error) {
 		return false, &fs.PathError{Op: "stat", Path: n.path, Err: err}
 	}
 	known := n.inode == st.Ino
-	n.met(p.h.pass, st.Ino)
+	n.markSeen(p.h.pass, st.Ino)
 	n.uid = makerOf(&st)
-	p.enter(n, fd)
-	if p.kills && p.unchanged() {
-		p.repeat(n, up.index)
+	p.setCurrent(n, fd)
+	if p.kills && p.subtreeUnchanged() {
+		p.repeatLastPass(n, up.index)
 		return false, nil
 	}
-	index, down, ok := p.row(up, &st)
+	index, down, ok := p.readCgroup(up, &st)
 	if down.cpuset >= 0 {
 		defer func() { _ = unix.Close(down.cpuset) }()
 	}
 	if !ok {
-		n.gone()
+		n.reset()
 		p.skipped.VanishedGroups++
 		return false, nil
 	}
-	p.hold(n, fd)
+	p.holdOpen(n, fd)
 	stays = stays || p.keepOpen(n, fd, known)
-	if err := p.children(n, down, uint64(st.Nlink)); err != nil {
+	if err := p.readChildren(n, down, uint64(st.Nlink)); err != nil {
 		return false, err
 	}
-	p.settle(n, fd, index)
+	p.subtractChildren(n, fd, index)
 	return false, p.fatalErr()
 }
 
-// unopened says what a directory that could not be opened means.
-func (p *pass) unopened(n *node, up level, errno unix.Errno) (gone bool, err error) {
+// handleOpenError handles a directory that could not be opened.
+func (p *pass) handleOpenError(n *node, up level, errno unix.Errno) (gone bool, err error) {
 	switch {
 	case errno == unix.EMFILE || errno == unix.ENFILE || errno == unix.ENOMEM:
 		p.fatal = errno
@@ -78,14 +78,14 @@ func (p *pass) unopened(n *node, up level, errno unix.Errno) (gone bool, err err
 	case up.index < 0:
 		return false, errno
 	case errno == unix.ENOENT || errno == unix.ENODEV || errno == unix.ENOTDIR:
-		n.gone()
+		n.reset()
 		return true, nil
 	}
 	p.skipped.UnreadableGroups++
 	return false, nil
 }
 
-// makerOf returns who may make groups in a directory.
+// makerOf returns the user who may create cgroups in a directory.
 func makerOf(st *unix.Stat_t) uint32 {
 	if st.Mode&unix.S_IWOTH != 0 || st.Mode&unix.S_IWGRP != 0 && st.Gid != 0 {
 		return oom.Anybody
@@ -93,10 +93,10 @@ func makerOf(st *unix.Stat_t) uint32 {
 	return st.Uid
 }
 
-// row appends what the files of the current group say. It is false where the
-// group vanished meanwhile.
-func (p *pass) row(up level, st *unix.Stat_t) (int, level, bool) {
-	p.plan(uint64(st.Nlink))
+// readCgroup reads the files of the current cgroup into a new entry of the tree. It is
+// false if the cgroup vanished meanwhile.
+func (p *pass) readCgroup(up level, st *unix.Stat_t) (int, level, bool) {
+	p.planReads(uint64(st.Nlink))
 	index := len(p.tree.Groups)
 	p.tree.Groups = append(p.tree.Groups, oom.Group{
 		GroupID: oom.GroupID{Path: p.node.path, Inode: st.Ino},
@@ -125,7 +125,7 @@ func (p *pass) row(up level, st *unix.Stat_t) (int, level, bool) {
 			p.tree.Groups = p.tree.Groups[:index]
 			return 0, down, false
 		}
-		p.learn()
+		p.learnAbsentFiles()
 	}
 	if p.denied {
 		p.skipped.UnreadableGroups++
@@ -134,41 +134,41 @@ func (p *pass) row(up level, st *unix.Stat_t) (int, level, bool) {
 	return index, down, true
 }
 
-// children reads the groups below n. The number of links to a cgroup directory
-// is two and one for each child. While it agrees with the children known from
-// the last pass and all of those are still there, they are the same, and the
-// directory need not be listed. File systems that don't count links so say 1.
-func (p *pass) children(n *node, down level, links uint64) error {
+// readChildren reads the cgroups below n. A cgroup directory has two links plus one for
+// each child. If that matches the children known from the last pass and all of
+// those still exist, the directory need not be listed. A file system that does
+// not count links in this way reports 1.
+func (p *pass) readChildren(n *node, down level, links uint64) error {
 	if links == 2 {
 		n.children, n.complete, n.left = nil, true, 0
 		return nil
 	}
 	if n.left > 0 {
-		return p.chosenChildren(n, down)
+		return p.readChosenChildren(n, down)
 	}
 	if links-2 != uint64(len(n.children)) {
-		return p.listed(n, down)
+		return p.listAndReadChildren(n, down)
 	}
 	allThere := true
 	for _, c := range n.children {
-		gone, err := p.group(c, down)
+		gone, err := p.readSubtree(c, down)
 		if err != nil {
 			return err
 		}
 		allThere = allThere && !gone
 	}
 	if !allThere {
-		return p.listed(n, down)
+		return p.listAndReadChildren(n, down)
 	}
 	n.complete = true
 	return nil
 }
 
-// chosenChildren reads those children that were chosen where others are left out.
-func (p *pass) chosenChildren(n *node, down level) error {
+// readChosenChildren reads the children that were chosen, and counts the others.
+func (p *pass) readChosenChildren(n *node, down level) error {
 	n.complete = false
 	for _, c := range n.children {
-		if _, err := p.group(c, down); err != nil {
+		if _, err := p.readSubtree(c, down); err != nil {
 			return err
 		}
 	}
@@ -176,8 +176,8 @@ func (p *pass) chosenChildren(n *node, down level) error {
 	return nil
 }
 
-// countLeftOut counts the children that were not chosen: by their names in a full
-// pass, else as many as there were at the last one.
+// countLeftOut counts the children that were not chosen: a full pass by their names,
+// ReadKills by the number that the last full pass found.
 func (p *pass) countLeftOut(n *node, down level) {
 	if p.kills || p.h.lister.read(down.fd) != nil {
 		p.skipped.GroupsOverBound += n.left
@@ -197,9 +197,9 @@ func (p *pass) countLeftOut(n *node, down level) {
 	p.skipped.Add(oom.Skipped{GroupsOverBound: over.LeftOut, Crowd: over})
 }
 
-// listed lists the directory and reads those children that this pass has not
-// met yet.
-func (p *pass) listed(n *node, down level) error {
+// listAndReadChildren lists the directory and reads the children that this pass has not seen
+// yet.
+func (p *pass) listAndReadChildren(n *node, down level) error {
 	most := p.h.options.MaxGroups - len(p.tree.Groups)
 	for _, c := range n.children {
 		if c.pass == p.h.pass {
@@ -208,7 +208,7 @@ func (p *pass) listed(n *node, down level) error {
 	}
 	leftOut, err := p.h.lister.list(n, down.fd, max(most, 0))
 	if err != nil {
-		return p.unlisted(n, err)
+		return p.handleListError(n, err)
 	}
 	// Names over the bound are counted now: the lister is used again below.
 	if leftOut > 0 && !p.chosen {
@@ -221,7 +221,7 @@ func (p *pass) listed(n *node, down level) error {
 		if c.pass == p.h.pass {
 			continue
 		}
-		gone, err := p.group(c, down)
+		gone, err := p.readSubtree(c, down)
 		if err != nil {
 			return err
 		}
@@ -233,8 +233,8 @@ func (p *pass) listed(n *node, down level) error {
 	return nil
 }
 
-// unlisted says what a failed listing means.
-func (p *pass) unlisted(n *node, err error) error {
+// handleListError handles a directory that could not be listed.
+func (p *pass) handleListError(n *node, err error) error {
 	n.children = nil
 	switch {
 	case errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV): // removed after its own row was read.
@@ -249,9 +249,9 @@ func (p *pass) unlisted(n *node, err error) error {
 	return nil
 }
 
-// countOver counts a group that is over a bound, and by its links the children
-// that it has, without reading any. Once enough have been opened for that, only
-// the group itself counts: the number is a lower bound.
+// countOver counts a cgroup that is over a bound and, by its number of links, its
+// children, without reading any. The number of directories opened for that is
+// bounded; beyond it only the cgroup itself counts, so the result is a lower bound.
 func (p *pass) countOver(dir int, name string, over *uint64) {
 	*over++
 	if p.effort <= 0 {

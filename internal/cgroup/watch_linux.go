@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A watch on the root's directory tells of new groups, one on memory.events of
-// its counters; the kernel raises IN_MODIFY for those at most every 10 ms.
+// A watch on the root directory reports new groups, a watch on a memory.events file
+// reports changes of its counters; the kernel raises IN_MODIFY at most every 10 ms.
 const (
 	watchDir    = unix.IN_CREATE | unix.IN_MOVED_TO | unix.IN_ONLYDIR
 	watchEvents = unix.IN_MODIFY
@@ -35,8 +35,8 @@ type watcher struct {
 	failed bool // OnError was told.
 }
 
-// Watch tells on a channel, which holds one wake, that counters of some group
-// may have changed. A wake is a hint: read /proc/vmstat or ReadKills then. It
+// Watch signals on a channel, which buffers one wake, that counters of some group
+// may have changed. A wake is a hint to read /proc/vmstat or call ReadKills. It
 // watches memory.events of the root's children only, to which the kernel passes
 // on what happens below them, so it needs one inotify instance and a few watches
 // on a host of any size. Read makes it look for new ones as well. Wakes are at
@@ -46,7 +46,7 @@ type watcher struct {
 // v1 has nothing to watch without writing to cgroup.event_control, and counters
 // that are not passed on (kernels before 5.2, memory_localevents) show nothing
 // at the top: there the channel never has a wake, and the caller has to poll.
-// The same goes for an error, most often for a lack of inotify instances.
+// The same applies after an error, most often because inotify instances ran out.
 //
 // The channel is closed when ctx ends or the watch breaks down. One Watch at a
 // time serves a Hierarchy.
@@ -231,7 +231,8 @@ func (o WatchOptions) after(interval, was time.Duration) time.Duration {
 	return min(max(2*interval, o.MinInterval), o.MaxInterval)
 }
 
-// handle watches the groups that are new. After an overflow, nobody knows which.
+// handle watches new groups. After an overflow of the queue it looks at all groups,
+// since the kernel no longer says which are new.
 func (w *watcher) handle(b []byte) {
 	names, overflow := parseInotify(b)
 	if overflow {

@@ -7,14 +7,14 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/predict"
 )
 
-// recallFor is for how many passes exact sizes may be used again.
-const recallFor = 8
+// cacheFor is the number of passes for which exact sizes may be reused.
+const cacheFor = 8
 
-// recallTries is how often a ranking with recalled sizes is done over.
-const recallTries = 3
+// rankTries is how often a ranking by cached sizes is repeated at most.
+const rankTries = 3
 
-// sizes are those of a process, exact or as Refresh has them, and what the pass
-// that read them saw.
+// sizes are the cached sizes of a process, from Exact or Refresh, and what the scan
+// showed of the process when they were read.
 type sizes struct {
 	rss   uint64
 	score oom.Amount
@@ -23,35 +23,36 @@ type sizes struct {
 	exact oom.Process
 }
 
-// exact fills in the sizes of one process. On a node where many small
-// processes are equal, hundreds may be the top: while what a pass sees of a
-// process is the same, so are its sizes taken to be, for some passes.
-func (p *pass) exact(i int) error {
+// fillSizes fills in the sizes of one process, from the cache if the scan shows the
+// process as it was when they were read. Without the cache, a node with many
+// small processes of equal size would need hundreds of reads per scrape to rank
+// them.
+func (p *pass) fillSizes(i int) error {
 	proc := &p.procs[i]
 	if proc.Exact {
 		return nil
 	}
-	if e, ok := p.s.h.memory.recall(proc); ok && (e.Exact || proc.Stale) {
+	if e, ok := p.s.h.cache.cachedSizes(proc); ok && (e.Exact || proc.Stale) {
 		e.Group = proc.Group
 		*proc = e
-		p.recalled[i] = true
+		p.fromCache[i] = true
 		return nil
 	}
 	if proc.Stale {
-		return p.refresh(i)
+		return p.readSkipped(i)
 	}
-	return p.look(i)
+	return p.readSizes(i)
 }
 
-// refresh reads what the pass left out of a process.
-func (p *pass) refresh(i int) error {
+// readSkipped reads what the scan skipped of a process.
+func (p *pass) readSkipped(i int) error {
 	seen := sizesOf(&p.procs[i])
 	if err := p.s.h.o.Proc.Refresh(&p.procs[i]); err != nil {
-		return p.gone(err)
+		return p.countVanished(err)
 	}
 	if now := &p.procs[i]; now.Score == seen.score && now.Adj == seen.adj {
 		seen.exact = *now
-		p.s.h.memory.keep(seen)
+		p.s.h.cache.keepSizes(seen)
 	}
 	return nil
 }
@@ -60,56 +61,56 @@ func sizesOf(proc *oom.Process) sizes {
 	return sizes{rss: proc.RSS, score: proc.Score, adj: proc.Adj}
 }
 
-// fresh makes sure that nothing known of a process is of an earlier pass.
-func (p *pass) fresh(i int) error {
+// renewSizes makes sure that nothing known of a process is from an earlier pass.
+func (p *pass) renewSizes(i int) error {
 	switch {
-	case p.recalled[i]:
-		return p.look(i)
+	case p.fromCache[i]:
+		return p.readSizes(i)
 	case p.procs[i].Stale:
-		return p.refresh(i)
+		return p.readSkipped(i)
 	}
 	return nil
 }
 
-// look reads the sizes of one process now, once.
-func (p *pass) look(i int) error {
+// readSizes reads the exact sizes of one process, unless this pass has read them.
+func (p *pass) readSizes(i int) error {
 	proc := &p.procs[i]
-	if proc.Exact && !p.recalled[i] {
+	if proc.Exact && !p.fromCache[i] {
 		return nil
 	}
 	seen := sizesOf(proc)
-	keep := !proc.Exact || !p.recalled[i]
+	keep := !proc.Exact || !p.fromCache[i]
 	if err := p.s.h.o.Proc.Exact(proc); err != nil {
-		return p.gone(err)
+		return p.countVanished(err)
 	}
-	delete(p.recalled, i)
+	delete(p.fromCache, i)
 	if keep && proc.Adj == seen.adj {
 		seen.exact = *proc
-		p.s.h.memory.keep(seen)
+		p.s.h.cache.keepSizes(seen)
 	}
 	return nil
 }
 
-func (p *pass) gone(err error) error {
+func (p *pass) countVanished(err error) error {
 	if err != nil {
 		p.s.skipped.VanishedProcesses++
 	}
 	return err
 }
 
-// confirm looks at those that a ranking with recalled sizes put in front. It is
-// false where that shows another order to be possible; rank again then.
-func (p *pass) confirm(ranked ...int) bool {
+// confirmRanking reads the exact sizes of the processes that a ranking by cached sizes put
+// first. It is false if any differ: the ranking has to be repeated.
+func (p *pass) confirmRanking(ranked ...int) bool {
 	same := true
 	for _, i := range ranked {
-		if i < 0 || !p.recalled[i] {
+		if i < 0 || !p.fromCache[i] {
 			continue
 		}
 		before := p.procs[i]
-		if p.look(i) != nil {
-			p.s.h.memory.forget(before.PID)
+		if p.readSizes(i) != nil {
+			p.s.h.cache.dropSizes(before.PID)
 			p.procs[i].Adj = -1000 // out of every ranking.
-			delete(p.recalled, i)
+			delete(p.fromCache, i)
 			same = false
 			continue
 		}
@@ -119,69 +120,69 @@ func (p *pass) confirm(ranked ...int) bool {
 	return same
 }
 
-// top is the node's n worst, with sizes of now.
-func (p *pass) top(index *predict.Index, n int) []int {
+// rankTop returns the n processes with the highest badness, by their current sizes.
+func (p *pass) rankTop(index *predict.Index, n int) []int {
 	for try := 1; ; try++ {
-		top := index.Top(n, p.exact)
-		if p.confirm(top...) || try == recallTries {
+		top := index.Top(n, p.fillSizes)
+		if p.confirmRanking(top...) || try == rankTries {
 			return top
 		}
 	}
 }
 
-// choose is the victim of a scope, with sizes of now. In the scope of a group
-// an adj weighs differently than in the node's score, so a score that stayed
-// proves nothing: all its processes are made fresh.
-func (p *pass) choose(index *predict.Index, scope int) predict.Victims {
+// chooseVictim returns the victim of a scope, by current sizes. Within a group
+// oom_score_adj weighs differently than in oom_score, which is scaled by the node,
+// so an unchanged score proves nothing: all processes of the group are read.
+func (p *pass) chooseVictim(index *predict.Index, scope int) predict.Victims {
 	if scope != predict.Node {
 		for _, i := range index.Members(scope) {
-			if p.fresh(int(i)) != nil {
+			if p.renewSizes(int(i)) != nil {
 				p.procs[i].Adj, p.procs[i].Stale = -1000, false
-				delete(p.recalled, int(i))
+				delete(p.fromCache, int(i))
 			}
 		}
 	}
 	for try := 1; ; try++ {
-		v := index.Choose(scope, p.exact)
-		if p.confirm(v.Primary, v.RunnerUp) || try == recallTries {
+		v := index.Choose(scope, p.fillSizes)
+		if p.confirmRanking(v.Primary, v.RunnerUp) || try == rankTries {
 			return v
 		}
 	}
 }
 
-// recall returns the exact sizes of a process that looks as it did when they
-// were read; for each process they are read again when it is its turn.
-func (m *memory) recall(p *oom.Process) (oom.Process, bool) {
+// cachedSizes returns the cached sizes of a process if the scan shows it as it was when
+// they were read. Every cacheFor passes, each process in its turn is read again.
+func (m *scrapeCache) cachedSizes(p *oom.Process) (oom.Process, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e, ok := m.sizes[p.PID]
-	turn := (uint64(p.PID)+m.passes)%recallFor == 0
-	if !ok || turn || m.passes-e.pass > recallFor || e.score != p.Score || e.adj != p.Adj || !p.Stale && e.rss != p.RSS {
+	turn := (uint64(p.PID)+m.passes)%cacheFor == 0
+	if !ok || turn || m.passes-e.pass > cacheFor || e.score != p.Score || e.adj != p.Adj || !p.Stale && e.rss != p.RSS {
 		return oom.Process{}, false
 	}
 	return e.exact, true
 }
 
-func (m *memory) keep(s sizes) {
+func (m *scrapeCache) keepSizes(s sizes) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s.pass = m.passes
 	m.sizes[s.exact.PID] = s
 }
 
-func (m *memory) forget(pid int32) {
+func (m *scrapeCache) dropSizes(pid int32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.sizes, pid)
 }
 
-// sweep forgets the sizes that are too old to be used. It needs the lock.
-func (m *memory) sweep() {
-	if m.passes%recallFor != 0 {
+// dropOldSizes drops the sizes that are too old to be used. The caller holds the lock.
+func (m *scrapeCache) dropOldSizes() {
+	if m.passes%cacheFor != 0 {
 		return
 	}
 	for pid, e := range m.sizes {
-		if m.passes-e.pass > recallFor {
+		if m.passes-e.pass > cacheFor {
 			delete(m.sizes, pid)
 		}
 	}

@@ -38,10 +38,10 @@ func TestSizesAreRecalled(t *testing.T) {
 	if len(proc.looks) != n {
 		t.Fatalf("%d of %d equals were looked at first", len(proc.looks), n)
 	}
-	for range 2 * recallFor {
+	for range 2 * cacheFor {
 		proc.looks = nil
 		scrape()
-		if len(proc.looks) > n/recallFor+10 {
+		if len(proc.looks) > n/cacheFor+10 {
 			t.Errorf("%d of %d equals were looked at again", len(proc.looks), n)
 		}
 	}

@@ -17,10 +17,10 @@ func (s *Snapshot) Groups() (*oom.Groups, error) {
 			return nil, err
 		}
 		_, nodeErr := s.Node()
-		states := s.h.memory.meet(tree)
+		states := s.h.cache.updateGroups(tree)
 		g := &oom.Groups{}
 		s.rowOf = make([]int32, len(tree.Groups))
-		buffers := s.h.memory.takeRows()
+		buffers := s.h.cache.takeRows()
 		hasProcesses := withProcesses(tree)
 		nested := nestedLimits(tree, s.margins.Groups, hasProcesses)
 		containers, pods := newRows(buffers.containers, hasProcesses), newRows(buffers.pods, hasProcesses)
@@ -54,8 +54,8 @@ func (s *Snapshot) Groups() (*oom.Groups, error) {
 	})
 }
 
-// shown tells whether a workload has series of its own: an unlimited systemd
-// unit has none until it is killed, unless a limit inside it binds.
+// shown tells whether a workload has series: a systemd unit without a limit has none
+// until one of its processes is killed, unless a limit inside it binds.
 func (s *Snapshot) shown(g *oom.Group) bool {
 	return s.h.o.UnlimitedUnits || g.Runtime != "systemd" || g.Limit.IsValue()
 }
@@ -74,9 +74,9 @@ func byAge(states []*groupState) []int {
 	return order
 }
 
-// rows holds one row for each workload. Where several groups have its labels, as
-// the allocations of one task or the old and the new group of a restart, counters
-// are added up and all gauges are those of one group, see takesPlace.
+// rows holds one row per workload. If several groups have the same labels, such as
+// the allocations of one task or the old and the new cgroup around a restart, the
+// counters are summed and all gauges are those of one group, see takesPlace.
 type rows struct {
 	list         []oom.Row
 	group        []int // of each row, its index in the tree.
@@ -110,9 +110,9 @@ func (r *rows) put(group int, row oom.Row) int32 {
 	return at
 }
 
-// takesPlace tells whether the gauges are a group's rather than those of one that
-// was seen earlier: they are of the one that has processes, else of the one that
-// is nearer to a kill, else, also where one margin is not known, of the younger.
+// takesPlace tells whether a younger group provides the gauges instead of the one
+// in the row. The group that has processes does; if both or neither have, the one
+// nearer to a kill; if the margins are equal or one is unknown, the younger.
 func (r *rows) takesPlace(at int32, group int, row *oom.Row) bool {
 	old := &r.list[at]
 	if now, before := r.hasProcesses[group], r.hasProcesses[r.group[at]]; now != before {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package host is the live host: one lazy snapshot per scrape out of /proc,
-// the memory hierarchy, names and predictions. What nobody asks for is not
-// read; what two ask for is read once.
+// Package host is the live host: one lazy snapshot per scrape, made from /proc,
+// the memory hierarchy, names and predictions. A part is read when it is first
+// asked for, and only once.
 package host
 
 import (
@@ -22,7 +22,8 @@ var errClosed = errors.New("the snapshot has been closed")
 // Proc reads processes and the node; package proc has one.
 type Proc interface {
 	Node() (oom.Node, error)
-	// Scan takes the processes, in ascending order, whose groups are at rest.
+	// Scan takes the ids, in ascending order, of the processes whose cgroups have an
+	// unchanged usage.
 	Scan(dst []oom.Process, still []int32) ([]oom.Process, oom.Skipped, error)
 	Refresh(p *oom.Process) error
 	Exact(p *oom.Process) error
@@ -33,13 +34,13 @@ type Proc interface {
 // Hierarchy reads the memory cgroups; package cgroup has one.
 type Hierarchy interface {
 	Read() (oom.Tree, oom.Skipped, error)
-	// ReadPIDs brings the PIDs of groups at rest up to date.
+	// ReadPIDs reads the PIDs of the cgroups that were found unchanged.
 	ReadPIDs(tree *oom.Tree)
 	// Recycle takes back the memory of a tree.
 	Recycle(tree oom.Tree)
 }
 
-// Names says who the groups are: it fills Kind, Owner and Identity.
+// Names names the groups: it fills in Kind, Owner and Identity.
 type Names interface {
 	Name(tree *oom.Tree)
 }
@@ -60,7 +61,7 @@ type Options struct {
 	// Mismatch judges the oldest process' oom_score_adj: 0 or 1, unset where
 	// the identity implies nothing. May be nil.
 	Mismatch func(id *oom.Identity, adj int) oom.Amount
-	// Scanned is told of every pass over the processes; may be nil.
+	// Scanned is called after every scan of the processes; may be nil.
 	Scanned func(procs []oom.Process, tree *oom.Tree)
 	Now     func() time.Time
 }
@@ -68,8 +69,8 @@ type Options struct {
 // Host makes snapshots. It is safe for concurrent use; what it remembers
 // between scrapes is the order in which groups and top processes came.
 type Host struct {
-	o      Options
-	memory memory
+	o     Options
+	cache scrapeCache
 }
 
 // New returns a Host.
@@ -77,7 +78,7 @@ func New(o Options) *Host {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Host{o: o, memory: newMemory()}
+	return &Host{o: o, cache: newScrapeCache()}
 }
 
 // Scrape begins a snapshot; a zero deadline is none. A snapshot belongs to
@@ -122,14 +123,14 @@ func (s *Snapshot) late() error {
 	return nil
 }
 
-// Skipped says what was left out of that which was read so far.
+// Skipped counts what was left out of the parts read so far.
 func (s *Snapshot) Skipped() oom.Skipped { return s.skipped }
 
 // Close ends the snapshot: nothing of what it returned may be used any more. It
 // need not be called, but saves the next one memory.
 func (s *Snapshot) Close() {
 	if g := s.groups.value; g != nil {
-		s.h.memory.giveRows(rowBuffers{g.Containers, g.Pods})
+		s.h.cache.giveRows(rowBuffers{g.Containers, g.Pods})
 		s.groups.value, s.groups.err = nil, errClosed
 	}
 	if t := s.tree.value; t != nil {

@@ -262,7 +262,7 @@ func TestTopLeavesAfterThreeScrapes(t *testing.T) {
 	}
 	proc.procs[1].RSS = 300 * mib // pid 10 pushes pid 20 out.
 	proc.exact[10] = oom.Process{RSS: 300 * mib, Start: 100}
-	for i := range stays - 1 {
+	for i := range topGrace - 1 {
 		if got := listed(); !got[20] || !got[10] {
 			t.Errorf("scrape %d after: top = %v, want pid 20 to stay", i+1, got)
 		}

@@ -5,56 +5,56 @@ package host
 import "github.com/oom-exporter/oom_exporter/internal/oom"
 
 const (
-	// maxAsked is the most processes in no group that are asked for theirs one by
-	// one. Where there are more, the lists of the groups are read again.
+	// maxAsked is the maximum number of unassigned processes whose /proc/PID/cgroup
+	// is read. If there are more, the cgroup.procs files are read instead.
 	maxAsked = 64
-	// witnesses is how many processes whose group is known are asked at most to
-	// find out whether their answers are paths of the tree.
-	witnesses = 4
+	// maxSamples is the maximum number of assigned processes whose /proc/PID/cgroup is
+	// read to find out whether the paths there are those of the tree.
+	maxSamples = 4
 )
 
-// place finds each process' group by the groups' lists. In none of these are
-// processes that were forked while they were read, and those that moved from a
-// group whose list was read now to one at rest, whose list is of an earlier pass.
-func (s *Snapshot) place(procs []oom.Process, tree *oom.Tree) {
-	place(procs, tree)
-	strays := s.h.memory.newStrays(procs)
-	if len(strays) == 0 {
+// assignProcesses assigns each process to its group. In no group's PIDs are processes that
+// were forked while those were read, and processes that moved into an unchanged
+// group, whose PIDs are from an earlier pass.
+func (s *Snapshot) assignProcesses(procs []oom.Process, tree *oom.Tree) {
+	assignCgroups(procs, tree)
+	unassigned := s.h.cache.newUnassigned(procs)
+	if len(unassigned) == 0 {
 		return
 	}
 	switch {
-	case len(strays) <= maxAsked && s.pathsAgree(procs, tree):
-		for _, i := range strays {
+	case len(unassigned) <= maxAsked && s.pathsAgree(procs, tree):
+		for _, i := range unassigned {
 			if g, ok := s.groupOf(procs[i].PID, tree); ok {
 				procs[i].Group = g
 			}
 		}
-	case anyAtRest(tree):
+	case anyUnchanged(tree):
 		s.h.o.Hierarchy.ReadPIDs(tree)
 		for i := range procs {
 			procs[i].Group = -1
 		}
-		place(procs, tree)
+		assignCgroups(procs, tree)
 	default:
 		return
 	}
-	s.h.memory.keepStrays(procs)
+	s.h.cache.keepUnassigned(procs)
 }
 
-func anyAtRest(tree *oom.Tree) bool {
+func anyUnchanged(tree *oom.Tree) bool {
 	for i := range tree.Groups {
-		if tree.Groups[i].AtRest {
+		if tree.Groups[i].Unchanged {
 			return true
 		}
 	}
 	return false
 }
 
-// locate makes sure that a process is named under its own group: when it moves
-// from one at rest to another one at rest, it is still in the list of the first.
-func (p *pass) locate(i int) {
+// confirmCgroup makes sure that a process is shown under its current group: if it moved
+// between two unchanged groups, it is still in the PIDs of the first.
+func (p *pass) confirmCgroup(i int) {
 	proc := &p.procs[i]
-	if proc.Group < 0 || !p.tree.Groups[proc.Group].AtRest || p.asked[proc.PID] || !p.s.pathsAgree(p.procs, p.tree) {
+	if proc.Group < 0 || !p.tree.Groups[proc.Group].Unchanged || p.asked[proc.PID] || !p.s.pathsAgree(p.procs, p.tree) {
 		return
 	}
 	if p.asked == nil {
@@ -66,8 +66,8 @@ func (p *pass) locate(i int) {
 	}
 }
 
-// groupOf asks a process for its group: -1 where that is none of the tree. It is
-// false where the process cannot be asked.
+// groupOf reads /proc/PID/cgroup and returns the index of the group, -1 if it is not
+// in the tree. It is false if the file cannot be read.
 func (s *Snapshot) groupOf(pid int32, tree *oom.Tree) (int32, bool) {
 	path, err := s.h.o.Proc.Cgroup(pid)
 	if err != nil {
@@ -81,11 +81,11 @@ func (s *Snapshot) groupOf(pid int32, tree *oom.Tree) (int32, bool) {
 	return -1, true
 }
 
-// pathsAgree tells whether processes name their groups as the tree does. They do
-// not where this process has a cgroup namespace of its own, or sees only a part of
-// the hierarchy: then only the groups can be asked.
+// pathsAgree tells whether /proc/PID/cgroup has the paths of the tree. It does not
+// if the exporter runs in a cgroup namespace or sees only a part of the hierarchy;
+// then only cgroup.procs tells which group a process is in.
 func (s *Snapshot) pathsAgree(procs []oom.Process, tree *oom.Tree) bool {
-	if s.h.memory.paths.Load() {
+	if s.h.cache.paths.Load() {
 		return true
 	}
 	if s.pathsFail {
@@ -97,10 +97,10 @@ func (s *Snapshot) pathsAgree(procs []oom.Process, tree *oom.Tree) bool {
 			continue
 		}
 		if path, err := s.h.o.Proc.Cgroup(procs[i].PID); err == nil && path == tree.Groups[procs[i].Group].Path {
-			s.h.memory.paths.Store(true)
+			s.h.cache.paths.Store(true)
 			return true
 		}
-		if asked++; asked == witnesses {
+		if asked++; asked == maxSamples {
 			break
 		}
 	}

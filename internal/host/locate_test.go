@@ -9,11 +9,11 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// resting is small with b at rest, and what /proc/PID/cgroup says of each process.
+// resting is small with b unchanged, and what /proc/PID/cgroup says of each process.
 func resting() (*fakeProc, *fakeTree, *oom.Group) {
 	proc, tree := small()
 	b := &tree.tree.Groups[4]
-	b.Uncharged, b.AtRest = true, true
+	b.UsageUnchanged, b.Unchanged = true, true
 	proc.cgroups = map[int32]string{1: "/", 10: "/s/a", 11: "/s/a", 12: "/s/a/helper", 20: "/s/b", 30: "/elsewhere"}
 	return proc, tree, b
 }
@@ -41,7 +41,7 @@ func TestStraysAreAsked(t *testing.T) {
 }
 
 // TestGroupsAreAsked where the processes' answers are not of this tree, or there
-// are many strays.
+// are many unassigned.
 func TestGroupsAreAsked(t *testing.T) {
 	for name, change := range map[string]func(*fakeProc){
 		"a cgroup namespace": func(proc *fakeProc) {
@@ -67,12 +67,12 @@ func TestGroupsAreAsked(t *testing.T) {
 	}
 }
 
-// TestMovedIsNamedAtOnce: a process that moved from one group at rest to another
+// TestMovedIsNamedAtOnce: a process that moved from one unchanged group to another
 // is named under the new one, and the lists are read anew for the next scrape.
 func TestMovedIsNamedAtOnce(t *testing.T) {
 	proc, tree, _ := resting()
 	tree.tree.Groups[2].Limit = oom.Of(200 * mib)
-	tree.tree.Groups[2].Uncharged, tree.tree.Groups[2].AtRest = true, true
+	tree.tree.Groups[2].UsageUnchanged, tree.tree.Groups[2].Unchanged = true, true
 	h := newHost(proc, tree)
 	named := func() map[int32]string {
 		ps, err := h.Scrape(time.Time{}).Processes()
@@ -98,7 +98,7 @@ func TestMovedIsNamedAtOnce(t *testing.T) {
 }
 
 // TestStrayAgain: a process that was in no group, then in one, and has left that
-// for one at rest is looked for once more; so is another process with its PID.
+// for an unchanged one is looked for once more; so is another process with its PID.
 func TestStrayAgain(t *testing.T) {
 	proc, tree, _ := resting()
 	h := newHost(proc, tree)

@@ -37,7 +37,7 @@ func nestedLimits(tree *oom.Tree, margins []predict.Margin, hasProcesses []bool)
 	return nearest
 }
 
-// withProcesses tells of each group whether it has processes, itself or below.
+// withProcesses tells for each group whether it or a descendant has processes.
 func withProcesses(tree *oom.Tree) []bool {
 	has := make([]bool, len(tree.Groups))
 	for i := len(has) - 1; i >= 0; i-- {

@@ -28,10 +28,10 @@ func counts(t *testing.T, h *Host) map[string]int {
 	return got
 }
 
-// TestPlaceAtRest: what a group at rest is said to hold is of an earlier pass. A
+// TestAssignUnchanged: what a unchanged group is said to hold is of an earlier pass. A
 // process in no group has all asked, once; who has moved is where it was found
 // last; who is gone does not count.
-func TestPlaceAtRest(t *testing.T) {
+func TestAssignUnchanged(t *testing.T) {
 	proc, tree := small()
 	h := newHost(proc, tree)
 	before := counts(t, h)
@@ -39,16 +39,16 @@ func TestPlaceAtRest(t *testing.T) {
 		t.Fatalf("processes %v, asked again %d times", before, tree.lates)
 	}
 	if len(proc.still) != 0 {
-		t.Errorf("%v are said to be at rest", proc.still)
+		t.Errorf("%v are said to be in unchanged groups", proc.still)
 	}
 	b := &tree.tree.Groups[4]
-	b.Uncharged, b.AtRest, b.PIDs = true, true, []int32{11, 15, 20} // 11 has moved to a, 15 is gone.
+	b.UsageUnchanged, b.Unchanged, b.PIDs = true, true, []int32{11, 15, 20} // 11 has moved to a, 15 is gone.
 	// 30 is in no group.
 	if got := counts(t, h); got["a"] != 3 || got["b"] != 1 || tree.lates != 1 {
 		t.Errorf("processes %v, asked again %d times", got, tree.lates)
 	}
 	if !slices.Equal(proc.still, []int32{11, 15, 20}) {
-		t.Errorf("%v are said to be at rest", proc.still)
+		t.Errorf("%v are said to be in unchanged groups", proc.still)
 	}
 	proc.procs = append(proc.procs, oom.Process{PID: 31, RSS: mib}, oom.Process{PID: 40, RSS: mib})
 	tree.late = [][]int32{4: {20, 31}}

@@ -10,7 +10,7 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/predict"
 )
 
-// maxUnkillable bounds how many processes at -1000 are looked at exactly.
+// maxUnkillable bounds how many processes with oom_score_adj -1000 are read exactly.
 const maxUnkillable = 1000
 
 // Processes returns the top processes and the predicted victims, and fills in
@@ -24,25 +24,25 @@ func (s *Snapshot) Processes() (*oom.Processes, error) {
 		if err != nil {
 			return nil, err
 		}
-		buf := s.h.memory.borrow()
-		still := s.still()
+		buf := s.h.cache.takeProcesses()
+		still := s.idlePIDs()
 		procs, skipped, err := s.h.o.Proc.Scan(buf, still)
-		s.h.memory.giveStill(still)
+		s.h.cache.giveIdle(still)
 		s.skipped.Add(skipped)
 		if err != nil {
 			return nil, err
 		}
-		defer func() { s.h.memory.giveBack(procs) }()
+		defer func() { s.h.cache.giveProcesses(procs) }()
 		tree := &oom.Tree{}
 		if groups, err := s.Groups(); err == nil {
 			tree, _ = s.Tree()
-			s.place(procs, tree)
+			s.assignProcesses(procs, tree)
 			s.summarize(groups, tree, procs)
 		}
 		if s.h.o.Scanned != nil {
 			s.h.o.Scanned(procs, tree)
 		}
-		p := &pass{s: s, node: &node.Node, tree: tree, procs: procs, recalled: map[int]bool{}}
+		p := &pass{s: s, node: &node.Node, tree: tree, procs: procs, fromCache: map[int]bool{}}
 		p.rules = predict.RulesFor(node.Release, tree.Version)
 		out := p.run()
 		if p.moved {
@@ -52,16 +52,16 @@ func (s *Snapshot) Processes() (*oom.Processes, error) {
 	})
 }
 
-// still returns the processes of groups that were not charged, in ascending
-// order.
-func (s *Snapshot) still() []int32 {
+// idlePIDs returns the PIDs, in ascending order, of the groups whose usage is
+// unchanged.
+func (s *Snapshot) idlePIDs() []int32 {
 	tree, err := s.Tree()
 	if err != nil {
 		return nil
 	}
-	all := s.h.memory.takeStill()
+	all := s.h.cache.takeIdle()
 	for i := range tree.Groups {
-		if g := &tree.Groups[i]; g.Uncharged {
+		if g := &tree.Groups[i]; g.UsageUnchanged {
 			all = append(all, g.PIDs...)
 		}
 	}
@@ -69,18 +69,20 @@ func (s *Snapshot) still() []int32 {
 	return all
 }
 
-// place goes by the lists of the groups: what was read last comes last.
-func place(procs []oom.Process, tree *oom.Tree) {
-	placeThose(procs, tree, true)
-	placeThose(procs, tree, false)
+// assignCgroups assigns each process to its group by the groups' PIDs. The lists read in
+// this pass come last and win over older ones.
+func assignCgroups(procs []oom.Process, tree *oom.Tree) {
+	assignFrom(procs, tree, true)
+	assignFrom(procs, tree, false)
 }
 
-// placeThose goes by the lists of groups at rest, or of the others. They are
-// mostly ascending, so the next pid is mostly the next process.
-func placeThose(procs []oom.Process, tree *oom.Tree, atRest bool) {
+// assignFrom assigns processes by the PIDs of the unchanged groups, or of the
+// others. The lists are mostly ascending, so the next PID is usually that of the
+// next process.
+func assignFrom(procs []oom.Process, tree *oom.Tree, atRest bool) {
 	next := 0
 	for g := range tree.Groups {
-		if tree.Groups[g].AtRest != atRest {
+		if tree.Groups[g].Unchanged != atRest {
 			continue
 		}
 		for _, pid := range tree.Groups[g].PIDs {
@@ -101,28 +103,28 @@ func find(procs []oom.Process, pid int32) (int, bool) {
 	return slices.BinarySearchFunc(procs, pid, func(p oom.Process, pid int32) int { return int(p.PID) - int(pid) })
 }
 
-// pass is what one look at the processes needs.
+// pass is one ranking of the scanned processes.
 type pass struct {
 	s     *Snapshot
 	rules predict.Rules
 	node  *oom.Node
 	tree  *oom.Tree
 	procs []oom.Process
-	// recalled are those whose sizes are of an earlier pass.
-	recalled map[int]bool
-	asked    map[int32]bool // processes that were asked for their group.
-	moved    bool           // one of them had moved.
+	// fromCache has the indexes of the processes whose sizes are from the cache.
+	fromCache map[int]bool
+	asked     map[int32]bool // processes that were asked for their group.
+	moved     bool           // one of them had moved.
 }
 
 func (p *pass) run() *oom.Processes {
 	out := &oom.Processes{}
 	index := p.rules.Index(p.node, p.tree, p.procs)
 	if n := p.s.h.o.Top; n > 0 {
-		for _, i := range p.top(index, n) {
+		for _, i := range p.rankTop(index, n) {
 			out.Top = append(out.Top, p.row(i))
 		}
-		for pid, start := range p.s.h.memory.keepTop(out.Top) {
-			if i, ok := find(p.procs, pid); ok && p.look(i) == nil && p.procs[i].Start == start {
+		for pid, start := range p.s.h.cache.keepTop(out.Top) {
+			if i, ok := find(p.procs, pid); ok && p.readSizes(i) == nil && p.procs[i].Start == start {
 				out.Top = append(out.Top, p.row(i))
 			}
 		}
@@ -170,7 +172,7 @@ func (p *pass) nearLimits() []int {
 
 // row gives a process its workload and its badness on the node's scale.
 func (p *pass) row(i int) oom.ProcessRow {
-	p.locate(i)
+	p.confirmCgroup(i)
 	proc := p.procs[i]
 	total := p.rules.Total(p.node, p.tree, predict.Node)
 	pages, _ := p.rules.Badness(&proc, total, p.node.PageSize)
@@ -188,14 +190,14 @@ func (p *pass) workload(proc *oom.Process) oom.Workload {
 
 // victim adds the answer to "who dies if this scope runs out now?".
 func (p *pass) victim(out *oom.Processes, index *predict.Index, scope int, level oom.Level, path string) {
-	v := p.choose(index, scope)
+	v := p.chooseVictim(index, scope)
 	next := oom.NextVictim{Scope: level, Cgroup: path, All: len(v.All), Tie: v.Tie}
 	switch {
 	case v.Primary >= 0:
 		next.Process = p.row(v.Primary)
 		next.Badness = v.BadnessPages * int64(p.node.PageSize)
 	case v.NoneKillable:
-		// The series stands without a process: nobody can be killed.
+		// The series has no process: none can be killed.
 	default:
 		// The settings decide, not the ranking; their own metrics say so.
 		return
@@ -215,7 +217,7 @@ func (p *pass) unkillable() oom.Amount {
 			p.s.skipped.ProcessesOverBound++
 			continue
 		}
-		if p.look(i) == nil {
+		if p.readSizes(i) == nil {
 			sum += p.procs[i].Anon + p.procs[i].Swap
 		}
 	}

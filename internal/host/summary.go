@@ -19,7 +19,7 @@ func (s *Snapshot) summarize(groups *oom.Groups, tree *oom.Tree, procs []oom.Pro
 	}
 	for g := range tree.Groups {
 		group := &tree.Groups[g]
-		if row := s.rowOf[group.Owner]; row >= 0 && groups.Containers[row].Group == &tree.Groups[group.Owner] && !group.AtRest {
+		if row := s.rowOf[group.Owner]; row >= 0 && groups.Containers[row].Group == &tree.Groups[group.Owner] && !group.Unchanged {
 			groups.Containers[row].Processes.Count += len(group.PIDs)
 		}
 	}
@@ -34,7 +34,7 @@ func (s *Snapshot) summarize(groups *oom.Groups, tree *oom.Tree, procs []oom.Pro
 			continue
 		}
 		sum := &groups.Containers[row].Processes
-		if tree.Groups[p.Group].AtRest { // its list may have some that are gone.
+		if tree.Groups[p.Group].Unchanged { // PIDs may have some that are gone.
 			sum.Count++
 		}
 		if !sum.Adj || int(p.Adj) > sum.AdjMax {
@@ -44,13 +44,13 @@ func (s *Snapshot) summarize(groups *oom.Groups, tree *oom.Tree, procs []oom.Pro
 			sum.ScoreMax = p.Score
 		}
 	}
-	s.judge(groups, procs)
+	s.checkOOMScoreAdj(groups, procs)
 }
 
-// judge finds containers whose oldest process has an oom_score_adj that their
-// QoS class does not imply. The oldest stays the oldest until it ends, so it
-// is looked for once.
-func (s *Snapshot) judge(groups *oom.Groups, procs []oom.Process) {
+// checkOOMScoreAdj checks whether the oldest process of each container has the oom_score_adj
+// that the QoS class implies. The oldest stays the oldest until it ends, so it is
+// searched for once.
+func (s *Snapshot) checkOOMScoreAdj(groups *oom.Groups, procs []oom.Process) {
 	if s.h.o.Mismatch == nil {
 		return
 	}
@@ -67,7 +67,7 @@ func (s *Snapshot) judge(groups *oom.Groups, procs []oom.Process) {
 
 // oldest returns the index of the group's oldest process.
 func (s *Snapshot) oldest(g *oom.Group, procs []oom.Process) (int, bool) {
-	st := s.h.memory.state(g.GroupID)
+	st := s.h.cache.state(g.GroupID)
 	if st == nil {
 		return 0, false
 	}
@@ -93,8 +93,8 @@ func (s *Snapshot) oldest(g *oom.Group, procs []oom.Process) (int, bool) {
 }
 
 // visible tells whether the pids of the groups and of /proc are the same
-// ones: without the host's pid namespace the groups' files show zeros or the
-// pids of somebody else.
+// ones: without the host's pid namespace the groups' files show zeros or pids of
+// another namespace.
 func visible(tree *oom.Tree, procs []oom.Process) bool {
 	for i := range procs {
 		if procs[i].Group >= 0 {

@@ -71,7 +71,7 @@ const (
 	QoSBestEffort QoS = "besteffort"
 )
 
-// Identity is all that is known about who a group is.
+// Identity is all that is known about what runs in a group.
 type Identity struct {
 	Workload    Workload
 	Runtime     string // containerd, cri-o, docker, podman, systemd, lxc, nspawn; empty if unknown.
@@ -138,8 +138,8 @@ type Group struct {
 	KillDisabled, UnderOOM Amount // v1: memory.oom_control.
 	Mems                   []int  // NUMA nodes of cpuset.mems.effective where they are fewer than the node's.
 	PIDs                   []int32
-	Uncharged              bool   // usage is what it was in the last pass, and far from the limits.
-	AtRest                 bool   // uncharged, and PIDs, Stat and Peak are of an earlier pass.
+	UsageUnchanged         bool   // usage is what it was in the last pass, and at most half of the limits.
+	Unchanged              bool   // UsageUnchanged, and PIDs, Stat and Peak are from an earlier pass.
 	StartTime              Amount // seconds since the epoch at which the group was made.
 }
 

@@ -77,9 +77,9 @@ type Process struct {
 	Exact bool
 	Init  bool   // pid 1 of the init pid namespace: never killed.
 	Score Amount // /proc/PID/oom_score.
-	// Stale says that RSS and Anon are of an earlier pass, or not read at all
-	// and 0; so may Adj be, since when Score has not changed, and where the
-	// group is at rest, Score.
+	// Stale says that the last scan did not read all of the process: RSS and Anon are
+	// 0 or from an earlier scan, Adj and, if the usage of its cgroup is unchanged,
+	// Score may be from an earlier scan.
 	Stale      bool
 	RSS        uint64
 	Swap       uint64

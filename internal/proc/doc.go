@@ -15,11 +15,12 @@ type Options struct {
 	// MaxProcesses bounds one scan; 0 means 100,000. What is beyond is
 	// counted, not read.
 	MaxProcesses int
-	// Refresh is the number of scans in which each process is read in full at
-	// least once. In the others only oom_score is, which shows (since 5.9)
-	// that its memory changed by a 667th of the node's, or its adj by 2; and
-	// where the group is at rest, not even that but in half as many scans. Up
-	// to 1, and where scores can't be relied on, all is read each time.
+	// Refresh is the number of scans within which each process is read in full at
+	// least once. In the other scans only oom_score is read: since 5.9 it changes
+	// when the process' memory changes by a 667th of the node's, or its
+	// oom_score_adj by 2. If the usage of its cgroup is unchanged, not even that is
+	// read but once in Refresh/2 scans. 0 and 1 read everything in each scan, and so
+	// does any value on kernels whose oom_score does not show changes.
 	Refresh int
 	// PageSize in bytes; 0 means that of this process.
 	PageSize uint64

@@ -22,17 +22,17 @@ type exactReader struct {
 	began map[int32]began // by PID.
 }
 
-// began is when the process began whose directory has the inode. The kernel
-// gives each process' directory a new one.
+// began is the start time of a process, and the inode of its directory in /proc,
+// which is a new one for each process.
 type began struct{ inode, start uint64 }
 
-// maxBegan bounds what is remembered of processes that are long gone.
+// maxBegan bounds the number of start times that are remembered.
 const maxBegan = 4096
 
-// Exact reads what the badness is made of, for the few processes that may be
-// the next victim. The error wraps fs.ErrNotExist or unix.ESRCH where the
-// process has gone, also when its PID belongs to another one by now, as far as
-// an earlier Start can tell; then p is as it was.
+// Exact reads the exact sizes that make up the badness, for the few processes that
+// may be the next victim. The error wraps fs.ErrNotExist or unix.ESRCH if the
+// process is gone; a PID that was reused is recognised by p.Start, if that is set.
+// On an error p is left as it was.
 func (f *FS) Exact(p *oom.Process) error {
 	f.exact.mu.Lock()
 	defer f.exact.mu.Unlock()
@@ -121,8 +121,9 @@ func (f *FS) readExact(p *oom.Process) error {
 	return nil
 }
 
-// start returns when the process began, open at dir. It never changes, and stat
-// is the dearest of the files, so with Options.Refresh it is read once a process.
+// start returns the start time of the process whose directory is open at dir. It
+// never changes and stat is the most expensive of the files, so with
+// Options.Refresh it is read once per process.
 func (f *FS) start(dir int, pid int32) (uint64, error) {
 	e := &f.exact
 	var st unix.Stat_t

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -104,8 +105,8 @@ func TestNode(t *testing.T) {
 	const kib = 1024
 	want := oom.Node{
 		Release: oom.Release{Major: 6, Minor: 18, Patch: 44, Text: "6.18.44-fc-v657"}, PageSize: 4096, CPUs: 2,
-		BootID: "0f2c9c2e-6d3c-4c11-9f5e-2f0e9b1b7a10",
-		Total:  oom.Of(24684092 * kib), Free: oom.Of(24318872 * kib), Available: oom.Of(24310452 * kib),
+		BootID: "0f2c9c2e-6d3c-4c11-9f5e-2f0e9b1b7a10", BootTime: time.Unix(1763760000, 0),
+		Total: oom.Of(24684092 * kib), Free: oom.Of(24318872 * kib), Available: oom.Of(24310452 * kib),
 		SwapTotal: oom.Of(4194300 * kib), SwapFree: oom.Of(4194000 * kib),
 		ActiveFile: oom.Of(27172 * kib), InactiveFile: oom.Of(62836 * kib),
 		KReclaimable: oom.Of(149653 * kib), SReclaimable: oom.Of(149652 * kib), Hugepages: oom.Of(0),

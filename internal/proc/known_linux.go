@@ -11,43 +11,43 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// known is what a scan leaves to the next. A process directory's inode is new
-// with each process: with the PID it says that a process is the same one.
+// known is what is kept of a process from one scan to the next. The inode of the
+// process' directory together with the PID identifies the process.
 type known struct {
 	inode    uint64
 	score    oom.Amount
 	pid      int32
 	adj      int16
 	noMemory bool
-	scans    uint8 // that have seen it, up to settled.
+	scans    uint8 // number of scans that saw it, up to settled.
 }
 
-// settled is after how many scans a process may be at rest: who starts one sets
-// its oom_score_adj a moment later.
+// settled is the number of scans after which a process need not be read each time:
+// runtimes set oom_score_adj shortly after they start it.
 const settled = 4
 
-// begin makes what the last scan found the known processes.
+// begin starts a scan with what the last one found.
 func (s *scanner) begin(still []int32) {
 	s.turn++
-	s.still = still
+	s.idle = still
 	s.fresh, s.at = s.fresh[:0], 0
 }
 
-func (s *scanner) end() { s.known, s.fresh, s.still = s.fresh, s.known, nil }
+func (s *scanner) end() { s.known, s.fresh, s.idle = s.fresh, s.known, nil }
 
-// rests tells whether nothing need be read of a process: its group is at rest
-// and it is not its turn.
-func (s *scanner) rests(k *known) bool {
-	for len(s.still) > 0 && s.still[0] < k.pid {
-		s.still = s.still[1:]
+// mayUseCached tells whether nothing of a process needs to be read: the usage of its
+// cgroup is unchanged and it is not due.
+func (s *scanner) mayUseCached(k *known) bool {
+	for len(s.idle) > 0 && s.idle[0] < k.pid {
+		s.idle = s.idle[1:]
 	}
-	at := len(s.still) > 0 && s.still[0] == k.pid
+	at := len(s.idle) > 0 && s.idle[0] == k.pid
 	return at && k.scans >= settled && (uint64(k.pid)+s.turn)%max(s.refresh/2, 1) != 0
 }
 
-// recall returns what the last scan knew of the process. Both go through the
-// PIDs in ascending order, so the place is behind where the last one was found.
-func (s *scanner) recall(pid int32, inode uint64) *known {
+// cached returns what the last scan knew of the process. Scans see PIDs in
+// ascending order, so the search goes on where the last one ended.
+func (s *scanner) cached(pid int32, inode uint64) *known {
 	for s.at < len(s.known) && s.known[s.at].pid < pid {
 		s.at++
 	}
@@ -57,28 +57,28 @@ func (s *scanner) recall(pid int32, inode uint64) *known {
 	return &s.known[s.at]
 }
 
-// glance reads the score of a process and, where that does not show that it is
-// as it was, or it is its turn, the rest.
-func (f *FS) glance(pid int32, name []byte, inode uint64) (oom.Process, error) {
+// scanProcess reads oom_score of a process, and the rest only if the score changed or the
+// process is due.
+func (f *FS) scanProcess(pid int32, name []byte, inode uint64) (oom.Process, error) {
 	s := &f.scan
 	s.path = append(append(s.path[:0], name...), '/')
 	if s.refresh <= 1 {
-		return f.process(pid, s.score())
+		return f.readProcess(pid, s.score())
 	}
 	scans := uint8(1)
-	k := s.recall(pid, inode)
+	k := s.cached(pid, inode)
 	if k != nil {
-		if s.rests(k) {
-			return f.asKnown(k)
+		if s.mayUseCached(k) {
+			return f.cachedProcess(k)
 		}
 		scans = min(k.scans+1, settled)
 	}
 	score := s.score()
-	if k != nil && (uint64(pid)+s.turn)%s.refresh != 0 && k.holds(score) {
+	if k != nil && (uint64(pid)+s.turn)%s.refresh != 0 && k.unchanged(score) {
 		k.scans = scans
-		return f.asKnown(k)
+		return f.cachedProcess(k)
 	}
-	p, err := f.first(pid, score)
+	p, err := f.readNew(pid, score)
 	if err == nil || errors.Is(err, errNoMemory) {
 		s.fresh = append(s.fresh, known{
 			inode: inode, score: score, pid: pid, adj: p.Adj, noMemory: err != nil, scans: scans,
@@ -87,11 +87,12 @@ func (f *FS) glance(pid int32, name []byte, inode uint64) (oom.Process, error) {
 	return p, err
 }
 
-// first reads what a scan needs of a process. A score above 0 says since 5.9
-// that it has memory, and bounds how much: its RSS is left for who needs it.
-func (f *FS) first(pid int32, score oom.Amount) (oom.Process, error) {
+// readNew reads a process that the last scan did not know, or that changed. Since 5.9
+// a score above 0 says that it has memory and bounds how much, so its RSS is not
+// read before it is needed.
+func (f *FS) readNew(pid int32, score oom.Amount) (oom.Process, error) {
 	if score.Or(0) == 0 {
-		return f.process(pid, score)
+		return f.readProcess(pid, score)
 	}
 	adj, err := f.scan.adj()
 	if err != nil {
@@ -100,8 +101,8 @@ func (f *FS) first(pid int32, score oom.Amount) (oom.Process, error) {
 	return oom.Process{PID: pid, Group: -1, Adj: adj, Init: pid == 1 && f.initNS, Score: score, Stale: true}, nil
 }
 
-// asKnown returns a process as it was in the last scan.
-func (f *FS) asKnown(k *known) (oom.Process, error) {
+// cachedProcess returns a process as it was in the last scan.
+func (f *FS) cachedProcess(k *known) (oom.Process, error) {
 	f.scan.fresh = append(f.scan.fresh, *k)
 	if k.noMemory {
 		return oom.Process{}, errNoMemory
@@ -111,23 +112,23 @@ func (f *FS) asKnown(k *known) (oom.Process, error) {
 	}, nil
 }
 
-// holds tells whether the score shows that the rest is as it was. A score of 0
-// shows nothing but for those that had no memory or can't be killed: such small
-// numbers are cut off.
-func (k *known) holds(score oom.Amount) bool {
+// unchanged tells whether the score shows that the process is unchanged. A score of 0
+// is rounded down and shows that only for processes without memory and for those
+// that cannot be killed.
+func (k *known) unchanged(score oom.Amount) bool {
 	n, ok := score.Get()
 	return ok && score == k.score && (n > 0 || k.noMemory || k.adj == -1000)
 }
 
-// Refresh reads again what a scan left as it was. The error wraps
-// fs.ErrNotExist or unix.ESRCH where the process has gone.
+// Refresh reads what the last scan skipped of a process. The error wraps
+// fs.ErrNotExist or unix.ESRCH if the process is gone.
 func (f *FS) Refresh(p *oom.Process) error {
 	s := &f.scan
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer runtime.KeepAlive(f.root)
 	s.path = append(strconv.AppendInt(s.path[:0], int64(p.PID), 10), '/')
-	now, err := f.process(p.PID, s.score())
+	now, err := f.readProcess(p.PID, s.score())
 	if err != nil {
 		return fmt.Errorf("read process %d in %s: %w", p.PID, f.path, err)
 	}

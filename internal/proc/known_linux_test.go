@@ -23,10 +23,10 @@ func setAdj(t *testing.T, pid int32, adj int) {
 // scanned returns what a scan says of the process.
 func scanned(t *testing.T, f *FS, pid int32) oom.Process {
 	t.Helper()
-	return scannedAtRest(t, f, pid, nil)
+	return scannedUnchanged(t, f, pid, nil)
 }
 
-func scannedAtRest(t *testing.T, f *FS, pid int32, still []int32) oom.Process {
+func scannedUnchanged(t *testing.T, f *FS, pid int32, still []int32) oom.Process {
 	t.Helper()
 	processes, _, err := f.Scan(nil, still)
 	if err != nil {
@@ -89,15 +89,15 @@ func TestScanGlances(t *testing.T) {
 	}
 }
 
-// TestScanAtRest: of a process in a group at rest nothing is read but when it is
+// TestScanUnchanged: of a process in a unchanged group nothing is read but when it is
 // its turn, and not before it has settled.
-func TestScanAtRest(t *testing.T) {
+func TestScanUnchanged(t *testing.T) {
 	f, pid := glancing(t)
 	still := []int32{1, pid, pid + 1}
 	for i := range settled {
 		adj := 100 * (i + 1)
 		setAdj(t, pid, adj)
-		if p := scannedAtRest(t, f, pid, still); int(p.Adj) != adj {
+		if p := scannedUnchanged(t, f, pid, still); int(p.Adj) != adj {
 			t.Fatalf("scan %d sees adj %d, want %d", i+1, p.Adj, adj)
 		}
 	}
@@ -105,7 +105,7 @@ func TestScanAtRest(t *testing.T) {
 	for i := range 4 * refreshIn {
 		adj := 100 + 100*(i%2)
 		setAdj(t, pid, adj)
-		if p := scannedAtRest(t, f, pid, still); int(p.Adj) != adj {
+		if p := scannedUnchanged(t, f, pid, still); int(p.Adj) != adj {
 			late++
 		}
 	}
@@ -120,10 +120,10 @@ func TestScanAtRest(t *testing.T) {
 	}
 	seen := 0
 	setAdj(t, pid, 300)
-	for seen = 1; seen <= refreshIn && scannedAtRest(t, f, pid, still).Adj != 300; seen++ {
+	for seen = 1; seen <= refreshIn && scannedUnchanged(t, f, pid, still).Adj != 300; seen++ {
 	}
 	if seen > refreshIn/2 {
-		t.Errorf("a change at rest is seen by scan %d, want %d at the latest", seen, refreshIn/2)
+		t.Errorf("a change in an unchanged group is seen by scan %d, want %d at the latest", seen, refreshIn/2)
 	}
 }
 
@@ -155,7 +155,7 @@ func TestKnownIdentity(t *testing.T) {
 		inode uint64
 		want  bool
 	}{{2, 20, false}, {3, 30, true}, {4, 40, false}, {5, 51, false}, {9, 90, true}, {10, 100, false}} {
-		if k := s.recall(c.pid, c.inode); (k != nil) != c.want || k != nil && k.pid != c.pid {
+		if k := s.cached(c.pid, c.inode); (k != nil) != c.want || k != nil && k.pid != c.pid {
 			t.Errorf("recall(%d, %d) = %+v", c.pid, c.inode, k)
 		}
 	}
@@ -176,7 +176,7 @@ func TestHolds(t *testing.T) {
 		{known{score: oom.Of(0), adj: -1000}, oom.Of(0), true},
 		{known{score: oom.Of(0), noMemory: true}, oom.Of(0), true},
 	} {
-		if got := c.known.holds(c.score); got != c.want {
+		if got := c.known.unchanged(c.score); got != c.want {
 			t.Errorf("%+v, score %v: %v", c.known, c.score, got)
 		}
 	}

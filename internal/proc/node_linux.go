@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
@@ -16,12 +17,13 @@ type nodeReader struct {
 	buf   []byte
 	reads uint64
 	cpus  int
+	boot  time.Time
 }
 
-// cpuReads is the number of reads of the node for which the processors are
-// counted once: the kernel sums up all interrupts for /proc/stat, and processors
-// are hardly ever added to a running system.
-const cpuReads = 64
+// statReads is the number of reads of the node for which /proc/stat is read once:
+// the kernel sums up all interrupts for it, and neither the processors nor the time
+// of the boot change often.
+const statReads = 64
 
 // Node reads the machine's numbers. What the kernel does not have, or does not
 // let us read, stays unset; only a missing meminfo is an error.
@@ -46,13 +48,16 @@ func (f *FS) Node() (oom.Node, error) {
 	if content, err := r.readFile(f.dir, "zoneinfo"); err == nil {
 		n.Zones = parseZoneinfo(content, f.pageSize)
 	}
-	if r.reads%cpuReads == 0 {
+	if r.reads%statReads == 0 {
 		if stat, err := f.lib.Stat(); err == nil {
 			r.cpus = len(stat.CPU)
+			if stat.BootTime > 0 && stat.BootTime < 1<<40 {
+				r.boot = time.Unix(int64(stat.BootTime), 0)
+			}
 		}
 	}
 	r.reads++
-	n.CPUs = r.cpus
+	n.CPUs, n.BootTime = r.cpus, r.boot
 	n.OOMKills, _ = f.OOMKills() // it says so itself when it is asked alone.
 	return n, nil
 }

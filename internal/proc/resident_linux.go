@@ -18,9 +18,9 @@ type quickReader struct {
 	buf  []byte
 }
 
-// Resident returns the resident memory of one process in bytes, by its statm
-// alone. It is for who asks every second for few processes, and waits for no
-// scan. The error is as that of Exact.
+// Resident returns the resident memory of one process in bytes, from statm alone.
+// It is cheap enough to be called every second for a few processes, and does not
+// wait for a scan. The error is as that of Exact.
 func (f *FS) Resident(pid int32) (uint64, error) {
 	q := &f.quick
 	q.mu.Lock()
@@ -42,8 +42,8 @@ func (f *FS) Resident(pid int32) (uint64, error) {
 	return rss, nil
 }
 
-// NodeMemory reads what a sample of the node has: much less than Node, for who
-// asks every second.
+// NodeMemory reads a sample of the node. It is much cheaper than Node and may be
+// called every second.
 func (f *FS) NodeMemory(out *oom.Sample) error {
 	q := &f.quick
 	q.mu.Lock()

@@ -33,15 +33,15 @@ type scanner struct {
 	known   []known
 	at      int     // how far this scan has gone through known.
 	fresh   []known // known for the next scan.
-	still   []int32 // what is left of the processes in groups at rest.
+	idle    []int32 // PIDs, not yet reached, of groups whose usage is unchanged.
 }
 
-// Scan makes one pass over all processes and returns those that have memory,
-// ordered by PID, in dst's space. Group is -1. Still are the processes, in
-// ascending order, whose groups were not charged since the last scan; see
-// Options.Refresh for what is read of them and of the others. Skipped counts
-// those that went away, that may not be read and that are over the bound. The
-// error is for what stops a pass; then the processes so far are returned.
+// Scan reads all processes and returns those that have memory, ordered by PID, in
+// the memory of dst. Group is -1. still has the PIDs, in ascending order, of the
+// cgroups whose usage is unchanged since the last scan; see Options.Refresh for
+// what is read of them and of the others. Skipped counts the processes that
+// vanished, that are unreadable and that are over the bound. If an error ends the
+// scan, the processes read so far are returned.
 func (f *FS) Scan(dst []oom.Process, still []int32) ([]oom.Process, oom.Skipped, error) {
 	s := &f.scan
 	s.mu.Lock()
@@ -79,7 +79,7 @@ func (f *FS) Scan(dst []oom.Process, still []int32) ([]oom.Process, oom.Skipped,
 			continue
 		}
 		read++
-		p, err := f.glance(pid, name, l.inode)
+		p, err := f.scanProcess(pid, name, l.inode)
 		switch {
 		case err == nil:
 			sorted = sorted && (len(dst) == 0 || dst[len(dst)-1].PID < pid)
@@ -95,10 +95,10 @@ func (f *FS) Scan(dst []oom.Process, still []int32) ([]oom.Process, oom.Skipped,
 	}
 }
 
-// process reads the two small files besides oom_score, in the directory s.path.
+// readProcess reads the two small files besides oom_score, in the directory s.path.
 // The order matters: with oom_score_adj read last, a score that is missing is
 // really not there, and not a process that has just gone.
-func (f *FS) process(pid int32, score oom.Amount) (oom.Process, error) {
+func (f *FS) readProcess(pid int32, score oom.Amount) (oom.Process, error) {
 	s := &f.scan
 	m, err := s.statm()
 	if err != nil {

@@ -220,7 +220,7 @@ func TestProcessVanished(t *testing.T) {
 	root := hostTree(t)
 	f := open4k(t, root)
 	remove(t, filepath.Join(root, "77"))
-	if _, err := f.glance(77, []byte("77"), 0); !gone(err) {
+	if _, err := f.scanProcess(77, []byte("77"), 0); !gone(err) {
 		t.Errorf("process 77 gives %v, want one that says it has gone", err)
 	}
 }

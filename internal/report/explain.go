@@ -21,7 +21,7 @@ type Options struct {
 	Location *time.Location
 	Now      time.Time // for dates without a year; now if zero.
 	PageSize uint64    // of the kernel that wrote the log; 4096 if 0.
-	// Name, if set, says in people's words who a memory cgroup is; empty if
+	// Name, if set, returns the name of the workload of a memory cgroup; empty if
 	// it does not know.
 	Name   func(path string) string
 	Select Selection // which reports to tell; all if empty.

@@ -98,7 +98,7 @@ func sum(a, b kmsg.LogStats) kmsg.LogStats {
 	return a
 }
 
-// nothing says why a log tells of no OOM.
+// nothing says why no OOM was found in a log.
 func nothing(stats kmsg.LogStats, unread string) error {
 	what := ErrNoOOM
 	if stats.Kernel == 0 {

@@ -73,7 +73,7 @@ func (p *printer) memory(r *oomlog.Report) {
 	}
 }
 
-// largest says who used most, where that is not the victim: the sibling cgroup
+// largest says what used most memory if that is not the victim: the sibling cgroup
 // by the statistics of old kernels, and the process by the task table.
 func (p *printer) largest(r *oomlog.Report) {
 	var top *oomlog.Group
@@ -110,7 +110,7 @@ func (p *printer) largest(r *oomlog.Report) {
 		most.PID, size(oom.Of(used(most))), most.Adj))
 }
 
-// ranking says why this process, who would have been next, and how large the
+// ranking says why this process was chosen, which would have been next, and how large the
 // processes were.
 func (p *printer) ranking(r *oomlog.Report) {
 	if len(r.Tasks) == 0 {

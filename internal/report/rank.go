@@ -65,7 +65,7 @@ func (k *ranking) score(t *oomlog.Task, r *oomlog.Report, unit int64) score {
 		swap:   inPages(t.Swap, r.PageSize),
 		tables: inPages(t.PageTables, r.PageSize),
 		adj:    unit,
-		// Never killed: the init process, and what is told so.
+		// Never killed: the init process, and processes with oom_score_adj -1000.
 		eligible: t.Adj != -1000 && t.TGID != 1,
 	}
 	s.points = s.rss + s.swap + s.tables
@@ -122,8 +122,8 @@ func (k *ranking) find(r *oomlog.Report, v oom.Victim) *score {
 	return nil
 }
 
-// next returns who would have been killed had the kills of this report not
-// been enough, nil if nobody was left.
+// next returns the process that the kernel would have killed after those of this
+// report, nil if there is none.
 func (k *ranking) next(r *oomlog.Report) *score {
 	dead := make(map[*oomlog.Task]bool)
 	for _, kill := range r.Kills {

@@ -13,8 +13,9 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oomlog"
 )
 
-// Text tells the reports to a person: who was killed, by whose limit, on whose
-// allocation, what used the memory, why this one and who would have been next.
+// Text writes the reports for people: which process was killed, which limit was hit,
+// which process allocated, what used the memory, why this process was chosen and
+// which would have been next.
 // Lines are at most 100 columns wide but for names that hold no break.
 func Text(w io.Writer, reports []oomlog.Report, opts Options) error {
 	if opts.Top <= 0 {
@@ -312,7 +313,7 @@ func (p *printer) victim(k oom.Kill) string {
 	return text
 }
 
-// group prints a cgroup's path, and who it is if somebody knows.
+// group prints a cgroup's path, and its name if it is known.
 func (p *printer) group(path string) string {
 	text := Clean(path, maxPath)
 	if p.opts.Name != nil {
