@@ -123,6 +123,27 @@ func TestNearAndStill(t *testing.T) {
 	}
 }
 
+// TestWhoMayLeak: of what stands still, is far from its limit or shrinks, nothing
+// is copied.
+func TestWhoMayLeak(t *testing.T) {
+	w := newWorld(t)
+	w.add("/grows", 0, 1000*mi, w.ramp(400*mi, mi/4))
+	w.add("/small", 0, 10000*mi, w.ramp(400*mi, mi/4))
+	w.add("/still", 0, 1000*mi, steady(700*mi))
+	w.add("/free", 0, 0, w.ramp(400*mi, mi/4))
+	began := w.uptime
+	w.add("/shrinks", 0, 1000*mi, func(at time.Duration) uint64 { return 900*mi - uint64((at-began).Seconds())*mi/8 })
+	w.start(Options{})
+	w.pass(25 * time.Minute)
+	var paths []string
+	for _, tr := range w.rec.Growing() {
+		paths = append(paths, tr.Cgroup)
+	}
+	if fmt.Sprint(paths) != "[/grows]" {
+		t.Errorf("%v may leak", paths)
+	}
+}
+
 func TestAShortLifeIsRecorded(t *testing.T) {
 	w := newWorld(t)
 	w.start(Options{})
