@@ -56,6 +56,7 @@ type Options struct {
 	Kills    Kills               // nil: no event families.
 	Recorder Recorder            // nil: no families of the flight recorder.
 	Advice   func() []oom.Advice // what limits should be; may be nil.
+	Leaks    func() []oom.Leak   // who leaks; may be nil.
 	Logger   log.Logger
 	Enabled  map[string]bool // by collector; nil: all.
 	Profile  Profile         // the families to begin with.

@@ -212,8 +212,13 @@ func golden(t *testing.T, name, got string) {
 func TestGoldenExposition(t *testing.T) {
 	h := fullHost()
 	golden(t, "default.prom", exposition(t, New(h, Options{Kills: h, Recorder: h}), Request{}))
-	all := New(h, Options{Kills: h, Recorder: h, Advice: someAdvice, Enable: regexp.MustCompile(".*")})
+	all := New(h, Options{Kills: h, Recorder: h, Advice: someAdvice, Leaks: someLeaks, Enable: regexp.MustCompile(".*")})
 	golden(t, "all.prom", exposition(t, all, Request{}))
+}
+
+// someLeaks is of one container that leaks.
+func someLeaks() []oom.Leak {
+	return []oom.Leak{{Workload: oom.Workload{Namespace: "shop", Pod: "web-0", Container: "app"}, In: 90 * time.Minute}}
 }
 
 // someAdvice is of a container that needs more, and of one that does not.
@@ -225,7 +230,7 @@ func TestEveryFamilyHasASample(t *testing.T) {
 	h := fullHost()
 	row := &h.groups.Containers[0]
 	row.KillDisabled, row.UnderOOM = oom.Of(1), oom.Of(1)
-	text := exposition(t, New(h, Options{Kills: h, Recorder: h, Advice: someAdvice, Enable: regexp.MustCompile(".*")}), Request{})
+	text := exposition(t, New(h, Options{Kills: h, Recorder: h, Advice: someAdvice, Leaks: someLeaks, Enable: regexp.MustCompile(".*")}), Request{})
 	for _, f := range table() {
 		if f.name != "oom_scrape_collector_duration_seconds" && !strings.Contains(text, "# TYPE "+f.name+" ") {
 			t.Errorf("no sample of %s", f.name)

@@ -36,6 +36,7 @@ func (c eventCollector) update(s Scrape, out *sink) error {
 		out.add(nodeLastKill, seconds(totals.LastKill), nil)
 	}
 	c.recorder(out)
+	c.leaks(out)
 	for _, src := range totals.Sources {
 		up := 0.0
 		if src.Up {
@@ -44,6 +45,18 @@ func (c eventCollector) update(s Scrape, out *sink) error {
 		out.add(sourceUp, up, c.labels.pairs(shapeSource, src.Name))
 	}
 	return err
+}
+
+// leaks adds when those that leak reach their limits.
+func (c eventCollector) leaks(out *sink) {
+	if c.o.Leaks == nil || !c.enabled[containerLeak] {
+		return
+	}
+	for _, l := range c.o.Leaks() {
+		if c.o.Keep.keeps(l.Workload) {
+			out.add(containerLeak, l.In.Seconds(), c.labels.pairs(shapeWorkload, l.Workload.Namespace, l.Workload.Pod, l.Workload.Container))
+		}
+	}
 }
 
 // countsSince says since when the counters of kills count. A workload whose count

@@ -50,6 +50,7 @@ const (
 	containerKillCauses
 	containerLastCause
 	containerAdvised
+	containerLeak
 	podUsage
 	podWorkingSet
 	podLimit

@@ -22,7 +22,7 @@ func minimalFamilies() []id {
 	return []id{
 		containerUsage, containerLimit, containerUnreclaimable, containerKillMargin, containerKillMarginRatio, containerStalled, containerMismatch,
 		containerUnderOOM, containerInfo, containerKills, containerOOMs, containerSurvived, containerLastKill, containerLastKillInfo,
-		containerLastKillResident, containerLastKillLimit, containerKillCauses, containerLastCause,
+		containerLastKillResident, containerLastKillLimit, containerKillCauses, containerLastCause, containerLeak,
 		podLimit, podUnreclaimable, podKillMargin, podLimitKills, sliceLimit, sliceUnreclaimable, sliceKillMargin,
 		processAdj, nextVictim, nodeMargin, nodeMarginRatio, nodeCapacity, nodeEvictionMargin, nodeEvictionThreshold, nodeUnkillable, nodeTime,
 		kills, pendingKills, unattributedKills, recordsLost, sourceUp, collectorSuccess, skipped,

@@ -115,7 +115,8 @@ func (c *config) collectorOptions(parts *parts, logger log.Logger) collector.Opt
 	}
 	o := collector.Options{Logger: logger, Enabled: on, Profile: collector.Profile(c.profile), Enable: c.enable, Disable: c.disable, Keep: &c.filter, MaxSeries: c.maxSeries}
 	if parts.kills != nil {
-		o.Kills, o.Advice = parts.kills, parts.kills.whys.Advice
+		w := parts.kills.whys
+		o.Kills, o.Advice, o.Leaks = parts.kills, w.Advice, w.Leaks
 	}
 	if parts.record != nil {
 		o.Recorder = parts.record

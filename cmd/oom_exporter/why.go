@@ -25,6 +25,7 @@ type recordings interface {
 	Recording(id string) (oom.Recording, bool)
 	Current(cgroup string) (oom.Track, bool)
 	Tracks() []oom.Track
+	Growing() []oom.Track
 }
 
 // whys says of each kill why it came about, and keeps it.
@@ -37,6 +38,8 @@ type whys struct {
 	mu      sync.Mutex
 	advised time.Time // when advice was made.
 	advice  []oom.Advice
+	leaksAt time.Time // when leaks were looked for.
+	leaks   []oom.Leak
 }
 
 // verdictsSuffix is what the file of verdicts is called after the state file.
@@ -126,8 +129,24 @@ func find(records []oom.Kill, what string) (*oom.Kill, error) {
 		report.Clean(what, 100), len(records))
 }
 
-// adviceAge is for how long advice is shown again: it is about hours.
+// adviceAge is for how long advice and leaks are shown again: they are about hours.
 const adviceAge = time.Minute
+
+// Leaks returns the containers that leak, and when each will reach its limit.
+func (w *whys) Leaks() []oom.Leak {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.recorder == nil || !w.leaksAt.IsZero() && time.Since(w.leaksAt) < adviceAge {
+		return w.leaks
+	}
+	w.leaks, w.leaksAt = nil, time.Now()
+	for _, t := range w.recorder.Growing() {
+		if l, ok := verdict.LeakAhead(&t, w.leaksAt); ok {
+			w.leaks = append(w.leaks, l)
+		}
+	}
+	return w.leaks
+}
 
 // Advice returns what the limits of the containers should be.
 func (w *whys) Advice() []oom.Advice {

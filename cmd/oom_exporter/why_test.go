@@ -41,6 +41,8 @@ func (s *shelf) Current(string) (oom.Track, bool) { return oom.Track{}, false }
 
 func (s *shelf) Tracks() []oom.Track { return s.tracks }
 
+func (s *shelf) Growing() []oom.Track { return s.tracks }
+
 // death is a made-up kill: what cannot be freed, in MiB, so many seconds after
 // the beginning.
 type death struct {
@@ -148,6 +150,39 @@ func shelved(all []death) (*whys, *shelf, []oom.Kill) {
 	w := &whys{recorder: s, store: causes.New(causes.Options{}), logger: log.NewNopLogger()}
 	w.begin(func() []oom.Kill { return kills })
 	return w, s, kills
+}
+
+// TestLeaksOfLivingContainers looks at containers while they live: one of them
+// leaks.
+func TestLeaksOfLivingContainers(t *testing.T) {
+	now := time.Now()
+	track := func(container string, size func(minute float64) float64) oom.Track {
+		tr := oom.Track{Workload: oom.Workload{Container: container}, Kind: oom.KindContainer, Born: now.Add(-30 * time.Minute)}
+		for s := 1800 - 15; s >= 0; s -= 15 {
+			n := mibs(size(30 - float64(s)/60))
+			tr.Medium = append(tr.Medium, oom.Sample{Time: now.Add(-time.Duration(s) * time.Second), Usage: n, Unreclaimable: n, Limit: mibs(512)})
+		}
+		return tr
+	}
+	s := &shelf{tracks: []oom.Track{
+		track("leaks", func(m float64) float64 { return 100 + 10*m }),
+		track("slows-down", func(m float64) float64 { return 500 * (1 - math.Exp(-m/10)) }),
+	}}
+	w := &whys{recorder: s, store: causes.New(causes.Options{}), logger: log.NewNopLogger()}
+	leaks := w.Leaks()
+	if len(leaks) != 1 || leaks[0].Workload.Container != "leaks" {
+		t.Fatalf("leaks %+v", leaks)
+	}
+	if d := leaks[0].In - 11*time.Minute - 12*time.Second; d.Abs() > time.Minute {
+		t.Errorf("it reaches the limit in %v, want 11 min 12 s", leaks[0].In)
+	}
+	s.tracks = nil
+	if again := w.Leaks(); len(again) != 1 {
+		t.Errorf("looked again at once: %+v", again)
+	}
+	if none := (&whys{}).Leaks(); len(none) != 0 {
+		t.Errorf("without a recorder: %+v", none)
+	}
 }
 
 // TestPanes makes the panes of docs/why.md, so that they stay true.

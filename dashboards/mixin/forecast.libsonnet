@@ -7,7 +7,8 @@
 // it has been (a heap with long teeth comes back every time), unless it was killed
 // there. So a start-up, a warm-up and a cache that fills and stops are told from a
 // leak. A cache that fills for longer than that is not; docs/evidence/forecasts.md
-// says how often each is right.
+// says how often each is right. The exporter's flight recorder, which has a sample
+// each second, sees a leak sooner and says so only where it is sure.
 local lib = import 'lib.libsonnet';
 
 function(config)
@@ -64,6 +65,10 @@ function(config)
               )
               or
               container:oom_limit_headroom:seconds6h < %%(willReachHours)s * 3600
+              or
+              max by (cluster, instance, namespace, pod, container) (
+                last_over_time(oom_container_leak_seconds_to_limit{%%(w)s}[5m])
+              ) < %%(willReachHours)s * 3600
             ) / 3600
           )
         ||| % { u: unreclaimable },

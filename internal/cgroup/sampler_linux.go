@@ -219,7 +219,7 @@ func (s *Sampler) remove(h oom.CgroupHandle) {
 
 // checkIfDue checks the children of a cgroup that has children, is new, or has its turn. Since
 // one that was quiet all the time can have got no children, turns are for those
-// that were not.
+// that were not. The root is looked at each time.
 func (s *Sampler) checkIfDue(h oom.CgroupHandle, quiet bool) {
 	m := &s.members[h]
 	m.stirred = m.stirred || !quiet
@@ -229,7 +229,7 @@ func (s *Sampler) checkIfDue(h oom.CgroupHandle, quiet bool) {
 		m.stirred = false
 		m.young = max(m.young-1, 0)
 		s.checkChildren(h, true)
-	case m.young > 0, len(m.children) > 0 && !quiet:
+	case m.young > 0, m.parent < 0, len(m.children) > 0 && !quiet:
 		m.young = max(m.young-1, 0)
 		s.checkChildren(h, false)
 	}

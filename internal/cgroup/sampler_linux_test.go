@@ -146,6 +146,17 @@ func TestSamplerFollowsTheTree(t *testing.T) {
 	}
 }
 
+// TestSamplerOfAnEmptyRoot begins before there is any cgroup.
+func TestSamplerOfAnEmptyRoot(t *testing.T) {
+	dir, mount := rootV2(t)
+	s := newSampled(t, mustFind(t, options(dir, 0)), SamplerOptions{})
+	s.find()
+	s.wantPaths("/")
+	groupV2(t, mount+"/first", mi)
+	s.find()
+	s.wantPaths("/", "/first")
+}
+
 // TestSamplerLooksWhereSomethingMoves has a child come into a cgroup that is quiet,
 // and one into one that is not.
 func TestSamplerLooksWhereSomethingMoves(t *testing.T) {

@@ -2,6 +2,8 @@
 
 package oom
 
+import "time"
+
 // Cause is why a kill came about, in one word of a bounded set.
 type Cause string
 
@@ -67,6 +69,13 @@ type SiblingGrowth struct {
 type SeriesPoint struct {
 	Seconds                     float64 // to the kill: negative before it.
 	Usage, Unreclaimable, Limit Amount
+}
+
+// Leak is a container that leaks, by what was recorded of it so far: when it will
+// reach its own limit.
+type Leak struct {
+	Workload Workload
+	In       time.Duration
 }
 
 // Advice is what one container's limit should be.

@@ -83,18 +83,30 @@ func (r *Recorder) replace(at stamp, gone []oom.CgroupHandle, found []oom.FoundC
 		}
 		r.byHandle[f.Handle] = t
 		r.byPath[f.Path] = append(r.byPath[f.Path], t)
-		r.live = append(r.live, t)
 		fresh = append(fresh, t)
 	}
 	r.restored = nil // who has not been found by now is gone.
-	if len(found) > 0 {
-		slices.SortFunc(r.live, func(a, b *track) int { return comparePaths(a.Path, b.Path) })
-	}
+	r.live = insertSorted(r.live, fresh)
 	for i, t := range r.live {
 		t.index = i
 	}
 	r.levels = levelsOf(r.live, r.levels)
 	return fresh
+}
+
+// insertSorted puts tracks where a walk of the tree meets them. Where a few come
+// among very many, to sort all again would take longer than all else.
+func insertSorted(live, fresh []*track) []*track {
+	if len(fresh) > len(live)/16 {
+		live = append(live, fresh...)
+		slices.SortFunc(live, func(a, b *track) int { return comparePaths(a.Path, b.Path) })
+		return live
+	}
+	for _, t := range fresh {
+		i, _ := slices.BinarySearchFunc(live, t.Path, func(a *track, path string) int { return comparePaths(a.Path, path) })
+		live = slices.Insert(live, i, t)
+	}
+	return live
 }
 
 // levelsOf sorts tracks by depth, with the memory of earlier levels.

@@ -5,6 +5,7 @@ package recorder
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -120,6 +121,53 @@ func TestNearAndStill(t *testing.T) {
 	w.pass(10 * time.Second)
 	if n := w.usages - before; n > 10*22+10 {
 		t.Errorf("%d readings of 20 cgroups in 10 s", n)
+	}
+}
+
+// TestNewAmongMany has cgroups come one by one and many at a time: all are where a
+// walk of the tree meets them.
+func TestNewAmongMany(t *testing.T) {
+	w := newWorld(t)
+	w.start(Options{})
+	rng := rand.New(rand.NewPCG(7, 7))
+	for round := range 60 {
+		n := 1 + round%2*30
+		for i := range n {
+			p := w.add(fmt.Sprintf("/p%d-%d", rng.IntN(1000), round*100+i), 0, 0, steady(mi))
+			w.add(p.Path+"/c", p.Handle, 100*mi, steady(mi))
+		}
+		w.pass(time.Second)
+	}
+	w.pass(2 * time.Second)
+	live := w.rec.live
+	if !slices.IsSortedFunc(live, func(a, b *track) int { return comparePaths(a.Path, b.Path) }) || len(live) != len(w.living()) {
+		t.Errorf("%d of %d cgroups, or not in their order", len(live), len(w.living()))
+	}
+	for i, tr := range live {
+		if tr.index != i || tr.up != nil && tr.up.index >= i {
+			t.Fatalf("%s is at %d, its index is %d", tr.Path, i, tr.index)
+		}
+	}
+}
+
+// TestWhoMayLeak: of what stands still, is far from its limit or shrinks, nothing
+// is copied.
+func TestWhoMayLeak(t *testing.T) {
+	w := newWorld(t)
+	w.add("/grows", 0, 1000*mi, w.ramp(400*mi, mi/4))
+	w.add("/small", 0, 10000*mi, w.ramp(400*mi, mi/4))
+	w.add("/still", 0, 1000*mi, steady(700*mi))
+	w.add("/free", 0, 0, w.ramp(400*mi, mi/4))
+	began := w.uptime
+	w.add("/shrinks", 0, 1000*mi, func(at time.Duration) uint64 { return 900*mi - uint64((at-began).Seconds())*mi/8 })
+	w.start(Options{})
+	w.pass(25 * time.Minute)
+	var paths []string
+	for _, tr := range w.rec.Growing() {
+		paths = append(paths, tr.Cgroup)
+	}
+	if fmt.Sprint(paths) != "[/grows]" {
+		t.Errorf("%v may leak", paths)
 	}
 }
 

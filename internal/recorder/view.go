@@ -3,6 +3,8 @@
 package recorder
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
@@ -52,6 +54,40 @@ func (r *Recorder) Tracks() []oom.Track {
 		if t.kind == oom.KindContainer {
 			copies = append(copies, t.freeze(at))
 		}
+	}
+	r.mu.Unlock()
+	out := make([]oom.Track, 0, len(copies))
+	for i := range copies {
+		out = append(out, copies[i].model(clock{now, at}))
+	}
+	return out
+}
+
+const (
+	// growingFor is within which time a container must have moved to be growing.
+	growingFor = 20 * time.Minute
+	// mostGrowing bounds what looking at those that grow takes.
+	mostGrowing = 100
+)
+
+// Growing returns the tracks of the containers that may leak: more than half of
+// their own limit is used, and they have moved lately and have more than when they
+// were seen first. Of the others nothing is copied, nor of more than a hundred: the
+// nearest to their limits come first.
+func (r *Recorder) Growing() []oom.Track {
+	now, at := r.o.Now(), r.now()
+	r.mu.Lock()
+	var growing []*track
+	for _, t := range r.live {
+		if t.kind == oom.KindContainer && t.limit.isValue() && t.usage.or(0) > t.limit.or(0)/2 &&
+			t.hasMoved(at, growingFor) && len(t.coarse) > 0 && t.coarse[0].usageMin < t.usage {
+			growing = append(growing, t)
+		}
+	}
+	slices.SortStableFunc(growing, func(a, b *track) int { return cmp.Compare(a.own, b.own) })
+	var copies []frozen
+	for _, t := range growing[:min(len(growing), mostGrowing)] {
+		copies = append(copies, t.freeze(at))
 	}
 	r.mu.Unlock()
 	out := make([]oom.Track, 0, len(copies))

@@ -261,7 +261,7 @@ func (s *scene) rising(r *rise, c curve) finding {
 	}
 	return finding{
 		cause: oom.CauseLeak, sure: r.explains >= sure && lasted >= leakTime && len(c) > enough && s.age >= 0,
-		from: r.from, low: r.low, slope: r.slope,
+		from: r.from, low: r.low, slope: r.slope, reached: r.at0,
 	}
 }
 
@@ -292,7 +292,7 @@ func (s *scene) sawtooth(c curve, teeth []extreme) finding {
 	case grown >= worth*s.limit && f.straight >= straight && (lasted >= leakTime || lasted >= life/2):
 		return finding{
 			cause: oom.CauseLeak, sure: f.straight > 0.9 && lasted >= leakTime && s.age >= 0,
-			from: x[0], low: max(0, f.at0+f.slope*x[0]), slope: f.slope,
+			from: x[0], low: max(0, f.at0+f.slope*x[0]), slope: f.slope, reached: f.at0,
 		}
 	case grown < flat*height || f.straight < 0.5:
 		return unknown("Not known: it rose and fell %d times, back to about %s each time, and the last rise of %s went over the limit.", len(teeth), size(f.at0), size(height))

@@ -26,14 +26,15 @@ type scene struct {
 
 // finding is a cause that was found, or a reason why none was.
 type finding struct {
-	cause oom.Cause
-	sure  bool
-	from  float64 // when what happened began, in seconds before the kill.
-	low   float64 // the size then.
-	why   string  // the sentence.
-	slope float64 // of a leak, in bytes a second.
-	debt  int     // of restart_debt: the part that was there.
-	none  bool    // nothing was found: look on.
+	cause   oom.Cause
+	sure    bool
+	from    float64 // when what happened began, in seconds before the kill.
+	low     float64 // the size then.
+	why     string  // the sentence.
+	slope   float64 // of a leak, in bytes a second,
+	reached float64 // and what its line has come to in the end.
+	debt    int     // of restart_debt: the part that was there.
+	none    bool    // nothing was found: look on.
 }
 
 func unknown(format string, args ...any) finding {
