@@ -2,9 +2,9 @@
 
 // Package killfeed assembles the sources of evidence about OOM kills: the
 // kernel log, by its device or by syslog(2); the traces of victims, by BPF and by
-// tracefs; and the watch of cgroups, which tells that something has happened. It keeps them running,
-// says which of them deliver, and counts what they lost. What they tell goes to
-// a Sink, which decides what it is worth.
+// tracefs; and the watch of cgroups, which tells that something has happened. It
+// keeps them running, says which of them deliver, and counts what they lost. What
+// they tell goes to a Sink, which decides what it is worth.
 package killfeed
 
 import (

@@ -202,6 +202,9 @@ func (l *Ledger) Witness(s oom.Sighting) {
 	defer l.Wake()
 	defer l.mu.Unlock()
 	e := &l.evidence
+	if before, ok := e.witnesses[s.Victim.PID]; ok && before.Path == s.Path && s.CgroupID == 0 {
+		return // another source has told more of it.
+	}
 	if len(e.witnesses) >= maxWitnesses {
 		clear(e.witnesses)
 	}

@@ -162,6 +162,7 @@ func TestTracedKillWithAStep(t *testing.T) {
 	s := traced(line, a.path, k.now)
 	s.CgroupID = a.inode
 	k.ledger.Witness(s)
+	k.ledger.Witness(sighting(line.Victim.PID, a.path, k.now, "hog")) // tracefs knows less.
 	k.kill(b, b)
 	k.rmdir(b)
 	k.quiet(15 * time.Second)
