@@ -8,6 +8,7 @@ E2ETIMEOUT    ?= 40m
 TESTFLAGS     ?=
 E2EFLAGS      ?= -v
 GOLANGCI_LINT ?= v2.15.0
+DEADCODE      ?= v0.51.0
 IMAGE         ?= oom-exporter
 # Debian 12's; another version makes other bytes.
 CLANG         ?= clang-14
@@ -65,9 +66,10 @@ e2e: ## root: the binary on real kernels
 e2e-full: ## e2e with what takes too long for CI
 	OOM_E2E_FULL=1 $(GO) test -tags e2e,full -p 1 -count=1 $(E2EFLAGS) -timeout 180m -run '$(E2ERUN)' ./e2e/...
 
-lint: ## golangci-lint, installed if it is missing
+lint: ## golangci-lint, installed if it is missing, and no function that the programs never call
 	@command -v golangci-lint $(GOBIN)/golangci-lint >/dev/null || $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
 	PATH="$$PATH:$(GOBIN)" golangci-lint run ./...
+	@dead=$$($(GO) run golang.org/x/tools/cmd/deadcode@$(DEADCODE) ./cmd/...) && if [ -n "$$dead" ]; then echo "$$dead"; exit 1; fi
 
 vet-arch: ## go vet for 32 bits and for big-endian
 	GOARCH=386 $(GO) vet ./...

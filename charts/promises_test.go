@@ -166,7 +166,8 @@ func TestHostMounts(t *testing.T) {
 				t.Errorf("%s: %s is mounted at %s with propagation %q", name, path, m.MountPath, m.MountPropagation)
 			}
 			file := path == "/dev/kmsg" || strings.HasSuffix(path, ".sock")
-			if path != "/run/oom_exporter" && (!m.ReadOnly || !file && m.RecursiveReadOnly == "") {
+			old := name == "kubernetes" // which versions take that don't know the field.
+			if path != "/run/oom_exporter" && (!m.ReadOnly || !file && m.RecursiveReadOnly == "" && !old) {
 				t.Errorf("%s: %s is writable", name, path)
 			}
 		}
@@ -276,7 +277,7 @@ func leaves(t *testing.T) map[string]string {
 	found := map[string]string{}
 	var path []string
 	description := ""
-	key := regexp.MustCompile(`^( *)([A-Za-z]+):`)
+	key := regexp.MustCompile(`^( *)([A-Za-z0-9]+):`)
 	for line := range strings.Lines(read(t, chart+"/values.yaml")) {
 		trimmed := strings.TrimSpace(line)
 		if m := key.FindStringSubmatch(line); m != nil {
@@ -304,7 +305,7 @@ func TestReadme(t *testing.T) {
 			t.Errorf("README.md has no row %s: %s", path, description)
 		}
 	}
-	if rows := regexp.MustCompile(`(?m)^\| [a-zA-Z.]+ \| (string|bool|int|list|object) \|`).FindAllString(readme, -1); len(rows) != len(values) {
+	if rows := regexp.MustCompile(`(?m)^\| [a-zA-Z0-9.]+ \| (string|bool|int|list|object) \|`).FindAllString(readme, -1); len(rows) != len(values) {
 		t.Errorf("%d rows for %d values", len(rows), len(values))
 	}
 }
@@ -322,7 +323,7 @@ func TestSchemaCoversValues(t *testing.T) {
 		if err := json.Unmarshal(raw, &s); err != nil || s.Properties == nil {
 			return // a free-form object.
 		}
-		if !isFalse(s.Closed) {
+		if !isFalse(s.Closed) && at != "values.global" { // other charts read that, too.
 			t.Errorf("%s takes any key", at)
 		}
 		for k, v := range values {
@@ -335,7 +336,7 @@ func TestSchemaCoversValues(t *testing.T) {
 			}
 		}
 		for name := range s.Properties {
-			if _, ok := values[name]; !ok && name != "global" {
+			if _, ok := values[name]; !ok && len(values) > 0 { // an empty default says nothing of its keys.
 				t.Errorf("schema for %s.%s, which is no value", at, name)
 			}
 		}

@@ -106,7 +106,7 @@ func TestRulesRefuse(t *testing.T) {
 		"prometheusRule.config.killLoopsCount=4":         "schema",
 		"prometheusRule.config.killLoopCount=0":          "schema",
 	} {
-		out, err := helm(t, "template", "x", chart, "--kube-version", kubernetes, "--set", "prometheusRule.enabled=true", "--set", set)
+		out, err := helm(t, "template", "x", chart, "--kube-version", kubernetes, "--values", images, "--set", "prometheusRule.enabled=true", "--set", set)
 		if err == nil || !strings.Contains(out, want) {
 			t.Errorf("--set %s: %v, want %q:\n%s", set, err, want, out)
 		}

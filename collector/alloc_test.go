@@ -31,14 +31,14 @@ func manyContainers(n int) *fakeHost {
 }
 
 // expose gathers and encodes as a scrape does, and returns how many series.
-func expose(t testing.TB, s *Set, w io.Writer) (series int) {
+func expose(t testing.TB, s *Set, w io.Writer, format expfmt.FormatType) (series int) {
 	t.Helper()
 	mfs, done, err := s.Gather(Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer done()
-	enc := expfmt.NewEncoder(w, expfmt.NewFormat(expfmt.TypeTextPlain))
+	enc := expfmt.NewEncoder(w, expfmt.NewFormat(format))
 	for _, mf := range mfs {
 		series += len(mf.GetMetric())
 		if err := enc.Encode(mf); err != nil {
@@ -53,11 +53,11 @@ func TestAllocationsPerSeries(t *testing.T) {
 	h := manyContainers(1000)
 	s := New(h, Options{Kills: h})
 	zip := gzip.NewWriter(io.Discard)
-	series := expose(t, s, zip)
+	series := expose(t, s, zip, expfmt.TypeTextPlain)
 	if series < 15_000 {
 		t.Fatalf("%d series are too few to tell", series)
 	}
-	allocs := testing.AllocsPerRun(5, func() { expose(t, s, zip) })
+	allocs := testing.AllocsPerRun(5, func() { expose(t, s, zip, expfmt.TypeTextPlain) })
 	t.Logf("%.0f allocations for %d series: %.3f each", allocs, series, allocs/float64(series))
 	if allocs > 3*float64(series) {
 		t.Errorf("%.0f allocations for %d series, want at most 3 each", allocs, series)
@@ -66,12 +66,16 @@ func TestAllocationsPerSeries(t *testing.T) {
 
 func BenchmarkExpose(b *testing.B) {
 	h := manyContainers(1000)
-	s := New(h, Options{Kills: h})
-	b.ReportAllocs()
-	series := 0
-	for b.Loop() {
-		series = expose(b, s, bufio.NewWriterSize(io.Discard, 4096))
+	for name, format := range map[string]expfmt.FormatType{"text": expfmt.TypeTextPlain, "openmetrics": expfmt.TypeOpenMetrics, "protobuf": expfmt.TypeProtoDelim} {
+		b.Run(name, func(b *testing.B) {
+			s := New(h, Options{Kills: h})
+			b.ReportAllocs()
+			series := 0
+			for b.Loop() {
+				series = expose(b, s, bufio.NewWriterSize(io.Discard, 4096), format)
+			}
+			b.ReportMetric(float64(series), "series")
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*series), "ns/series")
+		})
 	}
-	b.ReportMetric(float64(series), "series")
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*series), "ns/series")
 }

@@ -13,7 +13,6 @@ import (
 
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
-	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
@@ -144,6 +143,7 @@ type Set struct {
 	enabled [families]bool
 	members []member
 	labels  *labelCache
+	begun   time.Time // since when it counts what scrapes leave out.
 
 	gathering sync.Mutex // one pass at a time; it guards labels and told.
 	told      map[string]told
@@ -168,7 +168,7 @@ func New(h Host, o Options) *Set {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Set{host: h, o: o, table: table(), labels: newLabelCache(), told: map[string]told{}}
+	s := &Set{host: h, o: o, table: table(), labels: newLabelCache(), begun: o.Now(), told: map[string]told{}}
 	for i, f := range s.table {
 		on := o.Profile.has(&f) || o.Enable != nil && o.Enable.MatchString(f.name)
 		s.enabled[i] = on && (o.Disable == nil || !o.Disable.MatchString(f.name))
@@ -309,14 +309,5 @@ func (s *Set) give(r *result) {
 	defer s.mu.Unlock()
 	if len(s.pool) < 1 {
 		s.pool = append(s.pool, r)
-	}
-}
-
-// Describe names every family that this Set may expose.
-func (s *Set) Describe(ch chan<- *prometheus.Desc) {
-	for i, f := range s.table {
-		if s.enabled[i] {
-			ch <- prometheus.NewDesc(f.name, f.help, labelNames(f.labels), nil)
-		}
 	}
 }

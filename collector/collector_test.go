@@ -124,7 +124,7 @@ func fullHost() *fakeHost {
 	}
 	return &fakeHost{
 		node: &oom.NodeState{
-			Node:   oom.Node{Total: oom.Of(1024 * mib), Available: oom.Of(300 * mib), OOMKills: oom.Of(5), PanicOnOOM: oom.Of(0), KillAllocatingTask: oom.Of(1), Overcommit: oom.Of(2)},
+			Node:   oom.Node{BootTime: time.Unix(1_690_000_000, 0), Total: oom.Of(1024 * mib), Available: oom.Of(300 * mib), OOMKills: oom.Of(5), PanicOnOOM: oom.Of(0), KillAllocatingTask: oom.Of(1), Overcommit: oom.Of(2)},
 			Margin: oom.Margin{Bytes: 256 * mib, Ratio: 0.25, Level: oom.LevelNode, Known: true}, EvictionAvailable: oom.Of(90 * mib), EvictionThreshold: oom.Of(100 * mib),
 		},
 		groups: &oom.Groups{Containers: []oom.Row{web(), bare()}, Pods: []oom.Row{pod}, Slices: []oom.Row{slice}},
@@ -134,6 +134,7 @@ func fullHost() *fakeHost {
 		},
 		skipped: oom.Skipped{VanishedGroups: 1, ProcessesOverBound: 2},
 		totals: oom.KillTotals{
+			Epoch: time.Unix(1_699_000_000, 0),
 			Workloads: []oom.WorkloadKills{{Workload: oom.Workload{Namespace: "shop", Pod: "gone-1", Container: "app"}, Kills: 4, OOMs: 2, Survived: 1, LastKill: time.Unix(1_700_000_100, 0), Last: &oom.Kill{
 				Level: oom.LevelPod, Limit: oom.Of(128 * mib),
 				Victim: oom.Victim{Comm: "lea\xffk\n", AnonRSS: oom.Of(60 * mib), FileRSS: oom.Of(2 * mib), ShmemRSS: oom.Of(0)},
@@ -160,12 +161,18 @@ func (*fakeHost) Health() oom.RecorderHealth {
 // that a collector took, and at one time.
 func exposition(t *testing.T, s *Set, r Request) string {
 	t.Helper()
+	return encoded(t, s, r, expfmt.NewFormat(expfmt.TypeTextPlain))
+}
+
+func encoded(t *testing.T, s *Set, r Request, format expfmt.Format, options ...expfmt.EncoderOption) string {
+	t.Helper()
 	mfs, done, err := s.Gather(r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer done()
 	var b bytes.Buffer
+	enc := expfmt.NewEncoder(&b, format, options...)
 	for _, mf := range mfs {
 		switch mf.GetName() {
 		case "oom_scrape_collector_duration_seconds":
@@ -173,7 +180,12 @@ func exposition(t *testing.T, s *Set, r Request) string {
 		case "oom_node_time_seconds":
 			*mf.GetMetric()[0].GetGauge().Value = 1_700_000_200
 		}
-		if _, err := expfmt.MetricFamilyToText(&b, mf); err != nil {
+		if err := enc.Encode(mf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c, ok := enc.(expfmt.Closer); ok {
+		if err := c.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -303,6 +315,14 @@ func TestInfoOfPodsAndContainers(t *testing.T) {
 type adapter struct {
 	*Set
 	t *testing.T
+}
+
+func (a adapter) Describe(ch chan<- *prometheus.Desc) {
+	for i, f := range a.table {
+		if a.enabled[i] {
+			ch <- prometheus.NewDesc(f.name, f.help, labelNames(f.labels), nil)
+		}
+	}
 }
 
 func (a adapter) Collect(ch chan<- prometheus.Metric) {

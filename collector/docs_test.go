@@ -73,5 +73,13 @@ have only ` + "`container`" + `; any other group has its path there. Every famil
 ` + "`oom_pod_*`" + ` makes sense, over ` + "`oom_slice_*`" + ` and over margins it does not. When two groups have equal labels (the overlap of a
 restart), counters add up and gauges are those of the group that came last.
 
+A scrape gets the format that it accepts: the classic text, OpenMetrics 1.0.0 and 0.0.1 (what Prometheus asks for first), or protobuf. The counters
+of kills have created timestamps (OpenMetrics), where it is certain since when they count: ` + "`oom_node_kills_total`" + ` since boot; ` + "`oom_kills_total`" + `,
+` + "`oom_unattributed_kills_total`, `oom_evicted_kills_total` and `oom_kill_duplicates_total`" + ` since counting began, which the state file keeps over
+restarts; ` + "`oom_container_kills_total`, `oom_container_ooms_total` and `oom_container_survived_kills_total`" + ` likewise, as long as
+` + "`oom_evicted_kills_total`" + ` is 0; ` + "`oom_exporter_skipped_total`" + ` since the exporter began. Protobuf, which a Prometheus with
+` + "`created-timestamp-zero-ingestion`" + ` asks for, always has them; OpenMetrics text as lines ` + "`*_created`" + ` with ` + "`--web.created-lines`" + `. That is off,
+since any other Prometheus stores each such line as a series.
+
 The exporter also has ` + "`oom_exporter_build_info`" + ` and client_golang's ` + "`go_*`, `process_*`" + ` (` + "`--no-web.exporter-metrics`" + ` drops them).
 `

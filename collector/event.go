@@ -15,6 +15,7 @@ func (c eventCollector) update(s Scrape, out *sink) error {
 	// the next scrape instead of showing without its workload.
 	groups, err := s.Groups()
 	totals := c.o.Kills.KillTotals()
+	countsSince(out, &totals)
 	c.workloads(out, groups, &totals)
 	c.pods(out, groups, &totals)
 	c.causes(out, &totals)
@@ -45,6 +46,18 @@ func (c eventCollector) update(s Scrape, out *sink) error {
 	return err
 }
 
+// countsSince says since when the counters of kills count. A workload whose count
+// was dropped begins again at 0 when it comes back, which then need not be the
+// epoch.
+func countsSince(out *sink, totals *oom.KillTotals) {
+	out.countsSince(epochKills, totals.Epoch)
+	workloads := totals.Epoch
+	if totals.Evicted > 0 {
+		workloads = time.Time{}
+	}
+	out.countsSince(epochWorkloads, workloads)
+}
+
 // recorder adds how well the flight recorder does.
 func (c eventCollector) recorder(out *sink) {
 	if c.o.Recorder == nil {
@@ -67,8 +80,11 @@ func (c eventCollector) recorder(out *sink) {
 // balances. Before counting begins it is read like all else.
 func (c eventCollector) node(s Scrape, out *sink, totals *oom.KillTotals) {
 	raw := totals.NodeKills
-	if n, err := s.Node(); err == nil && !raw.IsSet() {
-		raw = n.OOMKills
+	if n, err := s.Node(); err == nil {
+		out.countsSince(epochBoot, n.BootTime)
+		if !raw.IsSet() {
+			raw = n.OOMKills
+		}
 	}
 	out.amount(nodeKills, raw, nil)
 }

@@ -179,6 +179,19 @@ func labelNames(s shape) []string {
 	}
 }
 
+// epoch says since when a counter counts: its created timestamp, in the formats
+// that have one. Where that is not known for certain there is none.
+type epoch int
+
+const (
+	epochUnknown   epoch = iota
+	epochBoot            // of the kernel.
+	epochKills           // counting of kills began; the state file keeps it over restarts.
+	epochWorkloads       // the same, as long as no workload's count has been dropped.
+	epochStart           // of this exporter.
+	epochs               // their number.
+)
+
 // family is one metric family as the contract has it.
 type family struct {
 	name      string
@@ -187,6 +200,7 @@ type family struct {
 	collector string
 	optional  bool // off unless switched on by --metrics.enable.
 	minimal   bool // in the minimal profile: what the shipped rules need.
+	since     epoch
 	help      string
 	source    string // the kernel file or the formula that it rests on, v2 | v1.
 }

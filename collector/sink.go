@@ -4,8 +4,10 @@ package collector
 
 import (
 	"slices"
+	"time"
 
 	dto "github.com/prometheus/client_model/go"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
@@ -19,6 +21,7 @@ type sink struct {
 	enabled *[families]bool
 	scrape  uint64 // number of the scrape, unique in its Set.
 	table   *[families]family
+	created [epochs]*timestamppb.Timestamp // nil: unknown.
 
 	most, series int    // series that others can make more of: as many as there may be, and are.
 	refused      uint64 // of them.
@@ -88,6 +91,19 @@ func (s *sink) add(i id, value float64, pairs *labels) {
 	m := f.Metric[n]
 	*number(m) = value
 	m.Label = pairs.list()
+	if m.Counter != nil {
+		m.Counter.CreatedTimestamp = s.created[s.table[i].since]
+	}
+}
+
+// countsSince says when counters of this kind began; zero: that is not known.
+func (s *sink) countsSince(e epoch, t time.Time) {
+	switch {
+	case t.IsZero():
+		s.created[e] = nil
+	case s.created[e] == nil || !s.created[e].AsTime().Equal(t):
+		s.created[e] = timestamppb.New(t)
+	}
 }
 
 // room tells whether the family may have one series more. A fifth is left for

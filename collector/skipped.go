@@ -17,6 +17,7 @@ func (s *Set) countSkipped(sc Scrape, out *sink) {
 	now.SeriesOverBound = out.refused
 	s.logCrowd(now.Crowd)
 	s.skipped.Add(now)
+	out.countsSince(epochStart, s.begun)
 	for _, k := range []struct {
 		kind string
 		n    uint64

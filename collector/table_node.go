@@ -81,7 +81,7 @@ func nodeFamilies(t *[families]family) {
 		t[i] = f
 	}
 	n(nodeKills, family{name: "kills_total", help: "OOM kills on the whole machine since boot, raw; a group kill's first victim counts twice.", source: "/proc/vmstat oom_kill (4.13)"})
-	t[nodeKills].typ = counter
+	t[nodeKills].typ, t[nodeKills].since = counter, epochBoot
 	t[nodeKills].collector = "event"
 	n(nodeMargin, family{name: "kill_margin_bytes", help: "Bytes that may still be allocated before the kernel must kill for the node's sake.", source: "docs/margins.md"})
 	n(nodeMarginRatio, family{name: "kill_margin_ratio", help: "Kill margin divided by MemTotal.", source: "docs/margins.md"})
@@ -104,11 +104,11 @@ func eventFamilies(t *[families]family) {
 		f.name = "oom_" + f.name
 		t[i] = f
 	}
-	e(kills, family{name: "kills_total", typ: counter, labels: shapeLevel, help: "OOM kills by the kind of limit that was hit; all levels present at 0.", source: "docs/ledger.md"})
+	e(kills, family{name: "kills_total", typ: counter, since: epochKills, labels: shapeLevel, help: "OOM kills by the kind of limit that was hit; all levels present at 0.", source: "docs/ledger.md"})
 	e(pendingKills, family{name: "pending_kills", typ: gauge, help: "Kills that are counted by the kernel and not yet attributed; they wait 10 s for evidence.", source: "docs/ledger.md"})
-	e(unattributedKills, family{name: "unattributed_kills_total", typ: counter, help: "Kills for which no evidence named a workload in time.", source: "docs/ledger.md"})
-	e(evictedKills, family{name: "evicted_kills_total", typ: counter, help: "Kills of dead workloads whose series were dropped to bound their number.", source: "docs/ledger.md"})
-	e(killDuplicates, family{name: "kill_duplicates_total", typ: counter, help: "Kills that the kernel counted twice: the first victim of a group kill.", source: "docs/ledger.md"})
+	e(unattributedKills, family{name: "unattributed_kills_total", typ: counter, since: epochKills, help: "Kills for which no evidence named a workload in time.", source: "docs/ledger.md"})
+	e(evictedKills, family{name: "evicted_kills_total", typ: counter, since: epochKills, help: "Kills of dead workloads whose series were dropped to bound their number.", source: "docs/ledger.md"})
+	e(killDuplicates, family{name: "kill_duplicates_total", typ: counter, since: epochKills, help: "Kills that the kernel counted twice: the first victim of a group kill.", source: "docs/ledger.md"})
 	e(recordsLost, family{name: "kmsg_records_lost_total", typ: counter, help: "Kernel log records that were overwritten before they could be read.", source: "sequence gaps of /dev/kmsg"})
 	e(traceEventsLost, family{name: "trace_events_lost_total", typ: counter, help: "Victims that the buffers of the traces of victims (tracefs, BPF) lost; only once such a trace is in use. They are counted as kills all the same.", source: "tracefs: LOST EVENTS; BPF: a full ring"})
 	e(stateUnsaved, family{name: "state_unsaved_seconds", typ: gauge, help: "Age of the oldest change that the state file lacks; only with --state.file. Kills are shown when they are saved, so this is also how late they are shown.", source: "docs/ledger.md"})
@@ -125,7 +125,7 @@ func eventFamilies(t *[families]family) {
 	}
 	scrape(collectorDuration, family{name: "collector_duration_seconds", typ: gauge, labels: shapeCollector, help: "How long a collector took in this scrape.", source: "-"})
 	scrape(collectorSuccess, family{name: "collector_success", typ: gauge, labels: shapeCollector, help: "1 if a collector did its work in this scrape, else 0.", source: "-"})
-	x(skipped, family{name: "skipped_total", typ: counter, labels: shapeKind, help: "What a scrape left out: cgroups and processes that vanished half-way, were unreadable or over a bound (--limits.*), workloads of one user shown as one, and series over a bound.", source: "-"})
+	x(skipped, family{name: "skipped_total", typ: counter, since: epochStart, labels: shapeKind, help: "What a scrape left out: cgroups and processes that vanished half-way, were unreadable or over a bound (--limits.*), workloads of one user shown as one, and series over a bound.", source: "-"})
 }
 
 // recorderFamilies are how well the flight recorder does.

@@ -39,7 +39,11 @@ func (f *fleet) expect(alert, severity, scope, board string, variables []string,
 		if v == "node" {
 			name = "instance"
 		}
-		link += "&var-" + v + "=" + byName[name]
+		value, one := byName[name]
+		if !one {
+			value = ".*"
+		}
+		link += "&var-" + v + "=" + value
 	}
 	link += fmt.Sprintf("&from=%d000&to=%d000", fleetTime-3600, fleetTime+900)
 	f.alerts[alert] = append(f.alerts[alert], text+"} "+link)
@@ -102,7 +106,7 @@ func TestTwoClusters(t *testing.T) {
 			}
 		}
 	}
-	f.expect("OOMKillLoop", "critical", "container", "workload", []string{"cluster", "namespace", "container"},
+	f.expect("OOMKillLoop", "critical", "container", "workload", []string{"cluster", "namespace", "container", "pod"},
 		[2]string{"cluster", "us"}, [2]string{"namespace", "batch"}, [2]string{"workload", "report"}, [2]string{"container", "app"})
 	dir, err := filepath.Abs("rules")
 	if err != nil {

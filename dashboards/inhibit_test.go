@@ -144,8 +144,12 @@ func TestInhibition(t *testing.T) {
 			[]string{"OOMContainerWillReachLimit n1 p1", "OOMContainerGrowing n1 p2"},
 		},
 		"a cluster without exporters": {
-			[]map[string]string{fire("OOMExporterAbsent", "", ""), fire("OOMNodeWithoutExporter", "n1", ""), fire("OOMExporterDown", "", "")},
+			[]map[string]string{fire("OOMExporterAbsent", "", ""), fire("OOMNodeWithoutExporter", "n1", ""), fire("OOMExporterDown", "", ""), fire("OOMExporterRolloutStuck", "", "")},
 			[]string{"OOMExporterAbsent"},
+		},
+		"a bad rollout": {
+			[]map[string]string{fire("OOMExporterRolloutStuck", "", ""), fire("OOMNodeWithoutExporter", "n1", ""), fire("OOMNodeWithoutExporter", "n2", ""), fire("OOMExporterDown", "", "")},
+			[]string{"OOMExporterRolloutStuck"},
 		},
 		"near, nearing, and its pod": {
 			[]map[string]string{fire("OOMContainerNearLimit", "n1", "p1"), fire("OOMContainerWillReachLimit", "n1", "p1"), fire("OOMPodNearLimit", "n1", "p1"), fire("OOMPodNearLimit", "n1", "p2")},
@@ -173,7 +177,7 @@ func TestInhibitionNamesAlerts(t *testing.T) {
 	}
 	for _, rule := range loadInhibition(t) {
 		// Beyond its node only a workload that has pods on several, and a cluster.
-		beyond := slices.Contains(rule.Equal, "workload") || slices.Contains(rule.Source, "alertname = OOMExporterAbsent")
+		beyond := slices.Contains(rule.Equal, "workload") || slices.Contains(rule.Source, "alertname = OOMExporterAbsent") || slices.Contains(rule.Source, "alertname = OOMExporterRolloutStuck")
 		if rule.Equal[0] != "cluster" || !beyond && rule.Equal[1] != "instance" {
 			t.Errorf("%v inhibits beyond its node", rule.Source)
 		}

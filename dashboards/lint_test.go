@@ -3,12 +3,14 @@
 package dashboards_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -27,8 +29,8 @@ func (b *board) queries() map[string]string {
 		}
 	}
 	for _, v := range b.Templating.List {
-		if m := regexp.MustCompile(`^label_values\((.*), [a-z]+\)$`).FindStringSubmatch(v.Definition); m != nil {
-			all[" variable "+v.Name] = m[1]
+		if m := regexp.MustCompile(`^(?:label_values\((.*), [a-z]+|query_result\((.*))\)$`).FindStringSubmatch(v.Definition); m != nil {
+			all[" variable "+v.Name] = m[1] + m[2]
 		}
 	}
 	return all
@@ -188,8 +190,44 @@ func lintPanel(t *testing.T, b board, p panel) {
 			t.Errorf("%s: query %s has no legend, or is instant", at, q.RefID)
 		}
 	}
+	lintEmpty(t, at, p)
 	if p.Type == "table" {
 		lintTable(t, at, p, refs)
+		lintHeight(t, at, p)
+	}
+}
+
+// lintEmpty wants an empty panel to say why it is empty: not "No data", not "-".
+func lintEmpty(t *testing.T, at string, p panel) {
+	t.Helper()
+	if reason := p.FieldConfig.Defaults.NoValue; len(reason) < len("never") || reason == "No data" {
+		t.Errorf("%s: empty, it says %q: want a reason", at, reason)
+	}
+	if p.Type != "table" {
+		return
+	}
+	for _, o := range p.FieldConfig.Overrides {
+		if o.Properties[0].ID != "noValue" || string(o.Properties[0].Value) != `"-"` {
+			t.Errorf("%s: an empty cell of %s says why the table would be empty", at, o.Matcher.Options)
+		}
+	}
+}
+
+// lintHeight wants no table to be higher than the rows that it can have: one that
+// scrolls is better than one that is mostly empty. A row, and the head, take about
+// one unit of the grid.
+func lintHeight(t *testing.T, at string, p panel) {
+	t.Helper()
+	highest := 10 // where nothing bounds the rows.
+	for _, m := range regexp.MustCompile(`bottomk\((\d+),`).FindAllStringSubmatch(p.Targets[0].Expr, -1) {
+		rows, err := strconv.Atoi(m[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		highest = rows + 2
+	}
+	if p.GridPos.H > highest {
+		t.Errorf("%s: %d high, and has rows for %d", at, p.GridPos.H, highest)
 	}
 }
 
@@ -213,6 +251,11 @@ func lintTable(t *testing.T, at string, p panel, refs []string) {
 	lintWidth(t, at, p)
 	var titles []string
 	for _, tr := range p.Transformations {
+		for _, field := range tr.Options.Include.Names {
+			if title := p.renamed(field); title == "" || strings.HasPrefix(title, "Value") {
+				t.Errorf("%s: a column is called %q", at, cmp.Or(title, field))
+			}
+		}
 		for field, title := range tr.Options.RenameByName {
 			titles = append(titles, title)
 			if !kept[field] {

@@ -112,6 +112,8 @@ type variable struct {
 	Name, Label, Type, Definition, AllValue string
 	Datasource                              *datasource
 	IncludeAll, Multi                       bool
+	Regex                                   string
+	Sort                                    int
 }
 
 type panel struct {
@@ -119,6 +121,7 @@ type panel struct {
 	Type, Title, Description string
 	Datasource               *datasource
 	GridPos                  struct{ H, W, X, Y int }
+	Panels                   []panel // of a row that is closed.
 	Targets                  []struct {
 		RefID, Expr, LegendFormat string
 		Datasource                datasource
@@ -127,6 +130,7 @@ type panel struct {
 	FieldConfig struct {
 		Defaults struct {
 			Unit       string
+			NoValue    string
 			Thresholds *struct{ Steps []struct{ Color string } }
 		}
 		Overrides []struct {
@@ -145,8 +149,19 @@ type panel struct {
 		ID      string
 		Options struct {
 			RenameByName map[string]string
+			Include      struct{ Names []string }
 		}
 	}
+}
+
+// renamed is what a table calls a field.
+func (p *panel) renamed(field string) string {
+	for _, tr := range p.Transformations {
+		if title := tr.Options.RenameByName[field]; title != "" {
+			return title
+		}
+	}
+	return ""
 }
 
 func loadBoards(t *testing.T) []board {
@@ -158,6 +173,11 @@ func loadBoards(t *testing.T) []board {
 		if err := json.Unmarshal(data, &b); err != nil {
 			t.Fatalf("%s: %v", path, err)
 		}
+		all := b.Panels
+		for _, p := range b.Panels {
+			all = append(all, p.Panels...)
+		}
+		b.Panels = all
 		boards = append(boards, b)
 	}
 	return boards

@@ -34,6 +34,7 @@ func TestRoutes(t *testing.T) {
 		{"OOMKillStorm", "", "page"},
 		{"OOMExporterAbsent", "", "page"},
 		{"OOMExporterDown", "", "chat"},
+		{"OOMExporterRolloutStuck", "monitoring", "chat"},
 		{"OOMKillsUnattributed", "", "nobody"},
 	} {
 		args := []string{"config", "routes", "test", "--config.file=alertmanager.yaml", "alertname=" + c.alert}

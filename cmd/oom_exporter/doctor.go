@@ -142,7 +142,8 @@ func (c *config) examine(bpfError func() error) []page.Finding {
 	findings := c.examineProc(fs)
 	findings = append(findings, c.examineGroups(fs)...)
 	findings = append(findings, c.examineLog(), c.examineTracefs(), bpfFinding(bpfError()))
-	return append(findings, c.examineNames()...)
+	findings = append(findings, c.examineNames()...)
+	return append(findings, c.examineClock()...)
 }
 
 func (c *config) examineProc(fs *proc.FS) []page.Finding {

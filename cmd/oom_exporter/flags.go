@@ -32,6 +32,7 @@ type config struct {
 	telemetryPath string
 	selfMetrics   bool
 	webPage       bool
+	createdLines  bool
 	maxRequests   int
 	minInterval   time.Duration
 	connections   int
@@ -166,6 +167,7 @@ func webFlags(cmd *kingpin.CmdClause, c *config) {
 	c.web = kingpinflag.AddFlags(cmd, ":10137")
 	cli.Set(cmd.Flag("web.telemetry-path", "Path of the metrics.").PlaceHolder("/metrics"), "/metrics", cli.Path(&c.telemetryPath))
 	cmd.Flag("web.exporter-metrics", "Expose the exporter's own go_* and process_* metrics.").Default("true").BoolVar(&c.selfMetrics)
+	cmd.Flag("web.created-lines", "Add the created timestamps of counters to the OpenMetrics text, as _created lines. A Prometheus that makes use of them asks for the protobuf format, which always has them; one that does not would store each line as a series.").BoolVar(&c.createdLines)
 	cmd.Flag("web.page", "Serve pages about the node, its workloads and its kills for people, at /; else a page of links.").Default("true").BoolVar(&c.webPage)
 	cli.Set(cmd.Flag("web.max-requests", "Maximum number of scrapes of a part of the metrics (collect[], exclude[], name[]) to work on at one time; scrapes of everything share one pass and are not limited; 0: no bound.").PlaceHolder("40"), "40", cli.Int(&c.maxRequests, 0, 1<<20))
 	cli.Set(cmd.Flag("web.min-interval", "Rest between two passes over the host; scrapes that come earlier wait and share the next pass. A client that scrapes without pause costs C/(C + interval) of a CPU, C being what one scrape costs.").PlaceHolder("100ms"), "100ms", cli.Duration(&c.minInterval, 0))

@@ -18,7 +18,7 @@ var mayImport = map[string][]string{
 	"internal/oom":        {},
 	"internal/kernfs":     {},
 	"internal/proc":       {"internal/oom", "internal/kernfs"},
-	"internal/cgroup":     {"internal/oom"},
+	"internal/cgroup":     {"internal/oom", "internal/kernfs"},
 	"internal/kmsg":       {},
 	"internal/oomlog":     {"internal/oom", "internal/kmsg"},
 	"internal/tracefs":    {"internal/oom", "internal/kernfs"},
@@ -42,14 +42,15 @@ var mayImport = map[string][]string{
 	"internal/cli":        {},
 	"internal/guard":      {"internal/oom", "internal/predict"},
 	"internal/guard/kube": {},
-	"internal/guard/act":  {"internal/oom", "internal/predict", "internal/guard", "internal/proc", "internal/kernfs", "internal/cgroup"},
+	"internal/guard/hook": {"internal/oom", "internal/predict", "internal/guard"},
+	"internal/guard/act":  {"internal/oom", "internal/predict", "internal/guard", "internal/proc", "internal/kernfs", "internal/statefile", "internal/cgroup"},
 	"collector":           {"internal/oom", "internal/text"},
 }
 
 // knowsNoPrometheus are the packages below the collectors.
 var knowsNoPrometheus = []string{
 	"internal/oom", "internal/kernfs", "internal/kmsg", "internal/oomlog", "internal/ledger", "internal/recorder", "internal/killfeed", "internal/predict",
-	"internal/cgroup", "internal/workload", "internal/tracefs", "internal/bpf", "internal/report", "internal/page", "internal/guard", "internal/guard/act", "internal/guard/kube",
+	"internal/cgroup", "internal/workload", "internal/tracefs", "internal/bpf", "internal/report", "internal/page", "internal/guard", "internal/guard/act", "internal/guard/kube", "internal/guard/hook",
 	"internal/verdict", "internal/causes",
 }
 
@@ -85,6 +86,22 @@ func TestImportsFollowTheTable(t *testing.T) {
 			if slices.Contains(knowsNoPrometheus, pkg) && strings.HasPrefix(dep, "github.com/prometheus/client_golang") {
 				t.Errorf("%s must not know Prometheus, but depends on %s", pkg, dep)
 			}
+		}
+	}
+}
+
+// TestLibrariesAreInUse holds that the exporter reads by the libraries it names,
+// in code of ours and not in tests only.
+func TestLibrariesAreInUse(t *testing.T) {
+	used := deps(t, "-deps", "-f", `{{if and .Module .Module.Main}}{{join .Imports "\n"}}{{end}}`, module+"cmd/oom_exporter")
+	for _, library := range []string{
+		"github.com/prometheus/procfs",
+		"github.com/containerd/cgroups/v3/cgroup1",
+		"github.com/containerd/cgroups/v3/cgroup2",
+		"github.com/prometheus/client_golang/prometheus",
+	} {
+		if !slices.Contains(used, library) {
+			t.Errorf("no package of oom_exporter imports %s", library)
 		}
 	}
 }

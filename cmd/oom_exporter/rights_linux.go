@@ -5,8 +5,8 @@ package main
 import (
 	"os"
 	"path/filepath"
-	"strings"
 
+	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 
 	"github.com/oom-exporter/oom_exporter/internal/killfeed"
@@ -18,7 +18,7 @@ func (c *config) neededRights() rights.Options {
 	// CAP_DAC_READ_SEARCH reads what its owner has closed: the cgroups of a tenant
 	// who hides them, runtimes' files, certificates.
 	o := rights.Options{Keep: []int{unix.CAP_SYSLOG, unix.CAP_DAC_READ_SEARCH}}
-	if hidesProcesses(filepath.Join(c.procfs, "self", "mounts")) {
+	if hidesProcesses(c.procfs) {
 		o.Keep, o.Processes = append(o.Keep, unix.CAP_SYS_PTRACE), true
 	}
 	if c.stateFile != "" {
@@ -45,20 +45,19 @@ func ownerMayWrite(dir string) bool {
 
 // hidesProcesses tells whether a proc is mounted in which only who may trace a
 // process sees it.
-func hidesProcesses(mounts string) bool {
-	b, err := os.ReadFile(mounts)
+func hidesProcesses(procRoot string) bool {
+	fs, err := procfs.NewFS(procRoot)
 	if err != nil {
 		return false
 	}
-	for line := range strings.Lines(string(b)) {
-		f := strings.Fields(line)
-		if len(f) < 4 || f[2] != "proc" {
-			continue
-		}
-		for option := range strings.SplitSeq(f[3], ",") {
-			if value, ok := strings.CutPrefix(option, "hidepid="); ok && value != "0" && value != "off" {
-				return true
-			}
+	mounts, err := fs.GetMounts()
+	if err != nil {
+		return false
+	}
+	for _, m := range mounts {
+		hidepid, set := m.SuperOptions["hidepid"]
+		if m.FSType == "proc" && set && hidepid != "0" && hidepid != "off" {
+			return true
 		}
 	}
 	return false

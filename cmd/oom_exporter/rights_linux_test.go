@@ -20,16 +20,16 @@ func TestNeededRights(t *testing.T) {
 		writable     int
 		processes    bool
 	}{
-		{"defaults", "proc /proc proc rw,nosuid 0 0\n", config{tracefsMode: "off"}, nil, 0, false},
-		{"hidepid off", "proc /proc proc rw,hidepid=off 0 0\n", config{tracefsMode: "off"}, nil, 0, false},
-		{"hidepid", "proc /proc proc rw,hidepid=invisible 0 0\n", config{tracefsMode: "off"}, []int{unix.CAP_SYS_PTRACE}, 0, true},
+		{"defaults", "22 1 0:5 / /proc rw,nosuid - proc proc rw\n", config{tracefsMode: "off"}, nil, 0, false},
+		{"hidepid off", "22 1 0:5 / /proc rw - proc proc rw,hidepid=off\n", config{tracefsMode: "off"}, nil, 0, false},
+		{"hidepid", "22 1 0:5 / /proc rw - proc proc rw,hidepid=invisible\n", config{tracefsMode: "off"}, []int{unix.CAP_SYS_PTRACE}, 0, true},
 		{"state", "", config{tracefsMode: "off", stateFile: filepath.Join(state, "s")}, nil, 1, false},
 		{"tracefs", "", config{tracefsMode: "auto"}, nil, 1, false},
 	} {
 		if err := os.MkdirAll(filepath.Join(procfs, "self"), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(procfs, "self", "mounts"), []byte(tt.mounts), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(procfs, "self", "mountinfo"), []byte(tt.mounts), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		tt.c.procfs = procfs

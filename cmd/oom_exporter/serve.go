@@ -96,6 +96,7 @@ func (c *config) giveUpRights(std streams, logger log.Logger) {
 func (c *config) handler(parts *parts, shared *looks, o web.Options) (http.Handler, error) {
 	o.Self, o.TelemetryPath, o.Version = selfMetrics(c), c.telemetryPath, version.Info()
 	o.MaxRequests, o.MinInterval, o.TimeoutOffset = c.maxRequests, c.minInterval, c.timeoutOffset
+	o.CreatedLines = c.createdLines
 	if k := parts.kills; k != nil {
 		o.Pages = append([]web.Page{killsPage(k.ledger, k.whys.store.Of)}, whyPages(k.records, k.whys)...)
 	}

@@ -3,9 +3,13 @@
 package main
 
 import (
+	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
+
+	"github.com/oom-exporter/oom_exporter/internal/cgroup"
+	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
 const (
@@ -21,14 +25,21 @@ const (
 
 // runtimeKnobs are those of Go's runtime, or a test's.
 type runtimeKnobs struct {
-	getenv func(string) string
-	gc     func(int) int
-	procs  func(int) int
+	getenv   func(string) string
+	gc       func(int) int
+	procs    func(int) int
+	memory   func(int64) int64
+	ownLimit func() oom.Amount // of this process' cgroup.
 }
 
-// tune sets what the environment does not. GOMEMLIMIT is the runtime's own
-// matter. docs/performance.md has the figures.
+// tune sets what the environment does not. docs/performance.md has the figures.
 func (k runtimeKnobs) tune() {
+	if k.getenv("GOMEMLIMIT") == "" {
+		// A tenth is left for what Go does not manage.
+		if n := k.ownLimit().Or(0); n > 0 && n <= math.MaxInt64 {
+			k.memory(int64(n - n/10))
+		}
+	}
 	if k.getenv("GOGC") == "" {
 		k.gc(gcPercent)
 	}
@@ -37,4 +48,16 @@ func (k runtimeKnobs) tune() {
 	}
 }
 
-func tuneRuntime() { runtimeKnobs{os.Getenv, debug.SetGCPercent, runtime.GOMAXPROCS}.tune() }
+func tuneRuntime() {
+	runtimeKnobs{os.Getenv, debug.SetGCPercent, runtime.GOMAXPROCS, debug.SetMemoryLimit, ownLimit}.tune()
+}
+
+// ownLimit is that of this process, where it runs: the flags may name the file
+// systems of another host.
+func ownLimit() oom.Amount {
+	limit, err := cgroup.OwnLimit(cgroup.Options{})
+	if err != nil {
+		return oom.Amount{} // Go's own default is no limit either.
+	}
+	return limit
+}

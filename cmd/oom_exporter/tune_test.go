@@ -2,7 +2,12 @@
 
 package main
 
-import "testing"
+import (
+	"math"
+	"testing"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+)
 
 func TestTune(t *testing.T) {
 	for _, c := range []struct {
@@ -21,7 +26,8 @@ func TestTune(t *testing.T) {
 			getenv: func(name string) string {
 				return map[string]string{"GOGC": c.gogc, "GOMAXPROCS": c.gomaxprocs}[name]
 			},
-			gc: func(n int) int { gc = n; return 100 },
+			ownLimit: func() oom.Amount { return oom.Amount{} },
+			gc:       func(n int) int { gc = n; return 100 },
 			procs: func(n int) int {
 				if n > 0 {
 					procs = n
@@ -32,6 +38,33 @@ func TestTune(t *testing.T) {
 		if gc != c.wantGC || procs != c.want {
 			t.Errorf("GOGC=%q GOMAXPROCS=%q with %d processors: set to %d and %d, want %d and %d (0: left alone)",
 				c.gogc, c.gomaxprocs, c.procs, gc, procs, c.wantGC, c.want)
+		}
+	}
+}
+
+func TestTuneMemory(t *testing.T) {
+	for _, c := range []struct {
+		gomemlimit string
+		limit      oom.Amount
+		want       int64 // 0: left alone.
+	}{
+		{"", oom.Of(100 << 20), 90 << 20},
+		{"", oom.Amount{}, 0},
+		{"", oom.Of(math.MaxUint64), 0},
+		{"40MiB", oom.Of(100 << 20), 0},
+	} {
+		var got int64
+		runtimeKnobs{
+			getenv: func(name string) string {
+				return map[string]string{"GOMEMLIMIT": c.gomemlimit}[name]
+			},
+			gc:       func(int) int { return 100 },
+			procs:    func(int) int { return 1 },
+			memory:   func(n int64) int64 { got = n; return 0 },
+			ownLimit: func() oom.Amount { return c.limit },
+		}.tune()
+		if got != c.want {
+			t.Errorf("GOMEMLIMIT=%q below a limit of %v: set to %d, want %d (0: left alone)", c.gomemlimit, c.limit, got, c.want)
 		}
 	}
 }

@@ -5,17 +5,17 @@
 package main
 
 import (
+	"fmt"
 	"os"
-	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/go-kit/log"
-	"github.com/go-kit/log/level"
 	"golang.org/x/sys/unix"
 
+	"github.com/oom-exporter/oom_exporter/internal/cli"
 	"github.com/oom-exporter/oom_exporter/internal/guard"
 	"github.com/oom-exporter/oom_exporter/internal/guard/act"
+	"github.com/oom-exporter/oom_exporter/internal/guard/hook"
 	"github.com/oom-exporter/oom_exporter/internal/guard/kube"
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 	"github.com/oom-exporter/oom_exporter/internal/workload"
@@ -27,6 +27,7 @@ type parts struct {
 	kernel *act.Kernel
 	names  names
 	events *kube.Sender // nil: no events.
+	warner *hook.Sender // nil: no warnings by HTTP.
 	closer []func()
 }
 
@@ -41,7 +42,7 @@ func assemble(c *config, logger log.Logger) (*parts, error) {
 	o := workload.DefaultOptions(c.rootfs)
 	o.CRISocket, o.Logger = c.criSocket, logger
 	p := &parts{names: names{workload.NewNamer(o)}}
-	ko := act.Options{Procfs: c.procfs, Sysfs: c.sysfs, MaxGroups: c.maxGroups, Names: p.names, KillSwitch: c.killSwitch}
+	ko := act.Options{Procfs: c.procfs, Sysfs: c.sysfs, MaxGroups: c.maxGroups, Names: p.names, KillSwitch: c.killSwitch, ThrottleFile: c.throttleFile}
 	if c.criSocket != "" {
 		runtime, closeRuntime, err := act.NewCRI(c.criSocket)
 		if err != nil {
@@ -67,19 +68,46 @@ func assemble(c *config, logger log.Logger) (*parts, error) {
 		}
 		reporter = eventReporter{p.events}
 	}
+	stages, err := p.stages(c, logger)
+	if err != nil {
+		return nil, err
+	}
 	p.guard, err = guard.New(guard.Options{
+		Stages: stages, Signaler: p.kernel, Throttler: p.kernel,
 		Kernel: p.kernel, Bell: bell, Tops: bell, Reclaimer: p.kernel, Killer: p.kernel, Reporter: reporter, Logger: logger,
-		Policy: guard.Policy(c.policy), Filter: c.filter,
+		Policy: guard.Policy(c.policy), Filter: c.filter, Preferences: c.preferences,
 		Margin:           guard.Margin{Ratio: c.marginRatio, Min: c.marginMin.Bytes(0), Max: c.marginMax.Bytes(0)},
 		Protection:       guard.Protection{Self: int32(os.Getpid()), AdjBelow: c.adjBelow, Comm: c.protect},
-		ReclaimableShare: c.share, ReclaimInterval: c.reclaimInterval,
-		CoolDown: c.coolDown, KillsPerMinute: c.killsPerMinute, ScanInterval: c.scan,
+		ReclaimableShare: c.share, TimeToLimit: c.timeToLimit,
+		CoolDown: c.coolDown, KillsPerMinute: c.killsPerMinute, KillsPerTenant: c.killsPerNamespace, ScanInterval: c.scan,
 		Pace: guard.Pace{Min: c.pollMin, Max: c.pollMax},
 	})
 	if err != nil {
 		return nil, err
 	}
 	return p, nil
+}
+
+// stages are those of the flags that can be done.
+func (p *parts) stages(c *config, logger log.Logger) (guard.Stages, error) {
+	s := c.stages
+	if c.warnSignal != "none" {
+		s.WarnSignal = unix.SignalNum(c.warnSignal)
+	}
+	if c.warnURL != "" {
+		var err error
+		if p.warner, err = hook.New(c.warnURL, logger); err != nil {
+			return s, cli.UsageError{Err: fmt.Errorf("--warn.url: %w", err)}
+		}
+		s.Warner = p.warner
+	}
+	if s.WarnSignal == 0 && s.Warner == nil {
+		s.WarnAhead = 0
+	}
+	if s.ThrottleAhead > 0 && p.kernel.Version() != 2 {
+		return s, cli.UsageError{Err: fmt.Errorf("--throttle-ahead=%v: memory.high needs cgroup v2, this host has v%d", s.ThrottleAhead, p.kernel.Version())}
+	}
+	return s, nil
 }
 
 func (c *config) kubeOptions(logger log.Logger) kube.Options {
@@ -107,11 +135,14 @@ func (n names) Identify(path string) (oom.Identity, bool) { return n.Lookup(path
 type eventReporter struct{ sender *kube.Sender }
 
 func (r eventReporter) Report(a guard.Action) {
-	reason := "OomGuardWouldKill"
-	if a.Outcome == guard.OutcomeKilled {
-		reason = map[guard.Policy]string{
-			guard.PolicyProcess: "OomGuardKillProcess", guard.PolicyContainer: "OomGuardKillContainer",
-		}[a.Policy]
+	reason := "OomGuardKillProcess"
+	switch {
+	case a.Outcome == guard.OutcomeWouldKill:
+		reason = "OomGuardWouldKill"
+	case a.Outcome == guard.OutcomeTerminated:
+		reason = "OomGuardTerminate"
+	case a.Container.Path != "":
+		reason = "OomGuardKillContainer"
 	}
 	id := a.Identity
 	if id.StandIn {
@@ -121,25 +152,4 @@ func (r eventReporter) Report(a guard.Action) {
 		Namespace: id.Workload.Namespace, Pod: id.Workload.Pod, PodUID: id.PodUID, Container: id.Workload.Container,
 		Reason: reason, Message: guard.Headline(&a), Time: a.Time,
 	})
-}
-
-// hurry raises the priority of all threads that there are; later ones inherit
-// it.
-func hurry(c *config, logger log.Logger) {
-	if c.priority == 0 {
-		return
-	}
-	tasks, err := os.ReadDir(filepath.Join(c.procfs, "self/task"))
-	for _, t := range tasks {
-		tid, convErr := strconv.Atoi(t.Name())
-		if convErr != nil {
-			continue
-		}
-		if e := unix.Setpriority(unix.PRIO_PROCESS, tid, c.priority); e != nil {
-			err = e
-		}
-	}
-	if err != nil {
-		_ = level.Info(logger).Log("msg", "a busy node may hold the guard up", "err", err, "remedy", "add CAP_SYS_NICE, or --priority=0")
-	}
 }

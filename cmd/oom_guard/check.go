@@ -12,6 +12,7 @@ import (
 
 	"github.com/oom-exporter/oom_exporter/internal/cli"
 	"github.com/oom-exporter/oom_exporter/internal/guard"
+	"github.com/oom-exporter/oom_exporter/internal/guard/act"
 	"github.com/oom-exporter/oom_exporter/internal/logging"
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 	"github.com/oom-exporter/oom_exporter/internal/text"
@@ -32,8 +33,18 @@ func check(c *config, std streams) error {
 	if err != nil {
 		return err
 	}
-	return table(std.out, c, rows, p.kernel.Off())
+	if err := table(std.out, c, rows, p.kernel.Off()); err != nil || act.HasPidfd() {
+		return err
+	}
+	if _, err = fmt.Fprintln(std.out, withoutPidfd); err != nil {
+		return fmt.Errorf("print: %w", err)
+	}
+	return nil
 }
+
+// withoutPidfd says what kills are like before Linux 5.3, or where a seccomp
+// filter denies the newer calls.
+const withoutPidfd = "This kernel, or a seccomp filter, gives no pidfds: processes are killed by pid, after a last look at when they began."
 
 func table(w io.Writer, c *config, rows []guard.Row, off bool) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
@@ -41,7 +52,7 @@ func table(w io.Writer, c *config, rows []guard.Row, off bool) error {
 	for i := range rows {
 		r := &rows[i]
 		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", name(&r.Target), levelOf(r.Target.Kind), guard.Size(r.Target.Limit),
-			guard.Size(r.Target.Threshold), guard.Size(r.Usage), guard.Size(r.Reclaimable), r.Would, text.Clean(r.Target.Path, 300))
+			guard.Size(r.Target.Threshold), guard.Size(r.Usage), guard.Size(r.Reclaimable), text.Clean(r.Would, 300), text.Clean(r.Target.Path, 300))
 	}
 	if err := t.Flush(); err != nil {
 		return fmt.Errorf("print: %w", err)
@@ -55,10 +66,14 @@ func table(w io.Writer, c *config, rows []guard.Row, off bool) error {
 }
 
 func levelOf(k oom.Kind) string {
-	if k == oom.KindPod {
+	switch k {
+	case oom.KindPod:
 		return "pod"
+	case oom.KindSlice:
+		return "slice"
+	default:
+		return "container"
 	}
-	return "container"
 }
 
 // name is a workload in one word.

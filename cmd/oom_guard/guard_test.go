@@ -122,7 +122,7 @@ func example() *metrics {
 	s.Reactions[2], s.Reactions[len(s.Reactions)-1] = 1, 1
 	return &metrics{
 		policy: guard.PolicyProcess, stats: func() guard.Stats { return s }, off: func() bool { return true },
-		events: func() (uint64, uint64, uint64) { return 1, 2, 3 },
+		events: func() (uint64, uint64, uint64) { return 1, 2, 3 }, warnings: func() (uint64, uint64, uint64) { return 4, 5, 6 },
 	}
 }
 
@@ -172,15 +172,15 @@ oom_guard_kubernetes_events_total{result="sent"} 1
 func TestTable(t *testing.T) {
 	rows := []guard.Row{
 		{Action: guard.Action{Target: target("shop", "web", "app", 99<<20), Usage: 10 << 20}, Would: "nothing"},
-		{Action: guard.Action{Target: guard.Target{GroupID: oom.GroupID{Path: "/x\x1b[2J"}, Kind: oom.KindPod}}, Would: "reclaim"},
+		{Action: guard.Action{Target: guard.Target{GroupID: oom.GroupID{Path: "/x\x1b[2J"}, Kind: oom.KindPod}}, Would: "kill\n\x1b[2J"},
 	}
 	var b bytes.Buffer
 	if err := table(&b, &config{policy: "noop", killSwitch: "/run/off"}, rows, true); err != nil {
 		t.Fatal(err)
 	}
-	const want = `WORKLOAD      LEVEL      LIMIT      THRESHOLD  USAGE     RECLAIMABLE  NOW      CGROUP
-shop/web/app  container  100.0 MiB  99.0 MiB   10.0 MiB  0 B          nothing  /web/app
-/x\x1b[2J     pod        0 B        0 B        0 B       0 B          reclaim  /x\x1b[2J
+	const want = `WORKLOAD      LEVEL      LIMIT      THRESHOLD  USAGE     RECLAIMABLE  NOW              CGROUP
+shop/web/app  container  100.0 MiB  99.0 MiB   10.0 MiB  0 B          nothing          /web/app
+/x\x1b[2J     pod        0 B        0 B        0 B       0 B          kill\x0a\x1b[2J  /x\x1b[2J
 
 2 groups are watched, with the policy noop. The kill switch /run/off is thrown: nothing is killed.
 `
@@ -241,6 +241,22 @@ func TestReference(t *testing.T) {
 	}
 	if d := cmp.Diff(string(want), b.String()); d != "" {
 		t.Errorf("%s is not what the code says; run make docs:\n%s", path, d)
+	}
+}
+
+// TestHealthCanFail: a loop that hangs is seen, one that has not begun is not.
+func TestHealthCanFail(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	for ago, want := range map[time.Duration]int{0: http.StatusOK, 29 * time.Second: http.StatusOK, 31 * time.Second: http.StatusServiceUnavailable, -1: http.StatusOK} {
+		stats := guard.Stats{Stepped: now.Add(-ago)}
+		if ago < 0 {
+			stats.Stepped = time.Time{}
+		}
+		w := httptest.NewRecorder()
+		healthy(func() guard.Stats { return stats }, func() time.Time { return now })(w, httptest.NewRequest(http.MethodGet, "/-/healthy", nil))
+		if w.Code != want {
+			t.Errorf("last step %v ago: %d, want %d", ago, w.Code, want)
+		}
 	}
 }
 

@@ -18,6 +18,8 @@ type metrics struct {
 	stats  func() guard.Stats
 	off    func() bool
 	events func() (sent, failed, dropped uint64) // nil: no events.
+	// warnings by HTTP; nil: none.
+	warnings func() (sent, failed, dropped uint64)
 }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -35,7 +37,10 @@ var (
 	descRefused   = desc("reclaim_failures_total", "How often the kernel refused or could not be asked.")
 	descReclaimed = desc("reclaimed_bytes_total", "By how much usage fell through that.")
 	descActions   = desc("actions_total", "Looks at a group over its threshold, by what came of them.", "policy", "outcome")
-	descReaction  = desc("reaction_seconds", "From the look that found a group over its threshold to the end of the kill, or to where it would have been.")
+	descKilled    = desc("killed_processes_total", "Processes that were sent SIGKILL, each of them, also where an error came after. Those that a runtime ended for the guard are among them.")
+	descReaction  = desc("reaction_seconds", "From the look that found a group about to reach its limit to the end of the kill, or to where it would have been.")
+	descStages    = desc("stages_total", "What was done before a kill, by stage: warn, throttle or term (SIGTERM). Reclaim and kills have families of their own.", "stage")
+	descWarnings  = desc("warnings_total", "Warnings by HTTP, by result: sent, failed or dropped. Only with --warn.url.", "result")
 	descScans     = desc("scans_total", "Passes over all groups, by result.", "result")
 	descEvents    = desc("kubernetes_events_total", "Events for the API server, by result: sent, failed or dropped. Only with --kubernetes-events.", "result")
 )
@@ -44,7 +49,7 @@ var (
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descGroups, descThreshold, descPolicy, descOff, descCrossings, descNotices, descReclaims, descRefused,
-		descReclaimed, descActions, descReaction, descScans, descEvents,
+		descReclaimed, descActions, descKilled, descReaction, descStages, descWarnings, descScans, descEvents,
 	} {
 		ch <- d
 	}
@@ -81,14 +86,21 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	for _, o := range guard.Outcomes() {
 		counter(descActions, s.Outcomes[o], string(m.policy), string(o))
 	}
+	counter(descKilled, s.Kills)
 	counter(descScans, s.Scans-s.ScanFailures, "success")
 	counter(descScans, s.ScanFailures, "failure")
 	m.reactions(&s, ch)
-	if m.events != nil {
-		sent, failed, dropped := m.events()
-		counter(descEvents, sent, "sent")
-		counter(descEvents, failed, "failed")
-		counter(descEvents, dropped, "dropped")
+	for _, stage := range guard.StageNames() {
+		counter(descStages, s.Stages[stage], string(stage))
+	}
+	for d, counts := range map[*prometheus.Desc]func() (sent, failed, dropped uint64){descEvents: m.events, descWarnings: m.warnings} {
+		if counts == nil {
+			continue
+		}
+		sent, failed, dropped := counts()
+		counter(d, sent, "sent")
+		counter(d, failed, "failed")
+		counter(d, dropped, "dropped")
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/go-kit/log/level"
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/oom-exporter/oom_exporter/internal/cli"
 	"github.com/oom-exporter/oom_exporter/internal/guard"
+	"github.com/oom-exporter/oom_exporter/internal/guard/act"
 	"github.com/oom-exporter/oom_exporter/internal/logging"
 	"github.com/oom-exporter/oom_exporter/internal/web"
 )
@@ -38,31 +40,63 @@ func serve(ctx context.Context, c *config, std streams) error {
 		return cli.UsageError{Err: fmt.Errorf("--web.config.file=%s: %w", *c.web.WebConfigFile, err)}
 	}
 	_ = level.Info(logger).Log("msg", "starting oom_guard", "version", version.Info(), "policy", c.policy)
-	hurry(c, logger)
+	if c.policy != string(guard.PolicyNoop) && !act.HasPidfd() {
+		_ = level.Warn(logger).Log("msg", withoutPidfd)
+	}
+	raisePriority(c, logger)
 	p, err := assemble(c, logger)
 	if err != nil {
 		return err
 	}
 	defer p.close()
+	if err := p.kernel.Unthrottle(); err != nil {
+		_ = level.Warn(logger).Log("msg", "could not put memory.high back that was left throttled", "err", err)
+	}
 	handler, err := pages(c, p)
 	if err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return p.guard.Run(ctx) })
+	// What the guard reports last is sent, too: the sender outlives it.
+	reporting, reported := context.WithCancel(context.WithoutCancel(ctx))
+	g.Go(func() error {
+		defer reported()
+		return p.guard.Run(ctx)
+	})
 	g.Go(func() error {
 		p.names.Run(ctx)
 		return nil
 	})
 	if p.events != nil {
 		g.Go(func() error {
-			p.events.Run(ctx)
+			p.events.Run(reporting)
+			return nil
+		})
+	}
+	if p.warner != nil {
+		g.Go(func() error {
+			p.warner.Run(ctx)
 			return nil
 		})
 	}
 	server := web.Server{Handler: handler, Flags: c.web, MaxConnections: maxConnections, Logger: logger, Slogger: slogger}
 	g.Go(func() error { return server.Run(ctx) })
 	return g.Wait()
+}
+
+// stalled is how long the guard may not have come round before it counts as
+// broken: it looks at something every few seconds.
+const stalled = 30 * time.Second
+
+// healthy fails where the guard's loop hangs, so that it is restarted.
+func healthy(stats func() guard.Stats, now func() time.Time) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		if s := stats(); !s.Stepped.IsZero() && now().Sub(s.Stepped) > stalled {
+			http.Error(w, fmt.Sprintf("oom_guard has not looked at anything for %v.", now().Sub(s.Stepped).Round(time.Second)), http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = fmt.Fprintln(w, "oom_guard is healthy.")
+	}
 }
 
 // pages is the handler of the whole program.
@@ -72,13 +106,14 @@ func pages(c *config, p *parts) (http.Handler, error) {
 	if p.events != nil {
 		m.events = p.events.Counts
 	}
+	if p.warner != nil {
+		m.warnings = p.warner.Counts
+	}
 	reg.MustRegister(m, versioncollector.NewCollector("oom_guard"),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.Handle(c.telemetryPath, promhttp.HandlerFor(reg, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 10}))
-	mux.HandleFunc("/-/healthy", func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = fmt.Fprintln(w, "oom_guard is healthy.")
-	})
+	mux.HandleFunc("/-/healthy", healthy(p.guard.Stats, time.Now))
 	mux.HandleFunc("/-/ready", func(w http.ResponseWriter, _ *http.Request) {
 		if s := p.guard.Stats(); s.Scans == s.ScanFailures {
 			http.Error(w, "oom_guard has not finished its first scan.", http.StatusServiceUnavailable)

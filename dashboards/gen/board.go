@@ -38,9 +38,20 @@ func (b *board) row(title string) {
 	b.id++
 	b.Panels = append(b.Panels, panel{
 		ID: b.id, Type: "row", Title: title, GridPos: gridPos{H: 1, W: gridWidth, Y: b.y}, Collapsed: new(bool), Panels: &[]panel{},
-		FieldConfig: fieldConfig{Overrides: []override{}},
 	})
 	b.y++
+}
+
+// folded is a last part that is closed until somebody opens it: most have no data
+// for it.
+func (b *board) folded(title string, height int, panels ...panel) {
+	b.row(title)
+	row := &b.Panels[len(b.Panels)-1]
+	inside := board{y: b.y, id: b.id}
+	inside.line(height, even(len(panels)), panels...)
+	closed := true
+	row.Collapsed, row.Panels = &closed, &inside.Panels
+	b.id = inside.id
 }
 
 // line puts panels side by side, each as wide as its share of the grid.
@@ -94,7 +105,7 @@ func (b *board) alerts(selector string) {
 func datasource() variable {
 	return variable{
 		Name: "datasource", Label: "Data source", Type: "datasource", Query: "prometheus", Refresh: 1,
-		Current: map[string]any{}, Options: []any{},
+		Options: []any{},
 	}
 }
 
@@ -105,13 +116,29 @@ func choice(name, label, series, of string, multi bool) variable {
 	v := variable{
 		Name: name, Label: label, Type: "query", Datasource: &ds, Definition: query,
 		Query:   map[string]any{"query": query, "refId": "Variable-" + name, "qryType": 1},
-		Refresh: 2, Sort: 1, Multi: multi, IncludeAll: multi, Current: map[string]any{}, Options: []any{},
+		Refresh: 2, Sort: 1, Multi: multi, IncludeAll: multi, Options: []any{},
 	}
 	if multi {
 		v.AllValue = ".*"
 		v.Current = map[string]any{"text": []string{"All"}, "value": []string{"$__all"}}
 	}
 	return v
+}
+
+// worst is a variable with one value: a label of the container that is nearest to
+// a kill, the others behind it, and .* for all as the last one. What has no such
+// label (a unit has no pod) is found below .*, so the dashboard opens on the
+// worst of all. One value and no "All" of Grafana's, which would be chosen first;
+// in a query it stands as it is, a regular expression.
+func worst(name, label, selector string) variable {
+	ds := prometheus()
+	query := fmt.Sprintf(`query_result(sort(min by (%[1]s) (label_replace(oom_container_kill_margin_ratio{%[2]s}, "%[1]s", ".*", "%[1]s", "")) or label_replace(vector(2), "%[1]s", ".*", "", "")))`, name, selector)
+	return variable{
+		Name: name, Label: label, Type: "query", Datasource: &ds, Definition: query,
+		Query:   map[string]any{"query": query, "refId": "Variable-" + name, "qryType": 3},
+		Regex:   fmt.Sprintf(`/%s="([^"]*)"/`, name),
+		Refresh: 2, Options: []any{},
+	}
 }
 
 // Selectors: each has those before it in it.
@@ -139,30 +166,43 @@ func namespaceChoice() variable {
 	return choice("namespace", "Namespace", "oom_container_kills_total{"+onNode+"}", "namespace", true)
 }
 
-// counted is what a counter gained in the dashboard's time range.
-func counted(counter, selector string) string {
-	return fmt.Sprintf("sum(increase(%s{%s}[$__range])) or vector(0)", counter, selector)
+// gained is by how much each counter rose in the dashboard's time range: what all
+// panels mean by kills. Unlike increase() it gives whole numbers. A counter that
+// dips and comes back has not risen; one that fell for good began anew.
+func gained(counter, selector string) string {
+	last, before, least := overRange(counter, selector)
+	return fmt.Sprintf("((%s - %s >= 0) or (%s - %s))", last, before, last, least)
 }
 
-// born is what the counters of the workloads gained, as a vector. Some of them
-// are born with their first kill, where increase() sees nothing to subtract
-// from: a series that was not there when the range began counts in full.
-func born(counter, selector string) string {
-	last := fmt.Sprintf("last_over_time(%s{%s}[$__range])", counter, selector)
-	return fmt.Sprintf("((%s unless %s{%s} offset $__range) or (%s - min_over_time(%s{%s}[$__range])))",
-		last, counter, selector, last, counter, selector)
+// gainedByWorkloads is the same of the counters of workloads. Some of them are born
+// with their first kill, so that there is nothing to subtract from: a series that
+// was not there before the range began counts in full.
+func gainedByWorkloads(counter, selector string) string {
+	last, before, least := overRange(counter, selector)
+	return fmt.Sprintf("((%s - %s >= 0) or (%s unless %s) or (%s - %s))", last, before, last, before, last, least)
 }
 
-// countedBorn is the sum of that.
-func countedBorn(counter, selector string) string {
-	return fmt.Sprintf("sum(%s) or vector(0)", born(counter, selector))
+// overRange returns a counter's last value in the range, its highest in the hour
+// before it, and its least.
+func overRange(counter, selector string) (last, before, least string) {
+	series := fmt.Sprintf("%s{%s}", counter, selector)
+	return "last_over_time(" + series + "[$__range])", "max_over_time(" + series + "[1h] offset $__range)", "min_over_time(" + series + "[$__range])"
 }
+
+func total(expr string) string { return "sum(" + expr + ") or vector(0)" }
 
 // stepOf is what a counter gained within a step of the graph: exact, where
 // increase() would extrapolate.
 func stepOf(counter, selector, by string) string {
 	series := fmt.Sprintf("%s{%s}", counter, selector)
 	return fmt.Sprintf("sum by (%s) (clamp_min(%s - %s offset $__interval, 0))", by, series, series)
+}
+
+// stepOfWorkloads is the same of the counters of workloads: one that is born with
+// its first kill has it in its first step.
+func stepOfWorkloads(counter, selector, by string) string {
+	series := fmt.Sprintf("%s{%s}", counter, selector)
+	return fmt.Sprintf("sum by (%s) (clamp_min(%s - %s offset $__interval, 0) or (%s unless %s offset 1h))", by, series, series, series, series)
 }
 
 // perRow strips what a row of a table does not show.

@@ -12,24 +12,24 @@ func kills() dashboard {
 	b.kills(inNamespace)
 	b.line(4, even(8), killStats()...)
 	b.line(9, even(2), storm(), byLevel(onNode))
-	b.line(11, []int{24}, postMortem())
+	b.line(10, []int{24}, postMortem())
 	b.line(9, even(3), byNamespace(), balance(), missing())
 	return b.dashboard
 }
 
 func killStats() []panel {
 	count := func(title, description, family, selector string, scale *thresholds) panel {
-		return stat(title, description, "short", scale, q(counted(family, selector), "count"))
+		return stat(title, description, "short", scale, q(total(gained(family, selector)), "count"))
 	}
 	ofWorkloads := func(title, description, family string) panel {
-		return stat(title, description, "short", zeroScale(), q(countedBorn(family, inNamespace), "count"))
+		return stat(title, description, "short", zeroScale(), q(total(gainedByWorkloads(family, inNamespace)), "count"))
 	}
 	return []panel{
-		count("Kills", "Processes killed in this time range, all namespaces.", "oom_kills_total", onNode, zeroScale()),
-		ofWorkloads("OOM decisions", "How often the killer chose: a group kill of many processes is one. Only named workloads.", "oom_container_ooms_total"),
-		ofWorkloads("Unnoticed", "Kills after which the container went on: no restart, no OOMKilled.", "oom_container_survived_kills_total"),
-		count("By the node", "Kills because the node, or a NUMA node, ran out.", "oom_kills_total", onNode+`,level=~"node|numa"`, zeroScale()),
-		count("No owner", "Kills for which nothing named a workload.", "oom_unattributed_kills_total", onNode, zeroScale()),
+		count("Kills, all namespaces", "Processes killed in this time range on the chosen nodes, whatever the namespace, those without an owner among them.", "oom_kills_total", onNode, zeroScale()),
+		ofWorkloads("OOM decisions", "How often the killer chose in this time range: a group kill of many processes is one. Only named workloads.", "oom_container_ooms_total"),
+		ofWorkloads("Unnoticed", "Kills in this time range after which the container went on: no restart, no OOMKilled.", "oom_container_survived_kills_total"),
+		count("By the node", "Kills in this time range because the node, or a NUMA node, ran out.", "oom_kills_total", onNode+`,level=~"node|numa"`, zeroScale()),
+		count("No owner", "Kills in this time range for which nothing named a workload.", "oom_unattributed_kills_total", onNode, zeroScale()),
 		stat("Pending", "Kills that the kernel has counted and that still wait for evidence of their owner: ten seconds at most.",
 			"short", zeroScale(), q(fmt.Sprintf("sum(oom_pending_kills{%s})", onNode), "kills")),
 		count("Counted twice", "Kills that the kernel counted twice: the first victim of each group kill. Taken off from all other numbers.", "oom_kill_duplicates_total", onNode, plainScale()),
@@ -59,21 +59,24 @@ func postMortem() panel {
 	over := func(family string) string {
 		return fmt.Sprintf("last_over_time(%s{%s}[$__range])", family, inNamespace)
 	}
-	return table("Post-mortem",
-		"Workloads killed in this time range, the latest first. Kills and decisions are totals since counting began; limit is the last one; most unreclaimable is the highest value a scrape has seen.",
+	return emptyWhen(table("Post-mortem",
+		"Workloads killed in this time range, the latest first. Kills, decisions and unnoticed kills are those of this time range; limit is the last one; most unreclaimable is the highest value a scrape has seen. No worst stall on cgroup v1.",
 		columns, "Last kill", true,
 		q(perRow(labelsOfW, "("+killed+") * 1000"), ""),
-		row(over("oom_container_kills_total")),
-		row(over("oom_container_ooms_total")),
-		row(over("oom_container_survived_kills_total")),
+		row(gainedByWorkloads("oom_container_kills_total", inNamespace)),
+		row(gainedByWorkloads("oom_container_ooms_total", inNamespace)),
+		row(gainedByWorkloads("oom_container_survived_kills_total", inNamespace)),
 		row(over("oom_container_memory_limit_bytes")),
 		row(fmt.Sprintf("max_over_time(oom_container_memory_unreclaimable_bytes{%s}[$__range])", inNamespace)),
-		row(fmt.Sprintf("rate(oom_container_pressure_stalled_seconds_total{%s}[$__range])", inNamespace)))
+		row(fmt.Sprintf("rate(oom_container_pressure_stalled_seconds_total{%s}[$__range])", inNamespace))), nothingKilled)
 }
 
+// nothingKilled is why panels about kills are empty.
+const nothingKilled = "nothing was killed"
+
 func byNamespace() panel {
-	return ranking("Kills by namespace", "Processes killed in this time range, by namespace. Services and plain containers have none.", "short",
-		q(fmt.Sprintf("sort_desc(topk(12, sum by (namespace) (%s) > 0))", born("oom_container_kills_total", inNamespace)), "{{namespace}}"))
+	return emptyWhen(ranking("Kills by namespace", "Processes killed in this time range, by namespace. Services and plain containers have none.", "short",
+		q(fmt.Sprintf("sort_desc(topk(12, sum by (namespace) (%s) > 0))", gainedByWorkloads("oom_container_kills_total", inNamespace)), "{{namespace}}")), nothingKilled)
 }
 
 // balance holds what the kernel has counted against what we say.

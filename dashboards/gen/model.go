@@ -29,16 +29,23 @@ type timeRange struct {
 	To   string `json:"to"`
 }
 
+// link leads from a dashboard to others.
 type link struct {
 	Title       string   `json:"title"`
-	Type        string   `json:"type,omitempty"`
-	Tags        []string `json:"tags,omitempty"`
-	URL         string   `json:"url,omitempty"`
-	Icon        string   `json:"icon,omitempty"`
-	AsDropdown  bool     `json:"asDropdown,omitempty"`
-	IncludeVars bool     `json:"includeVars,omitempty"`
-	KeepTime    bool     `json:"keepTime,omitempty"`
-	TargetBlank bool     `json:"targetBlank,omitempty"`
+	Type        string   `json:"type"`
+	Tags        []string `json:"tags"`
+	Icon        string   `json:"icon"`
+	Tooltip     string   `json:"tooltip"`
+	AsDropdown  bool     `json:"asDropdown"`
+	IncludeVars bool     `json:"includeVars"`
+	KeepTime    bool     `json:"keepTime"`
+	TargetBlank bool     `json:"targetBlank"`
+}
+
+// dataLink leads from a cell of a table elsewhere.
+type dataLink struct {
+	Title string `json:"title"`
+	URL   string `json:"url"`
 }
 
 type source struct {
@@ -77,31 +84,31 @@ type variable struct {
 	Datasource *source `json:"datasource,omitempty"`
 	Definition string  `json:"definition,omitempty"`
 	Query      any     `json:"query"`
+	Regex      string  `json:"regex,omitempty"`
 	Refresh    int     `json:"refresh"`
 	Sort       int     `json:"sort,omitempty"`
 	Multi      bool    `json:"multi"`
 	IncludeAll bool    `json:"includeAll"`
 	AllValue   string  `json:"allValue,omitempty"`
-	Current    any     `json:"current"`
+	Current    any     `json:"current,omitempty"` // none: the first one.
 	Options    []any   `json:"options"`
 	Hide       int     `json:"hide"`
 }
 
 type panel struct {
-	ID              int         `json:"id"`
-	Type            string      `json:"type"`
-	Title           string      `json:"title"`
-	Description     string      `json:"description,omitempty"`
-	Datasource      *source     `json:"datasource,omitempty"`
-	GridPos         gridPos     `json:"gridPos"`
-	Interval        string      `json:"interval,omitempty"` // the smallest step.
-	Targets         []target    `json:"targets,omitempty"`
-	FieldConfig     fieldConfig `json:"fieldConfig"`
-	Options         any         `json:"options,omitempty"`
-	Transformations []transform `json:"transformations,omitempty"`
-	Links           []link      `json:"links,omitempty"`
-	Collapsed       *bool       `json:"collapsed,omitempty"` // of a row.
-	Panels          *[]panel    `json:"panels,omitempty"`    // of a collapsed row.
+	ID              int          `json:"id"`
+	Type            string       `json:"type"`
+	Title           string       `json:"title"`
+	Description     string       `json:"description,omitempty"`
+	Datasource      *source      `json:"datasource,omitempty"`
+	GridPos         gridPos      `json:"gridPos"`
+	Interval        string       `json:"interval,omitempty"` // the smallest step.
+	Targets         []target     `json:"targets,omitempty"`
+	FieldConfig     *fieldConfig `json:"fieldConfig,omitempty"`
+	Options         any          `json:"options,omitempty"`
+	Transformations []transform  `json:"transformations,omitempty"`
+	Collapsed       *bool        `json:"collapsed,omitempty"` // of a row.
+	Panels          *[]panel     `json:"panels,omitempty"`    // of a collapsed row; of others they follow.
 }
 
 type gridPos struct {
@@ -135,7 +142,6 @@ type defaults struct {
 	Color      *color         `json:"color,omitempty"`
 	Thresholds *thresholds    `json:"thresholds,omitempty"`
 	Mappings   []any          `json:"mappings,omitempty"`
-	Links      []link         `json:"links,omitempty"`
 	Custom     map[string]any `json:"custom,omitempty"`
 }
 

@@ -15,14 +15,13 @@ func node() dashboard {
 	b.line(10, even(2), nodeRoom(), byLevel(onNode))
 	b.row("Who dies first")
 	b.line(10, []int{24}, processes())
-	b.line(7, []int{24}, nextVictims("Next victim of each limit that is near",
+	b.line(6, []int{24}, nextVictims("Next victim of each limit that is near",
 		"The process that the kernel would kill if this limit, or the node, ran out now. One line for the node and one for each limit that is near.", onNode))
 	b.row("Limits on this node")
-	b.line(10, []int{14, 10}, closest("Closest to a kill", onNode), limitedSlices())
+	b.line(10, []int{14, 10}, closest("Closest to a kill", onNode, 8), limitedSlices())
 	b.row("Protection and the exporter")
 	b.line(8, []int{7, 10, 7}, unkillable(), mismatches(), exporter())
-	b.row("oom_guard, where it runs")
-	b.line(8, even(3), guardActions(), guardReaction(), guardReclaimed())
+	b.folded("oom_guard, where it runs", 8, guardActions(), guardReaction(), guardReclaimed())
 	return b.dashboard
 }
 
@@ -33,12 +32,12 @@ func nodeStats() []panel {
 			"bytes", plainScale(), q(one("oom_node_kill_margin_bytes"), "bytes")),
 		stat("Kill margin %", "The kill margin as a share of the node's memory. Below 5 % the node is near.",
 			"percentunit", ratioScale(), q(one("oom_node_kill_margin_ratio"), "ratio")),
-		stat("To eviction", "kubelet's memory.available minus the eviction threshold; at or below 0 kubelet evicts.",
-			"bytes", from(red, 1.0, green), q(one("oom_node_eviction_margin_bytes"), "bytes")),
+		emptyWhen(stat("To eviction", "kubelet's memory.available minus the eviction threshold; at or below 0 kubelet evicts.",
+			"bytes", from(red, 1.0, green), q(one("oom_node_eviction_margin_bytes"), "bytes")), "no kubelet"),
 		stat("Kills", "Processes killed on this node in this time range.",
-			"short", zeroScale(), q(counted("oom_kills_total", onNode), "kills")),
-		stat("Last kill", "When the kernel last killed a process on this node.",
-			"dateTimeFromNow", plainScale(), q(one("oom_node_last_kill_timestamp_seconds")+" * 1000", "when")),
+			"short", zeroScale(), q(total(gained("oom_kills_total", onNode)), "kills")),
+		emptyWhen(stat("Last kill", "When the kernel last killed a process on this node.",
+			"dateTimeFromNow", plainScale(), q(one("oom_node_last_kill_timestamp_seconds")+" * 1000", "when")), "never"),
 		stat("Unkillable", "Share of the memory in processes with oom_score_adj -1000, which killing can't free.",
 			"percentunit", from(green, 0.2, orange, 0.25, red), q(fmt.Sprintf("max(oom_node_unkillable_bytes{%s} / oom_node_memory_capacity_bytes{%s})", onNode, onNode), "share")),
 		mapped(stat("When it runs out", "vm.panic_on_oom: 0 kills, 1 panics when the node runs out, 2 panics also for a cgroup.",
@@ -88,8 +87,8 @@ func nextVictims(title, description, selector string) panel {
 		{field: "comm", title: "Dies", width: 130},
 		{field: "Value", title: "Badness", unit: "bytes", width: 100},
 	}, workloadColumns()...)
-	return table(title, description, columns, "Badness", true,
-		q(perRow(labelsOfW+", scope, cgroup, comm", fmt.Sprintf("oom_next_victim_badness_bytes{%s}", selector)), ""))
+	return emptyWhen(table(title, description, columns, "Badness", true,
+		q(perRow(labelsOfW+", scope, cgroup, comm", fmt.Sprintf("oom_next_victim_badness_bytes{%s}", selector)), "")), "no limit is near")
 }
 
 func limitedSlices() panel {
@@ -101,11 +100,11 @@ func limitedSlices() panel {
 		{field: "Value #C", title: "Limit", unit: "bytes", width: 80},
 		{field: "Value #D", title: "Unreclaimable", unit: "bytes", width: 110},
 	}
-	return table("Limited slices", "Limited groups above pods and services. They nest: never add them up.", columns, "Margin %", false,
+	return emptyWhen(table("Limited slices", "Limited groups above pods and services. They nest: never add them up.", columns, "Margin %", false,
 		row(fmt.Sprintf("oom_slice_kill_margin_bytes{%s}", onNode)),
 		row(fmt.Sprintf("oom_slice_kill_margin_ratio{%s}", onNode)),
 		row(fmt.Sprintf("oom_slice_memory_limit_bytes{%s}", onNode)),
-		row(fmt.Sprintf("oom_slice_memory_unreclaimable_bytes{%s}", onNode)))
+		row(fmt.Sprintf("oom_slice_memory_unreclaimable_bytes{%s}", onNode))), "no slice has a limit")
 }
 
 func unkillable() panel {
@@ -116,10 +115,10 @@ func unkillable() panel {
 }
 
 func mismatches() panel {
-	return table("Wrong oom_score_adj", "Containers whose oldest process has another oom_score_adj than their QoS class implies.",
+	return emptyWhen(table("Wrong oom_score_adj", "Containers whose oldest process has another oom_score_adj than their QoS class implies.",
 		append(workloadColumns(), column{field: "qos", title: "QoS", width: 85}, column{field: "Value", title: "Adjustment", width: 85}), "Container", false,
 		q(perRow(labelsOfW+", qos", fmt.Sprintf(`(oom_container_oom_score_adj_max{%s} and on (%s) oom_container_oom_score_adj_mismatch{%s} == 1)
-			* on (%s) group_left (qos) oom_container_info{%s}`, onNode, labelsOfW, onNode, labelsOfW, onNode)), ""))
+			* on (%s) group_left (qos) oom_container_info{%s}`, onNode, labelsOfW, onNode, labelsOfW, onNode)), "")), "all as QoS classes imply")
 }
 
 func exporter() panel {
@@ -127,23 +126,25 @@ func exporter() panel {
 		q(fmt.Sprintf("oom_scrape_collector_duration_seconds{%s}", onNode), "{{collector}}"))
 }
 
-// guardActions, guardReaction and guardReclaimed are empty without oom_guard.
+// noGuard is why the panels about oom_guard are empty.
+const noGuard = "oom_guard does not run here"
+
 func guardActions() panel {
-	return bars("What the guard did", "Looks at a group over its threshold, by what came of them: killed, would_kill under the policy noop, or the reason for nothing.",
-		q(stepOf("oom_guard_actions_total", onNode, "outcome"), "{{outcome}}"))
+	return emptyWhen(bars("What the guard did", "Looks at a group over its threshold, by what came of them: killed, would_kill under the policy noop, or the reason for nothing.",
+		q(stepOf("oom_guard_actions_total", onNode, "outcome"), "{{outcome}}")), noGuard)
 }
 
 func guardReaction() panel {
 	at := func(quantile string) query {
 		return q(fmt.Sprintf("histogram_quantile(%s, sum by (le) (rate(oom_guard_reaction_seconds_bucket{%s}[$__rate_interval])))", quantile, onNode), "p"+quantile[2:])
 	}
-	return lines("Guard reaction time", "From the look that found a group over its threshold to the end of the kill. It has margin / growth seconds for it.", "s",
-		at("0.50"), at("0.95"))
+	return emptyWhen(lines("Guard reaction time", "From the look that found a group over its threshold to the end of the kill. It has margin / growth seconds for it.", "s",
+		at("0.50"), at("0.95")), noGuard)
 }
 
 func guardReclaimed() panel {
 	p := bars("Reclaimed by the guard", "Bytes by which usage fell when the guard had a group's cache reclaimed.",
 		q(stepOf("oom_guard_reclaimed_bytes_total", onNode, "instance"), "{{instance}}"))
 	p.FieldConfig.Defaults.Unit = "bytes"
-	return p
+	return emptyWhen(p, noGuard)
 }

@@ -11,7 +11,7 @@ func overview() dashboard {
 		clusterChoice(), nodeChoice(true), namespaceChoice())
 	b.kills(inNamespace)
 	b.line(4, even(6), overviewStats()...)
-	b.line(10, []int{14, 10}, closest("Closest to a kill", inNamespace, nodeColumn()), firing())
+	b.line(10, []int{14, 10}, closest("Closest to a kill", inNamespace, 8, nodeColumn()), firing())
 	b.line(9, []int{15, 9}, lastKills(), byLevel(onNode))
 	b.line(9, []int{24}, nodes())
 	b.line(8, []int{15, 9}, growing(inNamespace), causes(inNamespace))
@@ -20,8 +20,8 @@ func overview() dashboard {
 
 func overviewStats() []panel {
 	return []panel{
-		stat("Kills", "Processes that the kernel's OOM killer killed on the chosen nodes in this time range, all namespaces.",
-			"short", zeroScale(), q(counted("oom_kills_total", onNode), "kills")),
+		stat("Kills, all namespaces", "Processes killed in this time range on the chosen nodes, whatever the namespace, those without an owner among them.",
+			"short", zeroScale(), q(total(gained("oom_kills_total", onNode)), "kills")),
 		stat("Workloads killed", "Different containers and services that lost a process in this time range.",
 			"short", zeroScale(), q(fmt.Sprintf(`count(last_over_time(oom_container_last_kill_timestamp_seconds{%s}[$__range])
 				>= ${__from:date:seconds}) or vector(0)`, inNamespace), "workloads")),
@@ -33,17 +33,18 @@ func overviewStats() []panel {
 		stat("Alerts firing", "OOM alerts that fire now, exporters' own included. Needs the rules of dashboards/rules.",
 			"short", zeroScale(), q(`count(ALERTS{alertname=~"OOM.*",alertstate="firing",cluster=~"$cluster|",instance=~"$node|"}) or vector(0)`, "alerts")),
 		stat("Kills without an owner", "Kills of this time range for which nothing named a workload: how much the other numbers miss.",
-			"short", zeroScale(), q(counted("oom_unattributed_kills_total", onNode), "kills")),
+			"short", zeroScale(), q(total(gained("oom_unattributed_kills_total", onNode)), "kills")),
 	}
 }
 
-// closest lists the twenty containers with the smallest kill margin ratio: a few
-// MiB are much to a sidecar and nothing to a heap of gigabytes.
-func closest(title, selector string, more ...column) panel {
+// closest lists the containers with the smallest kill margin ratio, as many as
+// there are rows: a few MiB are much to a sidecar and nothing to a heap of
+// gigabytes.
+func closest(title, selector string, rows int, more ...column) panel {
 	// Each query has the level in it, so that all join into one row.
 	with := func(family string) query {
 		return q(perRow(labelsOfW+", level", fmt.Sprintf(`%s{%s} * on (%s) group_left (level) oom_container_kill_margin_info{%s}
-			and on (%s) bottomk(20, oom_container_kill_margin_ratio{%s})`, family, selector, labelsOfW, selector, labelsOfW, selector)), "")
+			and on (%s) bottomk(%d, oom_container_kill_margin_ratio{%s})`, family, selector, labelsOfW, selector, labelsOfW, rows, selector)), "")
 	}
 	columns := append(append(workloadColumns(), more...),
 		column{field: "level", title: "Limit of", width: 75},
@@ -51,7 +52,7 @@ func closest(title, selector string, more ...column) panel {
 		column{field: "Value #B", title: "Margin %", unit: "percentunit", width: 85, scale: ratioScale()},
 		column{field: "Value #C", title: "Unreclaimable", unit: "bytes", width: 110})
 	return table(title,
-		"How many bytes each container may still allocate before the kernel must kill in a scope that holds it, and whose limit gets there first. The twenty with the smallest share of it left.",
+		fmt.Sprintf("How many bytes each container may still allocate before the kernel must kill in a scope that holds it, and whose limit gets there first. The %d with the smallest share of it left.", rows),
 		columns, "Margin %", false,
 		with("oom_container_kill_margin_bytes"), with("oom_container_kill_margin_ratio"), with("oom_container_memory_unreclaimable_bytes"))
 }
@@ -59,7 +60,7 @@ func closest(title, selector string, more ...column) panel {
 // growing lists what a forecast says will reach its limit.
 func growing(selector string) panel {
 	with := func(series string) query {
-		return q(perRow(labelsOfW, fmt.Sprintf(`%s and on (%s) bottomk(10, container:oom_limit_headroom:seconds6h{%s} or container:oom_limit_headroom:seconds{%s})`,
+		return q(perRow(labelsOfW, fmt.Sprintf(`%s and on (%s) bottomk(6, container:oom_limit_headroom:seconds6h{%s} or container:oom_limit_headroom:seconds{%s})`,
 			series, labelsOfW, selector, selector)), "")
 	}
 	columns := append(workloadColumns(), nodeColumn(),
@@ -67,22 +68,19 @@ func growing(selector string) panel {
 		column{field: "Value #B", title: "Growth/h", unit: "bytes", width: 100},
 		column{field: "Value #C", title: "Unreclaimable", unit: "bytes", width: 110},
 		column{field: "Value #D", title: "Limit", unit: "bytes", width: 100})
-	p := table("Growing towards their limit",
-		"Containers that reach their own limit if they go on growing as in the last six hours, or two where there are no more. Empty where nothing grows. Needs the rules of dashboards/rules.",
+	return emptyWhen(table("Growing towards their limit",
+		"Containers that reach their own limit if they go on growing as in the last six hours, or two where there are no more: the six that get there first. Needs the rules of dashboards/rules.",
 		columns, "Limit in", false,
 		with(fmt.Sprintf("(container:oom_limit_headroom:seconds6h{%s} or container:oom_limit_headroom:seconds{%s})", selector, selector)),
 		with(fmt.Sprintf("container:oom_unreclaimable_rise:last1h{%s}", selector)),
 		with(fmt.Sprintf("oom_container_memory_unreclaimable_bytes{%s}", selector)),
-		with(fmt.Sprintf("oom_container_memory_limit_bytes{%s}", selector)))
-	p.FieldConfig.Defaults.NoValue = "nothing grows"
-	return p
+		with(fmt.Sprintf("oom_container_memory_limit_bytes{%s}", selector))), "nothing grows")
 }
 
 // causes shows why workloads were killed.
 func causes(selector string) panel {
-	series := fmt.Sprintf("oom_container_kill_causes_total{%s}", selector)
-	return killBars("Kills by cause", "Kills per step by why they came about: leak, burst, startup, a lowered limit and others; docs/why.md says how that is told. Empty where nothing was killed.",
-		q(fmt.Sprintf("sum by (cause) (clamp_min(%s - %s offset $__interval, 0) or %s)", series, series, series), "{{cause}}"))
+	return emptyWhen(killBars("Kills by cause", "Kills per step by why they came about: leak, burst, startup, a lowered limit and others; docs/why.md says how that is told.",
+		q(stepOfWorkloads("oom_container_kill_causes_total", selector, "cause"), "{{cause}}")), nothingKilled)
 }
 
 // firing lists the alerts.
@@ -95,21 +93,21 @@ func firing() panel {
 		{field: "pod", title: "Pod", url: toWorkload},
 		{field: "container", title: "Container", width: 90, url: toWorkload},
 	}
-	return table("Alerts", "OOM alerts that fire now. Each has a runbook in docs/runbooks. Needs the rules of dashboards/rules.",
+	return emptyWhen(table("Alerts", "OOM alerts that fire now. Each has a runbook in docs/runbooks. Needs the rules of dashboards/rules.",
 		columns, "Severity", false,
 		q(`max by (alertname, severity, cluster, instance, namespace, pod, container)
-			(ALERTS{alertname=~"OOM.*",alertstate="firing",cluster=~"$cluster|",instance=~"$node|"})`, ""))
+			(ALERTS{alertname=~"OOM.*",alertstate="firing",cluster=~"$cluster|",instance=~"$node|"})`, "")), "no alert fires")
 }
 
 // lastKills lists who was killed in the time range, the latest first.
 func lastKills() panel {
 	recent := fmt.Sprintf("last_over_time(oom_container_last_kill_timestamp_seconds{%s}[$__range]) >= ${__from:date:seconds}", inNamespace)
 	columns := append([]column{{field: "Value #A", title: "When", unit: "dateTimeFromNow", width: 130}}, workloadColumns()...)
-	columns = append(columns, nodeColumn(), column{field: "Value #B", title: "Kills so far", width: 100})
-	return table("Killed in this time range", "The last kill of each workload, by the kernel's own time, and its kills since counting began.",
+	columns = append(columns, nodeColumn(), column{field: "Value #B", title: "Kills", width: 80})
+	return emptyWhen(table("Killed in this time range", "The last kill of each workload, by the kernel's own time, and how many of its processes were killed in this time range.",
 		columns, "When", true,
 		q(perRow(labelsOfW, "("+recent+") * 1000"), ""),
-		q(perRow(labelsOfW, fmt.Sprintf("last_over_time(oom_container_kills_total{%s}[$__range]) and on (%s) (%s)", inNamespace, labelsOfW, recent)), ""))
+		q(perRow(labelsOfW, fmt.Sprintf("%s and on (%s) (%s)", gainedByWorkloads("oom_container_kills_total", inNamespace), labelsOfW, recent)), "")), nothingKilled)
 }
 
 func byLevel(selector string) panel {
@@ -139,6 +137,6 @@ func nodes() panel {
 		row(fmt.Sprintf("oom_node_kill_margin_ratio{%s}", onNode)),
 		row(fmt.Sprintf("oom_node_eviction_margin_bytes{%s}", onNode)),
 		row(fmt.Sprintf("oom_node_unkillable_bytes{%s} / oom_node_memory_capacity_bytes{%s}", onNode, onNode)),
-		row(fmt.Sprintf("sum by (%s) (round(increase(oom_kills_total{%s}[$__range])))", labelsOfNode, onNode)),
+		row(fmt.Sprintf("sum by (%s) (%s)", labelsOfNode, gained("oom_kills_total", onNode))),
 		q(perRow(labelsOfW+", comm", fmt.Sprintf(`oom_next_victim_badness_bytes{%s,scope="node"}`, onNode)), ""))
 }

@@ -65,18 +65,27 @@ func stat(title, description, unit string, scale *thresholds, of query) panel {
 		mode = "name" // the legend is the answer.
 	}
 	digits := 0
-	d := defaults{Unit: unit, NoValue: "-", Thresholds: scale, Color: &color{Mode: "thresholds"}}
+	d := defaults{Unit: unit, NoValue: notScraped, Thresholds: scale, Color: &color{Mode: "thresholds"}}
 	if unit == "short" {
 		d.Decimals = &digits
 	}
 	return panel{
 		Type: "stat", Title: title, Description: description, Datasource: &ds, Targets: list,
-		FieldConfig: fieldConfig{Defaults: d, Overrides: []override{}},
+		FieldConfig: &fieldConfig{Defaults: d, Overrides: []override{}},
 		Options: map[string]any{
 			"colorMode": "value", "graphMode": "none", "justifyMode": "auto", "orientation": "auto", "textMode": mode,
 			"wideLayout": true, "reduceOptions": map[string]any{"calcs": []string{"lastNotNull"}, "fields": "", "values": false},
 		},
 	}
+}
+
+// notScraped is why most panels would be empty.
+const notScraped = "no exporter is scraped"
+
+// emptyWhen says why there may be nothing in a panel.
+func emptyWhen(p panel, reason string) panel {
+	p.FieldConfig.Defaults.NoValue = reason
+	return p
 }
 
 // mapped gives a stat's values words: value, text, colour.
@@ -95,9 +104,9 @@ func lines(title, description, unit string, queries ...query) panel {
 	zero := 0.0
 	return panel{
 		Type: "timeseries", Title: title, Description: description, Datasource: &ds, Targets: targets(false, queries),
-		FieldConfig: fieldConfig{
+		FieldConfig: &fieldConfig{
 			Defaults: defaults{
-				Unit: unit, Min: &zero, Color: &color{Mode: "palette-classic"}, Thresholds: from(green),
+				Unit: unit, Min: &zero, NoValue: notScraped, Color: &color{Mode: "palette-classic"}, Thresholds: from(green),
 				Custom: map[string]any{
 					"drawStyle": "line", "lineWidth": 1, "fillOpacity": 0, "showPoints": "never", "spanNulls": false,
 					"lineInterpolation": "linear", "axisPlacement": "auto", "scaleDistribution": map[string]any{"type": "linear"},
@@ -175,8 +184,8 @@ func ranking(title, description, unit string, of query) panel {
 	digits := 0
 	return panel{
 		Type: "bargauge", Title: title, Description: description, Datasource: &ds, Targets: list,
-		FieldConfig: fieldConfig{
-			Defaults:  defaults{Unit: unit, Decimals: &digits, Thresholds: from(orange), Color: &color{Mode: "thresholds"}, NoValue: "none"},
+		FieldConfig: &fieldConfig{
+			Defaults:  defaults{Unit: unit, Decimals: &digits, Thresholds: from(red), Color: &color{Mode: "thresholds"}, NoValue: notScraped},
 			Overrides: []override{},
 		},
 		Options: map[string]any{

@@ -42,15 +42,15 @@ func table(title, description string, columns []column, sortBy string, descendin
 	}
 	return panel{
 		Type: "table", Title: title, Description: description, Datasource: &ds, Targets: targets(true, queries),
-		FieldConfig: fieldConfig{
+		FieldConfig: &fieldConfig{
 			Defaults: defaults{
-				Unit: "short", NoValue: "-", Thresholds: from(grey),
+				Unit: "short", NoValue: notScraped, Thresholds: from(grey),
 				Custom: map[string]any{"align": "auto", "filterable": true, "inspect": false, "cellOptions": map[string]any{"type": "auto"}},
 			},
 			Overrides: overrides,
 		},
 		Options: map[string]any{
-			"showHeader": true, "cellHeight": "sm", "footer": map[string]any{"show": false, "reducer": []string{"sum"}, "fields": ""},
+			"showHeader": true, "cellHeight": "sm",
 			"sortBy": []any{map[string]any{"displayName": sortBy, "desc": descending}},
 		},
 		Transformations: []transform{
@@ -70,7 +70,7 @@ func fields(columns []column) []string {
 }
 
 func (c column) properties() []property {
-	var list []property
+	list := []property{{ID: "noValue", Value: "-"}} // of a cell; of the whole table it is the reason.
 	if c.hidden {
 		list = append(list, property{ID: "custom.hidden", Value: true})
 	}
@@ -86,10 +86,7 @@ func (c column) properties() []property {
 			property{ID: "custom.cellOptions", Value: map[string]any{"type": "color-text"}})
 	}
 	if c.url != "" {
-		list = append(list, property{ID: "links", Value: []link{{Title: "Open " + c.title, URL: c.url}}})
-	}
-	if list == nil {
-		list = []property{}
+		list = append(list, property{ID: "links", Value: []dataLink{{Title: "Open " + c.title, URL: c.url}}})
 	}
 	return list
 }

@@ -7,19 +7,18 @@ import "fmt"
 // workload: usage against every limit up the tree, and what happened.
 func workload() dashboard {
 	b := newBoard("workload", "OOM / Workload",
-		"One workload, or all of a namespace: usage against every limit up the tree, what really counts, kills. "+
+		"One workload: usage against every limit up the tree, what really counts, kills. Opens on the container that is nearest to a kill; .* is all. "+
 			"Restarts are marked, too, where oom_container_start_time_seconds is switched on (--metrics.enable).",
 		clusterChoice(), nodeChoice(true), namespaceChoice(),
-		choice("pod", "Pod", "oom_container_kills_total{"+inNamespace+"}", "pod", true),
-		choice("container", "Container", "oom_container_kills_total{"+inPod+"}", "container", true))
+		worst("pod", "Pod", inNamespace), worst("container", "Container", inPod))
 	b.kills(inContainer)
 	b.starts(inContainer)
 	b.alerts(inContainer)
 	b.line(4, even(8), workloadStats()...)
 	b.line(11, even(2), againstLimits(), margins())
 	b.line(9, even(3), memoryParts(), stalls(), workloadKills())
-	b.line(8, []int{24}, closest("The chosen containers", inContainer, nodeColumn()))
-	b.line(6, []int{24}, nextVictims("Who dies next",
+	b.line(6, []int{24}, closest("The chosen containers", inContainer, 20, nodeColumn()))
+	b.line(5, []int{24}, nextVictims("Who dies next",
 		"The process that the kernel would kill if a limit of this workload that is near, or the node, ran out now.", inContainer))
 	return b.dashboard
 }
@@ -34,17 +33,17 @@ func workloadStats() []panel {
 		stat("Limit of", "Whose limit gets there first, for the tightest of the chosen containers: container, pod, slice, numa or node.",
 			"string", plainScale(), q(fmt.Sprintf(`topk(1, oom_container_kill_margin_info{%s}
 				and on (%s) bottomk(1, oom_container_kill_margin_ratio{%s}))`, inContainer, labelsOfW, inContainer), "{{level}}")),
-		stat("Time to its limit", "If it goes on growing as in the last two hours; nothing while it does not grow. Needs the rules of dashboards/rules.",
-			"s", from(red, 3600.0, orange, 7200.0, green), q(least("container:oom_limit_headroom:seconds"), "seconds")),
-		stat("Kills", "Processes of the chosen containers killed in this time range.",
-			"short", zeroScale(), q(countedBorn("oom_container_kills_total", inContainer), "kills")),
+		emptyWhen(stat("Time to its limit", "If it goes on growing as in the last two hours; nothing while it does not grow. Needs the rules of dashboards/rules.",
+			"s", from(red, 3600.0, orange, 7200.0, green), q(least("container:oom_limit_headroom:seconds"), "seconds")), "not growing"),
+		stat("Kills", "Processes killed in this time range in the chosen containers.",
+			"short", zeroScale(), q(total(gainedByWorkloads("oom_container_kills_total", inContainer)), "kills")),
 		stat("Unnoticed", "Kills in this time range after which the container went on: no restart, no OOMKilled.",
-			"short", zeroScale(), q(countedBorn("oom_container_survived_kills_total", inContainer), "kills")),
-		stat("Last kill", "When the kernel last killed in one of the chosen containers.",
-			"dateTimeFromNow", plainScale(), q(fmt.Sprintf("max(oom_container_last_kill_timestamp_seconds{%s}) * 1000", inContainer), "when")),
-		mapped(stat("Protection", "Whether oom_score_adj is what the QoS class implies, in all chosen containers.",
+			"short", zeroScale(), q(total(gainedByWorkloads("oom_container_survived_kills_total", inContainer)), "kills")),
+		emptyWhen(stat("Last kill", "When the kernel last killed in one of the chosen containers.",
+			"dateTimeFromNow", plainScale(), q(fmt.Sprintf("max(oom_container_last_kill_timestamp_seconds{%s}) * 1000", inContainer), "when")), "never"),
+		emptyWhen(mapped(stat("Protection", "Whether oom_score_adj is what the QoS class implies, in all chosen containers.",
 			"short", plainScale(), q(fmt.Sprintf("max(oom_container_oom_score_adj_mismatch{%s})", inContainer), "mismatch")),
-			[3]string{"0", "as QoS", green}, [3]string{"1", "changed", orange}),
+			[3]string{"0", "as QoS", green}, [3]string{"1", "changed", orange}), "no QoS class"),
 	}
 }
 
@@ -91,13 +90,13 @@ func memoryParts() panel {
 }
 
 func stalls() panel {
-	return lines("Memory stall (PSI full)", "Share of the time in which all processes of a container waited for memory (PSI full, cgroup v2). High at the limit without kills: thrashing.",
+	return emptyWhen(lines("Memory stall (PSI full)", "Share of the time in which all processes of a container waited for memory (PSI full, cgroup v2). High at the limit without kills: thrashing.",
 		"percentunit",
-		q(fmt.Sprintf("max by (container) (rate(oom_container_pressure_stalled_seconds_total{%s}[$__rate_interval]))", inContainer), "{{container}}"))
+		q(fmt.Sprintf("max by (container) (rate(oom_container_pressure_stalled_seconds_total{%s}[$__rate_interval]))", inContainer), "{{container}}")), "no PSI: cgroup v1, or a kernel without it")
 }
 
 func workloadKills() panel {
 	return killBars("Kills over time", "Processes killed per step, by container, and kills by the pods' own limits.",
-		q(stepOf("oom_container_kills_total", inContainer, "container"), "{{container}}"),
-		q(stepOf("oom_pod_limit_kills_total", inPod, "pod"), "by the limit of {{pod}}"))
+		q(stepOfWorkloads("oom_container_kills_total", inContainer, "container"), "{{container}}"),
+		q(stepOfWorkloads("oom_pod_limit_kills_total", inPod, "pod"), "by the limit of {{pod}}"))
 }

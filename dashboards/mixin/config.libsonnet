@@ -15,7 +15,7 @@
     namespaceSelector: '',
     // Matchers for kube_node_info: nodes that should have an exporter.
     nodeSelector: 'os_image!~".*Windows.*"',
-    // Anchored regular expression on the job of the exporters.
+    // Anchored regular expression on the job of the exporters, and on the name of their DaemonSet.
     exporterJob: '(.*[-_/])?oom[-_]exporter',
     // Put before a runbook's file name.
     runbookURL: 'https://github.com/oom-exporter/oom_exporter/blob/main/docs/runbooks/',

@@ -112,6 +112,27 @@ function(config)
         dashboard: lib.toOverview(config),
       }),
 
+      // Pods of the DaemonSet that do not come up: an image that cannot be pulled, a
+      // flag that is wrong, a policy that refuses them. One alert, however many
+      // nodes. A rollout that goes on replaces a pod every few minutes and always
+      // has one that is not available; what it has updated changes meanwhile. Needs
+      // kube-state-metrics.
+      alert('OOMExporterRolloutStuck', {
+        expr: |||
+          max by (cluster, namespace, daemonset) (kube_daemonset_status_number_unavailable{daemonset=~"%(exporterJob)s"}) > 0
+            unless on (cluster, namespace, daemonset)
+          changes(kube_daemonset_status_updated_number_scheduled{daemonset=~"%(exporterJob)s"}[10m]) > 0
+        |||,
+        'for': '15m',
+        severity: 'warning',
+        summary: '{{ $value }} pod(s) of oom_exporter do not come up' + lib.cluster,
+        description: |||
+          {{ $value }} pod(s) of the DaemonSet {{ $labels.namespace }}/{{ $labels.daemonset }}%s have not been available for 15 minutes,
+          and no rollout makes progress: nothing watches OOM kills on their nodes.
+        ||| % lib.cluster,
+        dashboard: lib.toOverview(config),
+      }),
+
       // No exporter at all, or none any more in a cluster: uninstalled, a lost
       // scrape config, or a relabelling that drops it. Every other alert is silent.
       alert('OOMExporterAbsent', {

@@ -137,7 +137,7 @@ function(config)
           %s%s%s ran out of memory {{ $value }} times within an hour.
           It does not fit into its limit; restarting will not help.
         ||| % [ofOwner, '{{ with $labels.instance }} on {{ . }}{{ end }}', lib.cluster],
-        dashboard: lib.link(config, 'workload', [['cluster', 'cluster'], ['namespace', 'namespace'], ['container', 'container']]),
+        dashboard: lib.link(config, 'workload', [['cluster', 'cluster'], ['namespace', 'namespace'], ['container', 'container']], '&var-pod=.*'),
       }),
 
       // One is enough: when the node itself (or a NUMA node that a workload is

@@ -57,10 +57,11 @@ local join(matchers) = std.join(',', [m for m in matchers if m != '']);
 
   // Links open the dashboard on what the alert is about, an hour before it until
   // a quarter of an hour after: `query "time()"` is the time of the evaluation.
-  link(config, board, variables)::
+  link(config, board, variables, more='')::
     local at(seconds) = '{{ query "time() %s" | first | value | printf "%%.0f" }}000' % seconds;
     '/d/oom-exporter-%s?var-datasource=%s' % [board, config.datasource]
     + std.join('', ['&var-%s={{ $labels.%s | urlquery }}' % v for v in variables])
+    + more
     + '&from=%s&to=%s' % [at('- 3600'), at('+ 900')],
   toWorkload(config):: $.link(config, 'workload', [['cluster', 'cluster'], ['node', 'instance'], ['namespace', 'namespace'], ['pod', 'pod'], ['container', 'container']]),
   toPod(config):: $.link(config, 'workload', [['cluster', 'cluster'], ['node', 'instance'], ['namespace', 'namespace'], ['pod', 'pod']]),

@@ -65,6 +65,7 @@ func (s *stack) draw(t *testing.T, uid string, values map[string]string) drawing
 	now := time.Now()
 	board["from"], board["to"] = now.Add(-span).Unix(), now.Unix()
 	bottom := 0.0
+	board["panels"] = unfolded(board["panels"])
 	for _, p := range list(board["panels"]) {
 		g, _ := p["gridPos"].(map[string]any)
 		bottom = math.Max(bottom, g["y"].(float64)+g["h"].(float64))
@@ -91,6 +92,20 @@ func (s *stack) draw(t *testing.T, uid string, values map[string]string) drawing
 	path := filepath.Join(s.dir, uid+".html")
 	put(t, path, strings.Replace(string(page), "/*DATA*/ null", string(data), 1))
 	return drawing{path, 44 + int(bottom)*30 + 4}
+}
+
+// unfolded opens the rows that are closed.
+func unfolded(v any) []any {
+	var all []any
+	for _, p := range list(v) {
+		inside := list(p["panels"])
+		p["panels"] = []any{}
+		all = append(all, p)
+		for _, each := range inside {
+			all = append(all, each)
+		}
+	}
+	return all
 }
 
 func list(v any) (found []map[string]any) {

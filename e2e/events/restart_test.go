@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	dto "github.com/prometheus/client_model/go"
-
 	"github.com/oom-exporter/oom_exporter/e2e/lab"
 )
 
@@ -41,33 +39,6 @@ func (b *bench) draw(from, to time.Duration) time.Duration {
 	return b.slow(from + time.Duration(b.rng.Int64N(int64(to-from))))
 }
 
-// counters are the counters of kills that a scrape shows, by series.
-func counters(m lab.Metrics) map[string]float64 {
-	all := map[string]float64{}
-	for name, family := range m {
-		if !strings.HasPrefix(name, "oom_") || strings.HasPrefix(name, "oom_exporter_") || family.GetType() != dto.MetricType_COUNTER {
-			continue
-		}
-		if !strings.Contains(name, "kill") && !strings.Contains(name, "ooms") {
-			continue
-		}
-		for _, s := range family.GetMetric() {
-			all[fmt.Sprint(name, s.GetLabel())] = lab.Number(s)
-		}
-	}
-	return all
-}
-
-// fallen lists the counters that are lower than they were, or gone.
-func fallen(before, after map[string]float64) (list []string) {
-	for series, was := range before {
-		if now := after[series]; now < was {
-			list = append(list, fmt.Sprintf("%s: %v -> %v", series, was, now))
-		}
-	}
-	return list
-}
-
 // TestRestartsWithState kills the exporter 20 times while a storm goes on, each
 // time right after a scrape, before a Prometheus that scrapes it besides. The
 // state file carries the counters over: none may fall, and increase() is what
@@ -87,16 +58,16 @@ func TestRestartsWithState(t *testing.T) {
 	storm := lab.StartStorm(t, b.Hierarchy, groupLimit, b.plan(all, 30*int(over/time.Second), over))
 	var down time.Duration
 	fell := 0
-	shown := counters(e.Scrape(t))
+	shown := e.Scrape(t).KillCounters()
 	for range restarts {
 		<-time.After(b.draw(100*time.Millisecond, pause))
-		last := counters(e.Scrape(t))
+		last := e.Scrape(t).KillCounters()
 		kill9(t, e)
 		began := time.Now()
 		e = exporterAt(t, port, state)
 		down += time.Since(began)
-		next := counters(e.Scrape(t))
-		for _, list := range [][]string{fallen(shown, last), fallen(last, next)} {
+		next := e.Scrape(t).KillCounters()
+		for _, list := range [][]string{lab.Fallen(shown, last), lab.Fallen(last, next)} {
 			fell += len(list)
 			for _, text := range list {
 				t.Error("a counter fell: ", text)

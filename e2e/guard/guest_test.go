@@ -20,7 +20,7 @@ import (
 // TestGuest repeats the tests on cgroup v2, in a guest; all of them where
 // OOM_E2E_FULL is set.
 func TestGuest(t *testing.T) {
-	tests := "TestLeaks|TestSwitchAndNoop|TestCacheIsNoReason"
+	tests := "TestLeaks|TestSwitchAndNoop|TestCacheIsNoReason|TestStanding|TestShapes|TestAttacks"
 	if full() {
 		tests += "|TestKilledInTheMiddle|TestManyGroups"
 	}
@@ -47,6 +47,7 @@ func inGuest(t *testing.T, tests string) {
 	keep := map[string]string{}
 	for test, table := range map[string]string{
 		"TestLeaks": "guard-v2.md", "TestCacheIsNoReason": "guard-cache-v2.md", "TestManyGroups": "guard-many-v2.md",
+		"TestStanding": "guard-standing-v2.md", "TestShapes": "guard-shapes-v2.md", "TestAttacks": "guard-attacks-v2.md",
 	} {
 		if dir := os.Getenv("OOM_E2E_EVIDENCE"); dir != "" && slices.Contains(strings.Split(tests, "|"), test) {
 			keep[table] = filepath.Join(dir, table)

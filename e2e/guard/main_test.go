@@ -16,6 +16,8 @@
 //	OOM_E2E_HANDOFF   set in a guest: what the host needs for what speed_test.go times.
 //	OOM_E2E_TICK      likewise.
 //	OOM_E2E_HOG       a built hog, likewise.
+//	OOM_E2E_KINDS     kinds of leaks of TestMatrix, with commas, instead of all in a long run.
+//	OOM_E2E_LOAD      processes that never wait, for the tests that can do with some.
 package guard_test
 
 import (
@@ -45,6 +47,16 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	os.Exit(m.Run())
+}
+
+// load is how many processes should keep the CPUs busy.
+func load(t *testing.T) int {
+	t.Helper()
+	n, err := strconv.Atoi(os.Getenv("OOM_E2E_LOAD"))
+	if err != nil && os.Getenv("OOM_E2E_LOAD") != "" {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func full() bool { return os.Getenv("OOM_E2E_FULL") != "" }
@@ -98,7 +110,7 @@ func crowd(t *testing.T) {
 func quiet(t *testing.T) {
 	t.Helper()
 	h := lab.MemoryHierarchy(t)
-	for _, test := range []string{"TestCacheIsNoReason", "TestKilledInTheMiddle", "TestSwitchAndNoop"} {
+	for _, test := range []string{"TestCacheIsNoReason", "TestKilledInTheMiddle", "TestSwitchAndNoop", "TestStanding", "TestShapes", "TestAttacks"} {
 		lab.Eventually(t, 5*time.Minute, test+" is over", func() bool { return !lab.Exists(h.Mount + basePath(test)) })
 	}
 }
@@ -115,7 +127,6 @@ func startGuard(t *testing.T, binary, base string, args ...string) *guard {
 	t.Helper()
 	port := lab.FreePort(t)
 	args = append([]string{
-		"--web.listen-address=127.0.0.1:" + strconv.Itoa(port),
 		"--include.container=" + regexp.QuoteMeta(base) + "/.*", "--exclude.pod=.+",
 	}, args...)
 	for flag, value := range map[string]string{"--kills-per-minute": "60000", "--kill-switch": filepath.Join(t.TempDir(), "off")} {
@@ -123,6 +134,13 @@ func startGuard(t *testing.T, binary, base string, args ...string) *guard {
 			args = append(args, flag+"="+value)
 		}
 	}
+	return awaitGuard(t, binary, port, args)
+}
+
+// awaitGuard runs the guard and waits until it serves.
+func awaitGuard(t *testing.T, binary string, port int, args []string) *guard {
+	t.Helper()
+	args = append(args, "--web.listen-address=127.0.0.1:"+strconv.Itoa(port))
 	g := &guard{lab.Start(t, exec.Command(binary, args...)), fmt.Sprintf("http://127.0.0.1:%d", port)}
 	lab.AwaitExporter(t, g.Process, port)
 	return g

@@ -115,19 +115,14 @@ func TestManyGroups(t *testing.T) {
 	crowd(t)
 	lab.Eventually(t, 2*time.Minute, "the first minute is over", func() bool { return time.Since(begun) > 61*time.Second })
 	for i := range crossing {
-		leaks = append(leaks, start(t, hog, groups[i], "anon:24M", "say:up", "sleep:500", "rate:4M", "anon:7400K"))
+		leaks = append(leaks, start(t, hog, groups[i], "anon:24M", "say:up", "sleep:500", "rate:4M", "anon:16M"))
 	}
 	for _, p := range leaks {
 		p.WaitLine(t, "up")
 	}
-	lab.Eventually(t, time.Minute, "the bound is reached", func() bool { return g.outcome(t, "killed") >= bound })
-	<-time.After(5 * time.Second) // the others wait for the next minute.
-	dead := 0
-	for _, p := range leaks {
-		if !running(p) {
-			dead++
-		}
-	}
+	lab.Eventually(t, time.Minute, "all leaks are over", func() bool {
+		return count(leaks, func(p *lab.Process) bool { return !running(p) }) == crossing
+	})
 	wrong := 0
 	for i, p := range others {
 		if !running(p) {
@@ -149,8 +144,8 @@ func TestManyGroups(t *testing.T) {
 |---|---|---|---|---|---|---|---|---|---|---|
 | %d | %.3f | %.3f | %d | %.0f | %d | %d a minute | %.0f | %.0f | %d | %d |
 %s`, groups[0].Version, machine(), watched, 100*rest[0], 100*rest[1], fds, m.Value(t, "go_goroutines"), crossing, bound, kills, limited, wrong, kernel, speed.slower()))
-	if kills != bound || dead != bound {
-		t.Errorf("%v kills, %d of the leaks are dead; want the bound of %d", kills, dead, bound)
+	if kills != bound || kernel < crossing-bound {
+		t.Errorf("%v kills by the guard, %d by the kernel; want the bound of %d, and the rest by the kernel", kills, kernel, bound)
 	}
 	if limited == 0 {
 		t.Error("the bound stopped nothing: the test shows nothing")
@@ -281,11 +276,11 @@ func TestKilledInTheMiddle(t *testing.T) {
 			return lab.Scrape(t, g.url).Has("oom_guard_threshold_bytes", "container", name)
 		})
 		leak = append(leak, start(t, hog, group, "rate:20M", "anon:128M"))
-		const threshold = 64*mib - 64*mib/50
-		for usage := uint64(0); usage < threshold && running(leak[24]); {
+		const near = 64*mib - 64*mib/100 // half of the margin is used up: it acts.
+		for usage := uint64(0); usage < near && running(leak[24]); {
 			usage = group.Uint(t, map[int]string{1: "memory.usage_in_bytes", 2: "memory.current"}[group.Version])
 		}
-		<-time.After(time.Duration(i) * 8 * time.Millisecond / time.Duration(rounds)) // as long as a reaction takes.
+		<-time.After(time.Duration(i) * 16 * time.Millisecond / time.Duration(rounds)) // as long as a reaction takes.
 		g.Signal(t, syscall.SIGKILL)
 		g.Wait(t, 10*time.Second)
 		switch dead := count(leak, func(p *lab.Process) bool { return !running(p) }); dead {

@@ -67,7 +67,7 @@ func (n *node) importImages(t *testing.T) {
 }
 
 // install installs or upgrades the chart with more arguments of helm's, and
-// returns the exporter's pod when it is the only one and ready.
+// returns the exporter's pod when it is ready.
 func (n *node) install(t *testing.T, helm string, args ...string) pod {
 	t.Helper()
 	chart := filepath.Join(lab.Repository(t), "charts", "oom-exporter")
@@ -82,9 +82,15 @@ func (n *node) install(t *testing.T, helm string, args ...string) pod {
 		t.Fatalf("helm %v: %v\n%s", args, err, out)
 	}
 	n.mustKubectl(t, "-n", namespace, "rollout", "status", "daemonset/"+release, "--timeout="+ready.String())
+	return n.exporter(t, namespace)
+}
+
+// exporter is a namespace's pod when it is the only one and ready.
+func (n *node) exporter(t *testing.T, of string) pod {
+	t.Helper()
 	var p pod
 	lab.Eventually(t, ready, "the exporter's pod is ready", func() bool {
-		pods := n.pods(t, "-n", namespace)
+		pods := n.pods(t, "-n", of)
 		if len(pods) != 1 || pods[0].Metadata.DeletionTimestamp != "" {
 			return false
 		}

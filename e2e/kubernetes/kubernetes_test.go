@@ -49,6 +49,8 @@ func TestKubernetes(t *testing.T) {
 			t.Errorf("the kernel's log is not read by syslog(2): %v", up)
 		}
 	})
+	t.Run("podsecurity", func(t *testing.T) { n.checkPodSecurity(t, helm) })
+	t.Run("upgrade", func(t *testing.T) { n.checkUpgrade(t, helm, log) })
 	t.Run("unprivileged", func(t *testing.T) { n.checkUnprivileged(t, helm, log) })
 	t.Run("guard", func(t *testing.T) { n.checkGuard(t, helm, log) })
 }

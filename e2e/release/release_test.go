@@ -118,7 +118,11 @@ func TestDeb(t *testing.T) {
 		t.Fatal("oom-exporter is installed on this machine; the test would remove it")
 	}
 	files := strings.Fields(lab.Command(t, "sh", "-c", `dpkg-deb --fsys-tarfile "$1" | tar -t | grep -v '/$' | sed 's,^\.,,'`, "sh", pkg))
-	lab.Command(t, "dpkg", "--install", pkg)
+	checkout := t.TempDir()
+	if err := os.Symlink(dist(t), filepath.Join(checkout, "dist")); err != nil {
+		t.Fatal(err)
+	}
+	lab.Command(t, "sh", "-euc", `cd "$1" && eval "$2"`, "sh", checkout, words(t, "docs/install/README.md", "dpkg --install"))
 	installed := true
 	remove := func() {
 		if installed {

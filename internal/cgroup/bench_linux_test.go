@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/cgroups/v3/cgroup2"
 	"golang.org/x/sys/unix"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
@@ -192,4 +193,54 @@ func BenchmarkSampler(b *testing.B) {
 			s.Limit(handles[i%len(handles)])
 		}
 	})
+}
+
+// BenchmarkLibrary compares reading one cgroup by containerd/cgroups with reading it
+// by this package. docs/architecture.md has the figures.
+func BenchmarkLibrary(b *testing.B) {
+	h := live(b)
+	root := makeLive(b, h, "library")
+	enable(b, h, root)
+	path := root + "/one"
+	if err := os.Mkdir(h.Mount()+path, 0o755); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { removeLive(b, h.Mount()+path) })
+	b.Run("own", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := h.ReadGroup(path); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("library", func(b *testing.B) {
+		for b.Loop() {
+			if err := statLibrary(h, path); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	group, err := h.ReadGroup(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("Limit", func(b *testing.B) {
+		for b.Loop() {
+			h.Limit(group.GroupID)
+		}
+	})
+}
+
+// statLibrary reads a cgroup by the library.
+func statLibrary(h *Hierarchy, path string) error {
+	if h.Version() == 1 {
+		_, err := statV1(h, path)
+		return err
+	}
+	lib, err := cgroup2.Load(path, cgroup2.WithMountpoint(h.Mount()))
+	if err != nil {
+		return err
+	}
+	_, err = lib.StatFiltered(cgroup2.StatMemory | cgroup2.StatMemoryEvents)
+	return err
 }

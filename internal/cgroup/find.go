@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/prometheus/procfs"
 )
 
 // place is what Find found.
@@ -24,6 +26,7 @@ type place struct {
 // finder looks for the memory hierarchy and remembers where it has looked.
 type finder struct {
 	sysfs, procfs string
+	proc          *procfs.FS // nil: there is none at procfs.
 	looked        []string
 	why           []string // reasons that a place was not it.
 	mounts        []candidate
@@ -39,8 +42,8 @@ type candidate struct {
 
 // find looks at the usual places by file presence, since a copy of the tree has
 // no mount table, and then wherever mountinfo says that cgroups are mounted.
-func find(o Options) (place, error) {
-	f := finder{sysfs: filepath.Clean(o.Sysfs), procfs: filepath.Clean(o.Procfs)}
+func find(o Options, proc *procfs.FS) (place, error) {
+	f := finder{sysfs: filepath.Clean(o.Sysfs), procfs: filepath.Clean(o.Procfs), proc: proc}
 	f.readMounts()
 	p, ok := f.usual()
 	if !ok {
@@ -119,18 +122,23 @@ func (f *finder) probe(dir string) int {
 	return 0
 }
 
-// readMounts fills f.mounts, best first.
+// readMounts fills f.mounts, best first, from the mount tables of this process
+// and of pid 1.
 func (f *finder) readMounts() {
-	for _, pid := range []string{"self", "1"} {
-		file := filepath.Join(f.procfs, pid, "mountinfo")
-		b, err := os.ReadFile(file)
+	if f.proc == nil {
+		f.why = append(f.why, "no proc file system at "+f.procfs)
+		return
+	}
+	ofPID1 := func() ([]*procfs.MountInfo, error) { return f.proc.GetProcMounts(1) }
+	for i, table := range []func() ([]*procfs.MountInfo, error){f.proc.GetMounts, ofPID1} {
+		mounts, err := table()
 		if err != nil {
 			f.why = append(f.why, err.Error())
 			continue
 		}
-		f.looked = append(f.looked, file)
-		for _, m := range parseMountinfo(b) {
-			f.mounts = append(f.mounts, f.locate(m, pid == "1"))
+		f.looked = append(f.looked, filepath.Join(f.procfs, []string{"self", "1"}[i], "mountinfo"))
+		for _, m := range cgroupMounts(mounts) {
+			f.mounts = append(f.mounts, f.locate(m, i == 1))
 		}
 	}
 	slices.SortStableFunc(f.mounts, func(a, b candidate) int { return a.rank - b.rank })

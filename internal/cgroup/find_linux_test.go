@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // hier writes the root of a v1 or v2 memory hierarchy.
@@ -26,6 +28,49 @@ func mountLine(root, point, fstype, options string) string {
 	escape := strings.NewReplacer(" ", `\040`, `\`, `\134`)
 	return fmt.Sprintf("36 35 0:31 %s %s rw,relatime shared:5 - %s none rw,%s\n",
 		escape.Replace(root), escape.Replace(point), fstype, options)
+}
+
+// mountsOf returns the cgroup mounts of a text of mountinfo.
+func mountsOf(t testing.TB, text string) []mount {
+	t.Helper()
+	dir := t.TempDir()
+	put(t, dir+"/self/mountinfo", text)
+	table, err := openProc(dir).GetMounts()
+	if err != nil {
+		return nil
+	}
+	return cgroupMounts(table)
+}
+
+func TestCgroupMounts(t *testing.T) {
+	f := func(in string, want ...mount) {
+		t.Helper()
+		if d := cmp.Diff(want, mountsOf(t, in), cmp.AllowUnexported(mount{})); d != "" {
+			t.Errorf("%q: %s", in, d)
+		}
+	}
+	f("35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n",
+		mount{"/", "/sys/fs/cgroup/memory", "cgroup", map[string]string{"rw": "", "memory": ""}})
+	f("35 31 0:32 /docker/ab /sys/fs/cgroup/cpu,memory rw,relatime shared:9 master:3 - cgroup cgroup rw,cpu,memory\n",
+		mount{"/docker/ab", "/sys/fs/cgroup/cpu,memory", "cgroup", map[string]string{"rw": "", "cpu": "", "memory": ""}})
+	f("22 1 8:1 / / rw - ext4 /dev/sda1 rw,memory\n30 22 0:26 / /mnt/a\\040b\\134c rw - cgroup2 none rw\n",
+		mount{"/", `/mnt/a b\c`, "cgroup2", map[string]string{"rw": ""}})
+	f("")
+	f("garbage\n - \n35 31 0:32 / /x rw - cgroup\n35 31 - cgroup cgroup rw,memory\n")
+}
+
+func FuzzCgroupMounts(f *testing.F) {
+	f.Add([]byte("35 31 0:32 /a\\040b /sys/fs/cgroup/memory rw,relatime shared:1 - cgroup cgroup rw,memory\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, m := range mountsOf(t, string(b)) {
+			if m.fstype != "cgroup" && m.fstype != "cgroup2" {
+				t.Errorf("%q: %+v", b, m)
+			}
+			if len(m.point) > len(b) || len(m.options) == 0 {
+				t.Errorf("%q: %+v", b, m)
+			}
+		}
+	})
 }
 
 func TestFind(t *testing.T) {
@@ -57,6 +102,10 @@ func TestFind(t *testing.T) {
 				mountLine("/", d+"/dev/cgroup/cpu", "cgroup", "cpu")+
 				mountLine("/", d+"/dev/cgroup/my memory", "cgroup", "memory"))
 		}, 1, "/dev/cgroup/my memory"},
+		"a mount table that cannot be parsed": {func(t *testing.T, d string) {
+			put(t, d+"/proc/self/mountinfo", "36 35 garbage\n")
+			hier(t, d+"/sys/fs/cgroup", 2)
+		}, 2, "/sys/fs/cgroup"},
 		"v2 at an odd place": {func(t *testing.T, d string) {
 			hier(t, d+"/cgroup2", 2)
 			put(t, d+"/proc/self/mountinfo", mountLine("/", d+"/cgroup2", "cgroup2", "nsdelegate"))

@@ -160,17 +160,3 @@ func FuzzParseNodes(f *testing.F) {
 		}
 	})
 }
-
-func FuzzParseMountinfo(f *testing.F) {
-	f.Add([]byte("35 31 0:32 /a\\040b /sys/fs/cgroup/memory rw,relatime shared:1 - cgroup cgroup rw,memory\n"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, m := range parseMountinfo(b) {
-			if m.fstype != "cgroup" && m.fstype != "cgroup2" {
-				t.Errorf("%q: %+v", b, m)
-			}
-			if len(m.point) > len(b) || len(m.options) == 0 {
-				t.Errorf("%q: %+v", b, m)
-			}
-		}
-	})
-}

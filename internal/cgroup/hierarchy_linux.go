@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 
+	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
@@ -42,6 +42,7 @@ const oddPasses = 3
 // those of a storm of kills.
 type Hierarchy struct {
 	options  Options
+	proc     *procfs.FS // nil: Options.Procfs is none.
 	place    place
 	pageSize int
 	noSwap   bool // v1 without swap accounting.
@@ -74,22 +75,44 @@ type Hierarchy struct {
 // says where it looked and what to do.
 func Find(o Options) (*Hierarchy, error) {
 	o = o.withDefaults()
-	p, err := find(o)
+	proc := openProc(o.Procfs)
+	p, err := find(o, proc)
 	if err != nil {
 		return nil, err
 	}
-	release, _ := os.ReadFile(filepath.Join(o.Procfs, "sys/kernel/osrelease")) // unknown reads as very old.
 	h := &Hierarchy{
 		options:  o,
+		proc:     proc,
 		place:    p,
 		pageSize: os.Getpagesize(),
-		scope:    scopeOf(p, oom.ParseRelease(strings.TrimSpace(string(release)))),
+		scope:    scopeOf(p, release(proc)),
 		root:     newRoot(),
 		buf:      make([]byte, 64<<10),
 		lister:   lister{buf: make([]byte, 32<<10)},
 	}
 	h.noSwap = p.version == 1 && !h.has(v1MemswUsage) && h.has(v1Failcnt)
 	return h, nil
+}
+
+// openProc opens a proc file system by the library; nil where there is none.
+func openProc(root string) *procfs.FS {
+	fs, err := procfs.NewFS(root)
+	if err != nil {
+		return nil
+	}
+	return &fs
+}
+
+// release returns the kernel's release; one that is not known reads as very old.
+func release(proc *procfs.FS) oom.Release {
+	if proc == nil {
+		return oom.Release{}
+	}
+	words, err := proc.SysctlStrings("kernel.osrelease")
+	if err != nil || len(words) == 0 {
+		return oom.Release{}
+	}
+	return oom.ParseRelease(words[0])
 }
 
 func scopeOf(p place, r oom.Release) scope {

@@ -11,3 +11,6 @@ func (h *Hierarchy) Limit(oom.GroupID) (limit, hits oom.Amount) { return limit, 
 
 // Kills returns nothing.
 func (h *Hierarchy) Kills(oom.GroupID) (kills oom.Amount) { return kills }
+
+// OwnLimit returns nothing.
+func OwnLimit(Options) (limit oom.Amount, err error) { return limit, ErrNoHierarchy }

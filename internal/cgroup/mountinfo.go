@@ -3,51 +3,37 @@
 package cgroup
 
 import (
-	"bytes"
-	"slices"
 	"strings"
+
+	"github.com/prometheus/procfs"
 )
 
-// mount is what a line of mountinfo says about a mount; see proc_pid_mountinfo(5).
+// mount is what mountinfo says about a mount of a cgroup hierarchy.
 type mount struct {
 	root    string // what of the file system is mounted, "/" for all of it.
 	point   string // where, as the process sees it.
 	fstype  string
-	options []string // of the super block.
+	options map[string]string // of the super block.
 }
 
-func (m mount) has(option string) bool { return slices.Contains(m.options, option) }
+func (m mount) has(option string) bool {
+	_, ok := m.options[option]
+	return ok
+}
 
-// parseMountinfo returns the cgroup mounts of a mountinfo file; lines that are
-// cut or strange are left out.
-func parseMountinfo(b []byte) []mount {
+// cgroupMounts picks the cgroup mounts out of a mount table.
+func cgroupMounts(table []*procfs.MountInfo) []mount {
 	var mounts []mount
-	for line := range bytes.Lines(b) {
-		if m, ok := parseMount(string(line)); ok && (m.fstype == "cgroup" || m.fstype == "cgroup2") {
-			mounts = append(mounts, m)
+	for _, m := range table {
+		if m.FSType == "cgroup" || m.FSType == "cgroup2" {
+			mounts = append(mounts, mount{root: unescape(m.Root), point: unescape(m.MountPoint), fstype: m.FSType, options: m.SuperOptions})
 		}
 	}
 	return mounts
 }
 
-// parseMount reads "36 35 98:0 /root /point rw,noatime master:1 - ext3 /dev/root
-// rw,errors=continue"; the number of fields before the dash varies.
-func parseMount(line string) (mount, bool) {
-	head, tail, ok := strings.Cut(line, " - ")
-	before, after := strings.Fields(head), strings.Fields(tail)
-	if !ok || len(before) < 6 || len(after) < 3 {
-		return mount{}, false
-	}
-	return mount{
-		root:    unescape(before[3]),
-		point:   unescape(before[4]),
-		fstype:  after[0],
-		options: strings.Split(after[2], ","),
-	}, true
-}
-
-// unescape undoes the kernel's mangle_path: space, tab, newline and backslash
-// are a backslash with three octal digits.
+// unescape undoes the kernel's mangle_path, which the library does not: space,
+// tab, newline and backslash are a backslash with three octal digits.
 func unescape(s string) string {
 	if !strings.Contains(s, `\`) {
 		return s

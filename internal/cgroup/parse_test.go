@@ -184,23 +184,6 @@ func TestParseNodes(t *testing.T) {
 	f("0,,1\n", nil, false)
 }
 
-func TestParseMountinfo(t *testing.T) {
-	f := func(in string, want ...mount) {
-		t.Helper()
-		if d := cmp.Diff(want, parseMountinfo([]byte(in)), cmp.AllowUnexported(mount{})); d != "" {
-			t.Errorf("%q: %s", in, d)
-		}
-	}
-	f("35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n",
-		mount{"/", "/sys/fs/cgroup/memory", "cgroup", []string{"rw", "memory"}})
-	f("35 31 0:32 /docker/ab /sys/fs/cgroup/cpu,memory rw,relatime shared:9 master:3 - cgroup cgroup rw,cpu,memory\n",
-		mount{"/docker/ab", "/sys/fs/cgroup/cpu,memory", "cgroup", []string{"rw", "cpu", "memory"}})
-	f("22 1 8:1 / / rw - ext4 /dev/sda1 rw,memory\n30 22 0:26 / /mnt/a\\040b\\134c rw - cgroup2 none rw\n",
-		mount{"/", `/mnt/a b\c`, "cgroup2", []string{"rw"}})
-	f("")
-	f("garbage\n - \n35 31 0:32 / /x rw - cgroup\n35 31 - cgroup cgroup rw,memory\n")
-}
-
 func TestUnescape(t *testing.T) {
 	f := func(in, want string) {
 		t.Helper()

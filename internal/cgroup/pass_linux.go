@@ -3,7 +3,6 @@
 package cgroup
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -260,10 +259,13 @@ func (p *pass) learn() {
 	}
 }
 
-// withoutSwap tells whether the node has no swap at all: a table of one line.
+// withoutSwap tells whether the node has no swap at all.
 func (h *Hierarchy) withoutSwap() bool {
-	b, err := os.ReadFile(filepath.Join(h.options.Procfs, "swaps"))
-	return err == nil && bytes.Count(b, []byte("\n")) == 1
+	if h.proc == nil {
+		return false
+	}
+	swaps, err := h.proc.Swaps()
+	return err == nil && len(swaps) == 0
 }
 
 // dentriesInUse returns how many dentries of the machine are in use, on v2: v1

@@ -29,7 +29,8 @@ type Sampler struct {
 	pageSize  int
 	max       int
 	maxFiles  int
-	files     int  // descriptors that are kept.
+	files     int  // descriptors that are kept,
+	kept      int  // those of them that are of usages.
 	kernel    bool // this is cgroupfs, not a directory that looks like one.
 	root      int
 	members   []member
@@ -57,14 +58,17 @@ type member struct {
 	here       bool
 	charged    bool // its usage could be read.
 	uid        uint32
-	over       int // children that are over the bound.
-	young      int // finds for which it still counts as new.
+	over       int  // children that are over the bound.
+	young      int  // finds for which it still counts as new.
+	stirred    bool // it was not quiet since it was looked at in its turn.
 }
 
 const (
 	// leafTurns is in how many finds a cgroup without children is looked at once,
 	// and a kept one looked up by its name, which v1 allows to change.
 	leafTurns = 32
+	// quietTurns is the same for cgroups that have been quiet since.
+	quietTurns = 8 * leafTurns
 	// youngFinds is for how many finds a new cgroup is looked at each time: its
 	// children come soon.
 	youngFinds = 60
@@ -117,8 +121,9 @@ func (s *Sampler) Close() error {
 
 // Find brings what is known up to date and returns which cgroups are gone, and
 // which came, parents first, some with handles of those that are gone; both are
-// valid until the next call.
-func (s *Sampler) Find() (gone []oom.CgroupHandle, found []oom.FoundCgroup, err error) {
+// valid until the next call. isQuiet tells of which cgroups it is known that
+// nothing has been charged to them for a while: what comes into one charges it.
+func (s *Sampler) Find(isQuiet func(oom.CgroupHandle) bool) (gone []oom.CgroupHandle, found []oom.FoundCgroup, err error) {
 	s.found, s.gone, s.exhausted = s.found[:0], s.gone[:0], false
 	s.turn++
 	if len(s.members) == 0 {
@@ -134,14 +139,8 @@ func (s *Sampler) Find() (gone []oom.CgroupHandle, found []oom.FoundCgroup, err 
 		}
 	}
 	for i := range s.members {
-		h := oom.CgroupHandle(i)
-		m := &s.members[i]
-		inTurn := (i+s.turn)%leafTurns == 0
-		switch {
-		case !m.here:
-		case inTurn || len(m.children) > 0 || m.young > 0:
-			m.young = max(m.young-1, 0)
-			s.look(h, inTurn)
+		if s.members[i].here {
+			s.lookIfDue(oom.CgroupHandle(i), isQuiet(oom.CgroupHandle(i)))
 		}
 	}
 	if s.exhausted {
@@ -160,18 +159,7 @@ const lookUp = 10
 
 // Cost returns how many readings by a kept descriptor cost as much as one of the
 // usage of all cgroups.
-func (s *Sampler) Cost() (cost int) {
-	for i := range s.members {
-		switch m := &s.members[i]; {
-		case !m.here:
-		case m.usage >= 0:
-			cost++
-		default:
-			cost += lookUp
-		}
-	}
-	return cost
-}
+func (s *Sampler) Cost() int { return s.kept + lookUp*(s.known-s.kept) }
 
 // addRoot makes the root the first member.
 func (s *Sampler) addRoot() error {
@@ -227,6 +215,24 @@ func (s *Sampler) remove(h oom.CgroupHandle) {
 		}
 	}
 	s.gone = append(s.gone, h)
+}
+
+// lookIfDue looks at a cgroup that has children, is new, or has its turn. Since
+// one that was quiet all the time can have got no children, turns are for those
+// that were not.
+func (s *Sampler) lookIfDue(h oom.CgroupHandle, quiet bool) {
+	m := &s.members[h]
+	m.stirred = m.stirred || !quiet
+	turn := int(h) + s.turn
+	switch inTurn := m.stirred && turn%leafTurns == 0 || turn%quietTurns == 0; {
+	case inTurn:
+		m.stirred = false
+		m.young = max(m.young-1, 0)
+		s.look(h, true)
+	case m.young > 0, len(m.children) > 0 && !quiet:
+		m.young = max(m.young-1, 0)
+		s.look(h, false)
+	}
 }
 
 // look lists the directory of a cgroup if its children are others than before.

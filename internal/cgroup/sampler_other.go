@@ -19,7 +19,7 @@ func (h *Hierarchy) Sampler(SamplerOptions) (*Sampler, error) { return nil, ErrN
 func (s *Sampler) Close() error { return nil }
 
 // Find fails.
-func (s *Sampler) Find() ([]oom.CgroupHandle, []oom.FoundCgroup, error) {
+func (s *Sampler) Find(func(oom.CgroupHandle) bool) ([]oom.CgroupHandle, []oom.FoundCgroup, error) {
 	return nil, nil, ErrNoHierarchy
 }
 

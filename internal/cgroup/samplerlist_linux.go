@@ -112,6 +112,7 @@ func (s *Sampler) keepUsage(h oom.CgroupHandle) {
 	_, _ = unix.Pread(fd, s.buf, 0) // see readAgain.
 	m.usage = fd
 	s.files++
+	s.kept++
 }
 
 // keepDir opens the directory of a cgroup with children for good.
@@ -162,6 +163,9 @@ func (s *Sampler) keepFewer() {
 }
 
 func (s *Sampler) closeFiles(m *member) {
+	if m.usage >= 0 && m.here {
+		s.kept--
+	}
 	for _, fd := range []*int{&m.dir, &m.usage} {
 		if *fd >= 0 && m.here {
 			_ = unix.Close(*fd)

@@ -29,8 +29,12 @@ type Outcome string
 // The outcomes.
 const (
 	OutcomeKilled      Outcome = "killed"
+	OutcomeIncomplete  Outcome = "incomplete" // some were killed, then an error came.
+	OutcomeTerminated  Outcome = "terminated" // SIGTERM was sent.
 	OutcomeWouldKill   Outcome = "would_kill"
 	OutcomeBelow       Outcome = "below"
+	OutcomeStanding    Outcome = "standing"  // near its limit, but it does not reach it soon.
+	OutcomeOvertaken   Outcome = "overtaken" // the kernel has killed in the meantime.
 	OutcomeReclaimable Outcome = "reclaimable"
 	OutcomeNobody      Outcome = "nobody"
 	OutcomeProtected   Outcome = "protected"
@@ -45,7 +49,7 @@ const (
 // Outcomes lists them.
 func Outcomes() []Outcome {
 	return []Outcome{
-		OutcomeKilled, OutcomeWouldKill, OutcomeBelow, OutcomeReclaimable, OutcomeNobody, OutcomeProtected,
+		OutcomeKilled, OutcomeIncomplete, OutcomeTerminated, OutcomeWouldKill, OutcomeBelow, OutcomeStanding, OutcomeOvertaken, OutcomeReclaimable, OutcomeNobody, OutcomeProtected,
 		OutcomeDying, OutcomeCoolDown, OutcomeRateLimited, OutcomeSwitchedOff, OutcomeGone, OutcomeFailed,
 	}
 }
@@ -61,6 +65,11 @@ type Action struct {
 	Usage, Reclaimable uint64
 	Reclaimed          uint64
 	Victim             oom.Process  // the process that the kernel would choose; PID 0: none.
+	cgroup             oom.GroupID  // the group that Victim is in.
+	Sharers            []Victim     // those that share its memory.
+	Kills              int          // processes that were sent SIGKILL.
+	Growth             float64      // bytes a second, as seen over the threshold.
+	kills              oom.Amount   // the kernel's, at the look.
 	Container          oom.GroupID  // the group that was, or would be, ended as a whole.
 	Identity           oom.Identity // of the workload that was hit.
 	Reaction           time.Duration
@@ -68,5 +77,5 @@ type Action struct {
 
 // acted tells whether somebody was killed, or would have been.
 func (a *Action) acted() bool {
-	return a.Outcome == OutcomeKilled || a.Outcome == OutcomeWouldKill
+	return a.Outcome == OutcomeKilled || a.Outcome == OutcomeIncomplete || a.Outcome == OutcomeTerminated || a.Outcome == OutcomeWouldKill
 }

@@ -39,8 +39,8 @@ func (g *Guard) preview(t Target) Row {
 		return r
 	}
 	r.Over = true
-	if float64(r.Reclaimable) > float64(t.Limit)*g.o.ReclaimableShare {
-		r.Would = "reclaim"
+	if g.idle(&r.Action) == OutcomeReclaimable {
+		r.Would = "nothing: the kernel can still reclaim"
 		return r
 	}
 	members, err := g.o.Kernel.Members(group)
@@ -55,12 +55,12 @@ func (g *Guard) preview(t Target) Row {
 		if reason != "" {
 			r.Would += ", " + reason
 		}
-	case g.o.Policy == PolicyContainer:
-		r.Would = "reclaim, then end container " + label(&r.Identity, r.Container.Path)
-	case g.o.Policy == PolicyProcess:
-		r.Would = "reclaim, then kill " + victim(&r.Action)
+	case g.o.Policy == PolicyNoop:
+		r.Would = "if it grows on: say that it would have killed " + victim(&r.Action)
+	case r.Container.Path != "":
+		r.Would = "if it grows on: reclaim, then end container " + label(&r.Identity, r.Container.Path)
 	default:
-		r.Would = "reclaim, then say that it would have killed " + victim(&r.Action)
+		r.Would = "if it grows on: reclaim, then kill " + victim(&r.Action)
 	}
 	return r
 }

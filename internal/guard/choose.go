@@ -4,6 +4,8 @@ package guard
 
 import (
 	"context"
+	"strings"
+	"time"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 	"github.com/oom-exporter/oom_exporter/internal/predict"
@@ -12,18 +14,27 @@ import (
 // scope is where Members puts the group that was asked for.
 const scope = 1
 
-// choose names the victim: the process that the kernel would choose, and under
-// the policy container, the container that it is in. It returns an outcome
-// where nobody may be killed.
+// choose names the victim: of the workloads that may be hit before others, the
+// process that the kernel would choose, and under the policy container, the
+// container that it is in. It returns an outcome where nobody may be killed.
 func (g *Guard) choose(a *Action, m *Members) (Outcome, string) {
 	node, known := g.view()
-	v := predict.RulesFor(node.Release, m.Tree.Version).Choose(&node, &m.Tree, m.Procs, scope, nil)
-	if v.Primary < 0 {
+	at := -1
+	for _, class := range g.o.Preferences.classes() {
+		some := g.ofClass(a, m, known, class)
+		if at = choice(&node, m, some); at >= 0 {
+			break
+		}
+	}
+	if at < 0 {
 		return OutcomeNobody, ""
 	}
-	a.Victim = m.Procs[v.Primary]
+	a.Victim, a.cgroup = m.Procs[at], m.Tree.Groups[m.Procs[at].Group].GroupID
 	if m.Dying[a.Victim.PID] {
 		return OutcomeDying, ""
+	}
+	if a.Victim.Anon > a.Usage+a.Usage/8 {
+		return OutcomeNobody, "the memory of the process that the kernel would choose is charged elsewhere"
 	}
 	container, ok := containerOf(&m.Tree, int(a.Victim.Group), a.Target, known)
 	if !ok {
@@ -36,29 +47,138 @@ func (g *Guard) choose(a *Action, m *Members) (Outcome, string) {
 	if reason := g.o.Protection.member(&a.Victim, &container.Identity); reason != "" {
 		return OutcomeProtected, reason
 	}
-	if g.o.Policy != PolicyContainer {
-		return "", ""
+	if g.o.Policy == PolicyContainer && mayEnd(&container) {
+		return g.chooseContainer(a, m, container, at)
 	}
-	a.Container = container.GroupID
+	return g.chooseSharers(a, m, at)
+}
+
+// chooseContainer names the container that is ended. One that holds a process of
+// the node's own, known by its name alone, is not: then the victim is.
+func (g *Guard) chooseContainer(a *Action, m *Members, container Target, at int) (Outcome, string) {
 	for i := range m.Procs {
 		p := &m.Procs[i]
-		if !related(container.Path, m.Tree.Groups[p.Group].Path) {
+		if !inside(container.Path, m.Tree.Groups[p.Group].Path) {
 			continue
 		}
 		if m.Dying[p.PID] {
 			return OutcomeDying, ""
 		}
+		if g.o.Protection.named(p, &container.Identity) != "" {
+			return g.chooseSharers(a, m, at)
+		}
 		if reason := g.o.Protection.member(p, &container.Identity); reason != "" {
 			return OutcomeProtected, reason
 		}
 	}
+	a.Container = container.GroupID
 	return "", ""
 }
 
+// chooseSharers adds those that share the victim's memory: nothing is freed
+// before they have all ended.
+func (g *Guard) chooseSharers(a *Action, m *Members, at int) (Outcome, string) {
+	sharers, err := g.o.Kernel.Sharers(m, at)
+	if err != nil {
+		return excuse(err)
+	}
+	for i := range sharers {
+		if reason := g.o.Protection.member(&sharers[i].Process, &a.Identity); reason != "" {
+			return OutcomeProtected, "shares its memory: " + reason
+		}
+	}
+	a.Sharers = sharers
+	return "", ""
+}
+
+// choiceAge is how long a choice may be used that was made before it was needed.
+const choiceAge = 500 * time.Millisecond
+
+// chosen is a choice that was made while a group grew: to look at a thousand
+// processes takes longer than may be left in the end.
+type chosen struct {
+	at     time.Time
+	action Action
+}
+
+// chooseAhead makes the choice that will be needed if the growth goes on.
+func (g *Guard) chooseAhead(a *Action, group *oom.Group, seen *growth) {
+	now := g.o.Now()
+	if !seen.chosen.at.IsZero() && now.Sub(seen.chosen.at) <= choiceAge/2 {
+		return
+	}
+	members, err := g.o.Kernel.Members(group)
+	if err != nil {
+		return
+	}
+	ahead := *a
+	if outcome, _ := g.choose(&ahead, &members); outcome == "" {
+		seen.chosen = chosen{now, ahead}
+	}
+}
+
+// chooseNow uses the choice that was made ahead, where there is one that is
+// fresh, or makes one.
+func (g *Guard) chooseNow(a *Action, group *oom.Group, seen *growth) (Outcome, string) {
+	if ahead := &seen.chosen; !ahead.at.IsZero() && g.o.Now().Sub(ahead.at) <= choiceAge {
+		b := &ahead.action
+		a.Victim, a.cgroup, a.Sharers, a.Container, a.Identity = b.Victim, b.cgroup, b.Sharers, b.Container, b.Identity
+		seen.chosen = chosen{} // should it fail, the next is made anew.
+		return "", ""
+	}
+	members, err := g.o.Kernel.Members(group)
+	if err != nil {
+		return excuse(err)
+	}
+	return g.choose(a, &members)
+}
+
+// choice is the process of these that the kernel would choose if it had to kill
+// one, -1 if none. That the kernel would panic or have tasks hang instead is one
+// more reason to act.
+func choice(node *oom.Node, m *Members, some []int) int {
+	procs := make([]oom.Process, len(some))
+	for i, at := range some {
+		procs[i] = m.Procs[at]
+	}
+	calm, tree := *node, m.Tree
+	calm.PanicOnOOM, calm.KillAllocatingTask = oom.Amount{}, oom.Amount{}
+	tree.Groups = append([]oom.Group(nil), m.Tree.Groups...)
+	tree.Groups[scope].KillDisabled = oom.Amount{}
+	v := predict.RulesFor(node.Release, tree.Version).Choose(&calm, &tree, procs, scope, nil)
+	if v.Primary < 0 {
+		return -1
+	}
+	return some[v.Primary]
+}
+
+// ofClass returns the processes of the workloads that are of a class.
+func (g *Guard) ofClass(a *Action, m *Members, known map[string]Target, class Class) []int {
+	of := make([]bool, len(m.Tree.Groups))
+	for i := scope; i < len(of); i++ {
+		id := a.Target.Identity
+		if c, ok := containerOf(&m.Tree, i, a.Target, known); ok {
+			id = c.Identity
+		}
+		of[i] = g.o.Preferences.of(&id) == class
+	}
+	var some []int
+	for i := range m.Procs {
+		if of[m.Procs[i].Group] {
+			some = append(some, i)
+		}
+	}
+	return some
+}
+
 // containerOf returns the container that holds a process of a target: the
-// target itself, or a container of a pod, which the last scan must know.
+// target itself, or of a pod or slice a container that the last scan knows. A
+// process that is in the slice itself makes that the container.
 func containerOf(tree *oom.Tree, at int, t Target, known map[string]Target) (Target, bool) {
-	if t.Kind != oom.KindPod {
+	if t.Kind == oom.KindContainer || t.ContainerID != "" {
+		return t, true
+	}
+	if at == scope && t.Kind == oom.KindSlice {
 		return t, true
 	}
 	for ; at >= scope; at = tree.Groups[at].Parent {
@@ -70,28 +190,57 @@ func containerOf(tree *oom.Tree, at int, t Target, known map[string]Target) (Tar
 	return Target{}, false
 }
 
+// mayEnd tells whether a group may be ended as a whole: a slice that only holds
+// what others run may not.
+func mayEnd(t *Target) bool {
+	return t.Kind == oom.KindContainer || t.ContainerID != "" || t.Kind == oom.KindSlice && !strings.HasSuffix(t.Path, ".slice")
+}
+
+// inside tells whether a path is another or lies below it.
+func inside(holder, path string) bool { return len(path) >= len(holder) && related(holder, path) }
+
 // act kills, unless a last look finds a reason not to.
-func (g *Guard) act(ctx context.Context, a *Action, m *Members) error {
-	still := func() error {
-		usage, err := g.o.Kernel.Usage(a.Target.GroupID)
-		switch {
-		case err != nil:
-			return err
-		case usage < a.Target.Threshold:
-			return ErrBelow
-		case g.o.Kernel.Off():
-			return ErrSwitched
-		}
-		return nil
-	}
-	if g.o.Policy == PolicyProcess {
-		return g.o.Killer.Process(m.Tree.Groups[a.Victim.Group].GroupID, a.Victim, still)
+func (g *Guard) act(ctx context.Context, a *Action, kills oom.Amount, seen time.Time) error {
+	still := func() error { return g.still(a, kills, seen) }
+	if a.Container.Path == "" {
+		victims := append([]Victim{{a.Victim, a.cgroup}}, a.Sharers...)
+		var err error
+		a.Kills, err = g.o.Killer.Process(victims, still)
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, g.o.ActTimeout)
 	defer cancel()
 	id := a.Identity
 	spare := func(p *oom.Process) string { return g.o.Protection.member(p, &id) }
-	return g.o.Killer.Container(ctx, a.Container, id, spare, still)
+	var err error
+	a.Kills, err = g.o.Killer.Container(ctx, Ending{Cgroup: a.Container, Identity: id, Spare: spare, Still: still})
+	return err
+}
+
+// staleTime is the age at which what was seen of a group is no reason to kill.
+const staleTime = time.Second
+
+// still reads the limit, the usage and the kernel's own kills again, immediately
+// before a kill.
+func (g *Guard) still(a *Action, kills oom.Amount, seen time.Time) error {
+	if g.o.Now().Sub(seen) > staleTime {
+		return ErrStale
+	}
+	now, err := g.o.Kernel.Recheck(a.Target.GroupID)
+	if err != nil {
+		return err
+	}
+	limit, limited := now.Limit.Get()
+	threshold, ok := g.o.Margin.Threshold(limit)
+	switch {
+	case !limited || !ok || now.Usage < threshold || now.Usage+g.o.Margin.Of(limit)/4 < a.Usage:
+		return ErrBelow
+	case now.Kills != kills:
+		return ErrOvertaken
+	case g.o.Policy != PolicyNoop && g.o.Kernel.Off():
+		return ErrSwitched
+	}
+	return nil
 }
 
 // view returns the node and the containers of the last scan.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"regexp"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -28,16 +29,24 @@ type fake struct {
 	groups  map[string]*oom.Group
 	procs   map[string][]oom.Process
 	dying   map[int32]bool
-	off     bool
-	armable bool
-	names   map[string]oom.Identity
+	panics  uint64
+	// lookCost is how long it takes to read a group, membersCost its processes.
+	lookCost, membersCost time.Duration
+	off                   bool
+	runnable              bool
+	armable               bool
+	names                 map[string]oom.Identity
 
 	scanErr   error
 	onReclaim func(g *oom.Group)
+	sharers   []Victim
+	killErr   error // after the kills that were made.
+	onWait    func()
 	onKill    func() // between the choice and the last look.
 	reclaims  int
 	reads     map[string]int
 	marks     map[string][]uint64
+	muted     map[string]bool
 	killed    []int32
 	ended     []string
 	reports   []Action
@@ -47,7 +56,7 @@ type fake struct {
 func newFake(t *testing.T) *fake {
 	f := &fake{
 		t: t, now: time.Unix(1e9, 0), version: 2, groups: map[string]*oom.Group{}, procs: map[string][]oom.Process{},
-		dying: map[int32]bool{}, names: map[string]oom.Identity{}, reads: map[string]int{}, marks: map[string][]uint64{}, armable: true,
+		dying: map[int32]bool{}, names: map[string]oom.Identity{}, reads: map[string]int{}, marks: map[string][]uint64{}, muted: map[string]bool{}, armable: true,
 	}
 	f.add("/", oom.KindRoot, 0, 0)
 	return f
@@ -90,17 +99,37 @@ func (f *fake) Scan() (oom.Node, oom.Tree, error) {
 			tree.Groups = append(tree.Groups, c)
 		}
 	}
-	return oom.Node{PageSize: 4096, CPUs: 2, Release: oom.ParseRelease("6.1.0"), Total: oom.Of(8 << 30), SwapTotal: oom.Of(0)}, tree, f.scanErr
+	return oom.Node{PageSize: 4096, CPUs: 2, Release: oom.ParseRelease("6.1.0"), Total: oom.Of(8 << 30), SwapTotal: oom.Of(0), PanicOnOOM: oom.Of(f.panics)}, tree, f.scanErr
 }
 
 func (f *fake) Group(path string) (oom.Group, error) {
 	defer f.locked()()
 	f.reads[path]++
+	f.now = f.now.Add(f.lookCost)
 	if g := f.groups[path]; g != nil {
-		return *g, nil
+		c := *g
+		if s := &c.Stat; !s.Kernel.IsSet() { // what a test has set is the usage.
+			s.File, s.Kernel = oom.Of(s.ActiveFile.Or(0)+s.InactiveFile.Or(0)), oom.Of(0)
+			s.Anon = oom.Of(c.Usage.Or(0) - min(c.Usage.Or(0), s.File.Or(0)))
+		}
+		return c, nil
 	}
 	return oom.Group{}, fs.ErrNotExist
 }
+
+func (f *fake) Recheck(id oom.GroupID) (Reading, error) {
+	usage, err := f.Usage(id)
+	defer f.locked()()
+	if err != nil {
+		return Reading{}, err
+	}
+	g := f.groups[id.Path]
+	return Reading{Usage: usage, Limit: g.Limit, Kills: kernelKills(&g.Events)}, nil
+}
+
+func (f *fake) Runnable(*oom.Group) bool { return f.runnable }
+
+func (f *fake) Sharers(_ *Members, _ int) ([]Victim, error) { return f.sharers, nil }
 
 func (f *fake) Usage(id oom.GroupID) (uint64, error) {
 	defer f.locked()()
@@ -112,6 +141,7 @@ func (f *fake) Usage(id oom.GroupID) (uint64, error) {
 
 func (f *fake) Members(group *oom.Group) (Members, error) {
 	defer f.locked()()
+	f.now = f.now.Add(f.membersCost)
 	path := group.Path
 	g := f.groups[path]
 	if g == nil || g.Inode != group.Inode {
@@ -154,42 +184,58 @@ func (f *fake) Reclaim(id oom.GroupID, _ uint64) error {
 	return nil
 }
 
-func (f *fake) Process(group oom.GroupID, p oom.Process, still func() error) error {
+func (f *fake) Process(victims []Victim, still func() error) (int, error) {
 	f.raced()
-	g := f.groups[group.Path]
-	if g == nil || g.Inode != group.Inode {
-		return ErrGone
-	}
-	for _, q := range f.procs[group.Path] {
-		if q.PID == p.PID && q.Start == p.Start {
-			if err := still(); err != nil {
-				return err
-			}
-			defer f.locked()()
-			f.killed = append(f.killed, p.PID)
-			return nil
-		}
-	}
-	return ErrGone
-}
-
-func (f *fake) Container(_ context.Context, group oom.GroupID, _ oom.Identity, spare func(*oom.Process) string, still func() error) error {
-	f.raced()
-	g := f.groups[group.Path]
-	if g == nil || g.Inode != group.Inode {
-		return ErrGone
-	}
-	for _, p := range f.procs[group.Path] {
-		if reason := spare(&p); reason != "" {
-			return fmt.Errorf("%w: %s", ErrSpared, reason)
+	for _, v := range victims {
+		g := f.groups[v.Cgroup.Path]
+		if g == nil || g.Inode != v.Cgroup.Inode || !slices.ContainsFunc(f.procs[v.Cgroup.Path], func(q oom.Process) bool {
+			return q.PID == v.PID && q.Start == v.Start
+		}) {
+			return 0, ErrGone
 		}
 	}
 	if err := still(); err != nil {
-		return err
+		return 0, err
 	}
 	defer f.locked()()
-	f.ended = append(f.ended, group.Path)
-	return nil
+	for _, v := range victims {
+		f.killed = append(f.killed, v.PID)
+	}
+	return len(victims), f.killErr
+}
+
+func (f *fake) Container(_ context.Context, e Ending) (int, error) {
+	f.raced()
+	g := f.groups[e.Cgroup.Path]
+	if g == nil || g.Inode != e.Cgroup.Inode {
+		return 0, ErrGone
+	}
+	for _, p := range f.procs[e.Cgroup.Path] {
+		if reason := e.Spare(&p); reason != "" {
+			return 0, fmt.Errorf("%w: %s", ErrSpared, reason)
+		}
+	}
+	if err := e.Still(); err != nil {
+		return 0, err
+	}
+	defer f.locked()()
+	f.ended = append(f.ended, e.Cgroup.Path)
+	return len(f.procs[e.Cgroup.Path]), f.killErr
+}
+
+// ending is the growth of a group that is about to reach its limit.
+func (f *fake) ending(t Target) *growth {
+	var g growth
+	g.setLimit(t.Limit, t.Threshold)
+	group := f.groups[t.Path]
+	if group == nil {
+		return &g
+	}
+	size := group.Usage.Or(0) - group.Stat.ActiveFile.Or(0) - group.Stat.InactiveFile.Or(0)
+	for ms := 40; ms >= 0; ms -= 2 {
+		g.see(f.now.Add(-time.Duration(ms)*time.Millisecond), size-uint64(ms)*g.margin()/100)
+	}
+	return &g
 }
 
 func (f *fake) raced() {
@@ -209,8 +255,16 @@ type fakeMeter struct {
 func (f *fake) Watch(id oom.GroupID, _ uint32) (Meter, error) { return fakeMeter{f, id}, nil }
 func (f *fake) Observe(*oom.Tree) bool                        { return true }
 func (f *fake) Wake()                                         { defer f.locked()(); f.wakes++ }
-func (f *fake) Wait(d time.Duration) []Notice                 { defer f.locked()(); f.now = f.now.Add(d); return nil }
-func (f *fake) clock() time.Time                              { defer f.locked()(); return f.now }
+func (f *fake) Wait(d time.Duration) []Notice {
+	defer f.locked()()
+	if f.onWait != nil {
+		f.onWait()
+		d = min(max(d, time.Millisecond), 2*time.Millisecond)
+	}
+	f.now = f.now.Add(d)
+	return nil
+}
+func (f *fake) clock() time.Time { defer f.locked()(); return f.now }
 
 func (m fakeMeter) Usage() (uint64, error) {
 	n, err := m.f.Usage(m.id)
@@ -225,6 +279,11 @@ func (m fakeMeter) Arm(marks ...uint64) bool {
 	return m.f.armable
 }
 
+func (m fakeMeter) Mute(on bool) {
+	defer m.f.locked()()
+	m.f.muted[m.id.Path] = on
+}
+
 func (m fakeMeter) Close() {
 	defer m.f.locked()()
 	delete(m.f.marks, m.id.Path)
@@ -236,7 +295,7 @@ func (f *fake) options() Options {
 		Kernel: f, Bell: f, Reclaimer: f, Killer: f, Reporter: f, Now: f.clock,
 		Policy: PolicyProcess, Margin: Margin{Ratio: 0.02, Min: mib, Max: 50 * mib},
 		Protection:       Protection{Self: 99, AdjBelow: -900, Comm: regexp.MustCompile("^kubelet$")},
-		ReclaimableShare: 0.05, ReclaimInterval: time.Minute, CoolDown: 10 * time.Second, KillsPerMinute: 6000,
+		ReclaimableShare: 0.05, TimeToLimit: 250 * time.Millisecond, CoolDown: 10 * time.Second, KillsPerMinute: 6000,
 		Pace: Pace{Min: 2 * time.Millisecond, Max: 5 * time.Second},
 	}
 }

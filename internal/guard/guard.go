@@ -14,15 +14,21 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// workers bounds how many groups are dealt with at one time: reclaim may take
-// long, and one group must not wait for another's.
-const workers = 16
+const (
+	// workers bounds how many groups are dealt with at one time.
+	workers = 16
+	// slotTime is how long a group may keep others from being dealt with: what
+	// takes longer, such as the end of a frozen container, goes on beside them.
+	slotTime = 50 * time.Millisecond
+	// maxStuck bounds what goes on beside them.
+	maxStuck = 256
+)
 
 // Guard watches the groups of a host. Make one with New.
 type Guard struct {
-	o      Options
-	stats  *stats
-	ledger *ledger
+	o       Options
+	stats   *stats
+	limiter *limiter
 
 	// What the loop's goroutine alone uses.
 	watched  map[uint32]*watched
@@ -37,18 +43,21 @@ type Guard struct {
 	ticked   time.Time     // when they were.
 	ticks    time.Duration // from one time to the next.
 	slots    chan struct{}
+	stuck    atomic.Int32 // workers that have taken longer than slotTime.
 	running  sync.WaitGroup
 	ready    atomic.Bool // a look has been rehearsed.
 	results  chan result
 	rescan   chan struct{}
+	ending   chan struct{} // closed when Run ends.
+	// throttled are the groups whose memory.high is to be put back.
+	throttled sync.WaitGroup
 
 	mu         sync.Mutex
 	every      time.Duration // between two scans.
 	node       oom.Node
 	containers map[string]Target // of the last scan, limited or not.
 	tree       *oom.Tree         // of a scan that the loop has not taken yet.
-	reclaimed  map[oom.GroupID]time.Time
-	slowest    time.Duration // of the last reclaims.
+	slowest    time.Duration     // of the last reclaims.
 }
 
 // result is what a worker gives back to the loop.
@@ -64,10 +73,10 @@ func New(o Options) (*Guard, error) {
 		return nil, err
 	}
 	return &Guard{
-		o: o, stats: newStats(), ledger: newLedger(o.KillsPerMinute, o.CoolDown, o.Now()),
+		o: o, stats: newStats(), limiter: newLimiter(o.KillsPerMinute, o.KillsPerTenant, o.CoolDown, o.Now()),
 		watched: map[uint32]*watched{}, byPath: map[string]uint32{}, tops: map[string]*top{},
-		slots: make(chan struct{}, workers), results: make(chan result, 4*workers), rescan: make(chan struct{}, 1),
-		observed: true, reclaimed: map[oom.GroupID]time.Time{}, every: o.ScanInterval, slowest: fastReclaim,
+		slots: make(chan struct{}, workers), results: make(chan result, 4*workers), rescan: make(chan struct{}, 1), ending: make(chan struct{}),
+		observed: true, every: o.ScanInterval, slowest: fastReclaim,
 	}, nil
 }
 
@@ -88,6 +97,8 @@ func (g *Guard) Run(ctx context.Context) error {
 		g.hear(g.o.Bell.Wait(wait))
 	}
 	scanner.Wait()
+	close(g.ending)
+	g.throttled.Wait()
 	go func() {
 		g.running.Wait()
 		close(g.results)
@@ -160,12 +171,8 @@ func (g *Guard) Scan() error {
 	if err != nil {
 		return fmt.Errorf("scan groups: %w", err)
 	}
-	containers := make(map[string]Target, len(tree.Groups))
-	for i := range tree.Groups {
-		if c := &tree.Groups[i]; c.Kind == oom.KindContainer && i > 0 {
-			containers[c.Path] = Target{GroupID: c.GroupID, Identity: c.Identity, Kind: c.Kind}
-		}
-	}
+	belong(&tree)
+	containers := containersOf(&tree)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.node, g.tree, g.containers = node, &tree, containers

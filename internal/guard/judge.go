@@ -12,11 +12,16 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/predict"
 )
 
-// judge looks at a group that was seen over its threshold, and acts. It is
-// called from several goroutines, for one group at a time.
-func (g *Guard) judge(ctx context.Context, t Target, noticed time.Time) Action {
+// reclaimAhead is the time to the limit below which a kill is the next thing to
+// come, so that it is worth trying to do without.
+const reclaimAhead = time.Second
+
+// judge looks at a group over its threshold, and acts. It is called from several
+// goroutines, for one group at a time; seen is its own until it returns.
+func (g *Guard) judge(ctx context.Context, t Target, seen *growth, noticed time.Time) Action {
 	a := Action{Time: noticed, Target: t, Policy: g.o.Policy}
-	a.Outcome, a.Reason = g.weigh(ctx, &a)
+	a.Outcome, a.Reason = g.weigh(ctx, &a, seen)
+	a.Growth = seen.rate()
 	a.Reaction = max(0, g.o.Now().Sub(noticed))
 	if a.Outcome == OutcomeFailed || a.acted() {
 		a.Identity = g.named(a.Identity, a.hit().Path)
@@ -35,7 +40,7 @@ func (a *Action) hit() oom.GroupID {
 // named returns the newest names of a group that had stand-ins.
 func (g *Guard) named(id oom.Identity, path string) oom.Identity {
 	if id.StandIn {
-		if better, ok := g.o.Kernel.Identify(path); ok {
+		if better, ok := g.o.Kernel.Identify(path); ok && better.ContainerID == id.ContainerID {
 			return better
 		}
 	}
@@ -43,40 +48,129 @@ func (g *Guard) named(id oom.Identity, path string) oom.Identity {
 }
 
 // weigh goes through all the reasons to do nothing, the cheap ones first.
-func (g *Guard) weigh(ctx context.Context, a *Action) (Outcome, string) {
-	path := a.Target.Path
-	if g.ledger.cools(path, g.o.Now()) {
+func (g *Guard) weigh(ctx context.Context, a *Action, seen *growth) (Outcome, string) {
+	if g.limiter.cools(a.Target.GroupID, g.o.Now()) {
 		return OutcomeCoolDown, ""
 	}
-	group, outcome, reason := g.look(a)
+	group, outcome, reason := g.observe(a, seen)
 	if outcome != "" {
 		return outcome, reason
+	}
+	members := g.membersOnce(a)
+	g.early(a, members, seen)
+	if !g.grows(seen) {
+		return g.idle(a), ""
 	}
 	if g.o.Policy != PolicyNoop && g.o.Kernel.Off() {
 		return OutcomeSwitchedOff, ""
 	}
-	if outcome := g.reclaim(a, group); outcome != "" {
-		return outcome, ""
+	if g.idle(a) == OutcomeReclaimable {
+		return OutcomeReclaimable, ""
 	}
-	members, err := g.o.Kernel.Members(group)
+	if outcome, reason := g.reclaim(a, group, seen); outcome != "" {
+		return outcome, reason
+	}
+	if outcome, reason := g.terminate(a, members, seen); outcome != "" {
+		return outcome, reason
+	}
+	if !seen.ends(g.o.Now(), g.o.TimeToLimit) {
+		g.chooseAhead(a, group, seen)
+		if group, outcome, reason = g.observe(a, seen); outcome != "" {
+			return outcome, reason
+		}
+	}
+	now := g.o.Now()
+	if !g.mustAct(group, seen, now) {
+		return OutcomeStanding, ""
+	}
+	return g.strike(ctx, a, group, seen, now)
+}
+
+// observe looks at a group and adds what it sees to its growth.
+func (g *Guard) observe(a *Action, seen *growth) (*oom.Group, Outcome, string) {
+	group, outcome, reason := g.look(a)
+	if outcome != "" {
+		return nil, outcome, reason
+	}
+	now := g.o.Now()
+	seen.setLimit(a.Target.Limit, a.Target.Threshold)
+	if before, ok := a.Target.kills.Get(); ok && a.kills.Or(before) != before {
+		seen.reset()
+		return nil, OutcomeOvertaken, ""
+	}
+	seen.correct(now, a.Usage-a.Reclaimable)
+	seen.least = g.certain(a, group)
+	seen.hit(now, group.Events.Max.Or(0), group.KillDisabled.Or(0) != 0 && group.UnderOOM.Or(0) != 0)
+	return group, "", ""
+}
+
+// mustAct tells whether a group is about to reach its limit beyond doubt.
+func (g *Guard) mustAct(group *oom.Group, seen *growth, now time.Time) bool {
+	ends, ifTheyPause := seen.endsForCertain(now, g.o.TimeToLimit)
+	return ends && !(ifTheyPause && g.o.Kernel.Runnable(group))
+}
+
+// certain is the least that a group holds and reclaim can't free: what its
+// statistics add up to, which lag behind by some hundred pages, or its usage
+// without what a CPU may have charged ahead. More than one CPU may have, but then
+// most of it is taken back soon, by whatever else is charged there.
+func (g *Guard) certain(a *Action, group *oom.Group) uint64 {
+	most := a.Usage - a.Reclaimable
+	least := most - min(most, charge, g.o.Margin.Of(a.Target.Limit)/4)
+	s := &group.Stat
+	if !s.Anon.IsSet() || !s.File.IsSet() || !s.Kernel.IsSet() {
+		return least
+	}
+	sum := s.Anon.Or(0) + s.File.Or(0) + s.Kernel.Or(0)
+	return min(most, max(least, sum-min(sum, a.Reclaimable)))
+}
+
+// grows tells whether a group is on its way into its limit.
+func (g *Guard) grows(seen *growth) bool {
+	now := g.o.Now()
+	return seen.timeLeft(now) <= max(reclaimAhead, g.o.TimeToLimit, g.o.TermAhead) || seen.ends(now, g.o.TimeToLimit)
+}
+
+// spared is how much of a group must be reclaimable for nobody to be killed.
+func (g *Guard) spared(a *Action) uint64 {
+	return uint64(float64(a.Target.Limit) * g.o.ReclaimableShare)
+}
+
+// idle is the outcome where nothing need be done.
+func (g *Guard) idle(a *Action) Outcome {
+	if a.Reclaimable > g.spared(a) {
+		return OutcomeReclaimable
+	}
+	return OutcomeStanding
+}
+
+// strike chooses a victim and kills, unless there is a reason not to.
+func (g *Guard) strike(ctx context.Context, a *Action, group *oom.Group, seen *growth, now time.Time) (Outcome, string) {
+	first, err := g.o.Kernel.Recheck(a.Target.GroupID)
 	if err != nil {
 		return excuse(err)
 	}
-	if outcome, reason := g.choose(a, &members); outcome != "" {
+	if outcome, reason := g.chooseNow(a, group, seen); outcome != "" {
 		return outcome, reason
 	}
 	reserved := g.o.Now()
-	if outcome := g.ledger.reserve(path, reserved); outcome != "" {
+	if seen.done.termed && !seen.done.refunded {
+		g.limiter.renew(a.Target.GroupID, reserved)
+	} else if outcome := g.limiter.reserve(a.Target.GroupID, tenant(&a.Identity, a.hit().Path), reserved); outcome != "" {
 		return outcome, ""
 	}
 	if g.o.Policy == PolicyNoop {
 		return OutcomeWouldKill, ""
 	}
-	if err := g.act(ctx, a, &members); err != nil {
-		g.ledger.refund(path, reserved)
-		return excuse(err)
+	err = g.act(ctx, a, first.Kills, now)
+	switch {
+	case err == nil:
+		return OutcomeKilled, ""
+	case a.Kills > 0: // whatever came then: they are dead, and count.
+		return OutcomeIncomplete, err.Error()
 	}
-	return OutcomeKilled, ""
+	g.limiter.refund(a.Target.GroupID, reserved)
+	return excuse(err)
 }
 
 // look reads the group and tells whether it is still over the threshold of the
@@ -90,7 +184,8 @@ func (g *Guard) look(a *Action) (*oom.Group, Outcome, string) {
 	if group.Inode != a.Target.Inode {
 		return nil, OutcomeGone, "another group has its path"
 	}
-	group.Identity = a.Target.Identity
+	group.Identity, group.Kind = a.Target.Identity, a.Target.Kind
+	a.kills = kernelKills(&group.Events)
 	now, ok := newTarget(&group, g.o.Margin)
 	if !ok {
 		return nil, OutcomeBelow, "the limit has gone"
@@ -124,55 +219,56 @@ func reclaimable(group *oom.Group) (uint64, bool) {
 // fastReclaim is what reclaim is taken to need at least.
 const fastReclaim = 20 * time.Millisecond
 
-// reclaim has the group's cache reclaimed where that can help, and says why
-// nobody need be killed after it, if so. The policy noop touches nothing.
-func (g *Guard) reclaim(a *Action, group *oom.Group) Outcome {
-	spared := uint64(float64(a.Target.Limit) * g.o.ReclaimableShare)
-	// On v1 nothing tells how much of the kernel's memory is caches; as much as
-	// is no reason to spare anybody is no reason to look for some.
-	hidden := uint64(0)
-	if !group.Stat.SlabReclaimable.IsSet() {
-		kernel := group.Stat.Kernel.Or(0)
-		hidden = kernel - min(spared, kernel)
-	}
+// reclaim has as much of a group's cache reclaimed as would bring it below its
+// threshold, where that can help and a kill is next, and says why nobody need be
+// killed after it, if so. The policy noop touches nothing.
+func (g *Guard) reclaim(a *Action, group *oom.Group, seen *growth) (Outcome, string) {
+	hidden := g.hidden(a, group, seen)
 	short := a.Usage - a.Target.Threshold
-	if g.helps(a, hidden, short, spared) {
-		before, begun := a.Usage, g.o.Now()
-		err := g.o.Reclaimer.Reclaim(a.Target.GroupID, min(short+g.o.Margin.Of(a.Target.Limit), max(a.Reclaimable, 1)))
-		g.timeReclaim(g.o.Now().Sub(begun))
-		g.stats.update(func(s *Stats) {
-			s.Reclaims++
-			if err != nil {
-				s.ReclaimFailed++
-			}
-		})
-		now, outcome, _ := g.look(a)
-		a.Reclaimed = before - min(before, a.Usage)
-		if outcome != "" {
-			return outcome
+	if g.o.Policy == PolicyNoop || a.Reclaimable+hidden <= short || hidden == 0 && !g.hasTime(seen) {
+		return "", ""
+	}
+	before, begun := a.Usage, g.o.Now()
+	err := g.o.Reclaimer.Reclaim(a.Target.GroupID, short+g.o.Margin.Of(a.Target.Limit)/4)
+	g.timeReclaim(g.o.Now().Sub(begun))
+	g.stats.update(func(s *Stats) {
+		s.Reclaims++
+		if err != nil {
+			s.ReclaimFailed++
 		}
-		*group = *now
+	})
+	now, outcome, reason := g.observe(a, seen)
+	a.Reclaimed = before - min(before, a.Usage)
+	if outcome != "" {
+		return outcome, reason
 	}
-	if a.Reclaimable > spared {
-		return OutcomeReclaimable
+	*group = *now
+	seen.pinned = group.Stat.Kernel.Or(0)
+	if a.Reclaimable > g.spared(a) {
+		return OutcomeReclaimable, ""
 	}
-	return ""
+	return "", ""
 }
 
-// helps tells whether reclaim could bring the group below its threshold, is not
-// asked too often, and has the time: on a busy node with v1 it takes a good part
-// of a second, and the little that is left to free is not worth being late.
-func (g *Guard) helps(a *Action, hidden, short, spared uint64) bool {
-	if g.o.Policy == PolicyNoop || a.Reclaimable+hidden <= short {
-		return false
+// hidden is the kernel memory that may be caches: on v1 nothing tells how much
+// of it is. As much as is no reason to spare anybody is no reason to look for
+// some, nor is what reclaim has left.
+func (g *Guard) hidden(a *Action, group *oom.Group, seen *growth) uint64 {
+	if group.Stat.SlabReclaimable.IsSet() {
+		return 0
 	}
-	if a.Reclaimable+hidden > spared {
-		return a.Reclaimable <= spared || g.mayReclaim(a.Target.GroupID)
-	}
-	left := float64(a.Target.Limit-min(a.Usage, a.Target.Limit)) / max(a.Target.growth, 1)
+	kernel := group.Stat.Kernel.Or(0)
+	return kernel - min(kernel, max(g.spared(a), seen.pinned+g.spared(a)))
+}
+
+// hasTime tells whether there is the time for reclaim: on a busy node with v1 it
+// takes a good part of a second, and the little that is left to free is not
+// worth being late.
+func (g *Guard) hasTime(seen *growth) bool {
+	left := seen.timeLeft(g.o.Now())
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return left > 2*g.slowest.Seconds()
+	return left > 2*g.slowest
 }
 
 // timeReclaim remembers how long reclaim takes, the slowest of the last ones.
@@ -180,24 +276,6 @@ func (g *Guard) timeReclaim(took time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.slowest = max(took, g.slowest*9/10, fastReclaim)
-}
-
-// mayReclaim tells whether the group's cache has been left alone for long
-// enough.
-func (g *Guard) mayReclaim(id oom.GroupID) bool {
-	now := g.o.Now()
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for other, at := range g.reclaimed {
-		if now.Sub(at) >= g.o.ReclaimInterval {
-			delete(g.reclaimed, other)
-		}
-	}
-	if _, lately := g.reclaimed[id]; lately {
-		return false
-	}
-	g.reclaimed[id] = now
-	return true
 }
 
 // excuse turns an error into the outcome that it stands for.
@@ -209,6 +287,10 @@ func excuse(err error) (Outcome, string) {
 		return OutcomeProtected, err.Error()
 	case errors.Is(err, ErrSwitched):
 		return OutcomeSwitchedOff, ""
+	case errors.Is(err, ErrOvertaken):
+		return OutcomeOvertaken, ""
+	case errors.Is(err, ErrStale):
+		return OutcomeStanding, err.Error()
 	case errors.Is(err, ErrGone), errors.Is(err, fs.ErrNotExist):
 		return OutcomeGone, ""
 	}

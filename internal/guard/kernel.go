@@ -17,23 +17,56 @@ type Kernel interface {
 	Scan() (oom.Node, oom.Tree, error)
 	// Group reads one group as it is now.
 	Group(path string) (oom.Group, error)
-	// Usage reads no more than the usage of the group with this identity.
-	Usage(id oom.GroupID) (uint64, error)
+	// Recheck reads what decides at the last moment, of the group with this
+	// identity.
+	Recheck(id oom.GroupID) (Reading, error)
 	// Members reads the groups below a group that was read just now, and the
-	// processes of all of them.
+	// processes of all of them that are charged there.
 	Members(group *oom.Group) (Members, error)
+	// Runnable tells whether a thread of a group runs or waits for a CPU, and in
+	// doubt that one does. On a busy node, a group that fills quickly looks like one
+	// that grows by steps.
+	Runnable(group *oom.Group) bool
+	// Sharers returns the processes that share the memory of process i without
+	// being threads of it: nothing is freed before they have all ended.
+	Sharers(m *Members, i int) ([]Victim, error)
 	// Identify returns the names of a group as far as they are known by now.
 	Identify(path string) (oom.Identity, bool)
 	// Off tells whether the kill switch is thrown, and in doubt that it is.
 	Off() bool
 }
 
+// Reading is what decides at the last moment.
+type Reading struct {
+	Usage uint64
+	Limit oom.Amount
+	// Kills is what the kernel has killed in the group: on v1 in this very group,
+	// on v2 also below it.
+	Kills oom.Amount
+}
+
 // Members are the processes of one group. Tree.Groups[0] stands for all that
 // is above, Groups[1] is the group asked for, the rest are its descendants.
 type Members struct {
 	Tree  oom.Tree
-	Procs []oom.Process  // exact, with Group and Adj.
+	Procs []oom.Process  // with Group, Adj, Start and Comm.
 	Dying map[int32]bool // those that have a SIGKILL already.
+}
+
+// Victim is a process that was chosen, in the group in which it was found.
+type Victim struct {
+	oom.Process
+	Cgroup oom.GroupID
+}
+
+// Ending is the end of a container.
+type Ending struct {
+	Cgroup   oom.GroupID
+	Identity oom.Identity
+	// Spare is asked for each process, and names the reason to stop.
+	Spare func(*oom.Process) string
+	// Still tells whether there is still a reason, before the first kill.
+	Still func() error
 }
 
 // Bell tells when to look. Its methods are called by one goroutine, but for
@@ -56,6 +89,9 @@ type Meter interface {
 	// Arm asks for a notice when usage crosses one of the marks, in place of
 	// those before. It returns false where the kernel can't: the guard polls.
 	Arm(marks ...uint64) bool
+	// Mute holds the notices back until it is called again: a group that lives at
+	// its limit has the kernel send them all the time.
+	Mute(on bool)
 	Close()
 }
 
@@ -92,13 +128,15 @@ type Reclaimer interface {
 }
 
 // Killer kills. It looks once more before it does, and does nothing in doubt.
+// It returns how many processes were sent SIGKILL, with an error or without:
+// each of them counts.
 type Killer interface {
-	// Process kills one process by pidfd if it is still the same, still in the
-	// group, and still() says so.
-	Process(group oom.GroupID, p oom.Process, still func() error) error
+	// Process kills processes that share their memory, if each is still the same,
+	// still in its group, and still() says so.
+	Process(victims []Victim, still func() error) (killed int, err error)
 	// Container ends all processes of a group and returns when it is empty or
-	// ctx ends. spare is asked for each process and names the reason to stop.
-	Container(ctx context.Context, group oom.GroupID, id oom.Identity, spare func(*oom.Process) string, still func() error) error
+	// ctx ends.
+	Container(ctx context.Context, e Ending) (killed int, err error)
 }
 
 // Reporter is told of what was done or would have been. It must not wait.
@@ -108,8 +146,10 @@ type Reporter interface {
 
 // The reasons for doing nothing that a Killer and still() give.
 var (
-	ErrBelow    = errors.New("usage has fallen below the threshold")
-	ErrGone     = errors.New("the group or process has gone")
-	ErrSpared   = errors.New("a protected process is in the group")
-	ErrSwitched = errors.New("the kill switch is thrown")
+	ErrBelow     = errors.New("usage has fallen below the threshold")
+	ErrGone      = errors.New("the group or process has gone")
+	ErrSpared    = errors.New("a protected process is in the group")
+	ErrSwitched  = errors.New("the kill switch is thrown")
+	ErrOvertaken = errors.New("the kernel has killed in the meantime")
+	ErrStale     = errors.New("what was seen is too old")
 )

@@ -6,91 +6,145 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// ledger keeps what was killed lately, so that no group is hit twice in a row
-// and the node is not emptied.
-type ledger struct {
-	perMinute int
-	coolDown  time.Duration
+// limiter bounds the kills, on the node and of one tenant, and keeps a group
+// that was hit from being hit again before that has had an effect.
+type limiter struct {
+	perMinute, perTenant int
+	coolDown             time.Duration
 
 	mu      sync.Mutex
 	started time.Time
-	kills   []time.Time // of the last minute, ascending.
-	cool    map[string]time.Time
+	kills   []counted // of the last minute, ascending.
+	cool    map[oom.GroupID]time.Time
 }
 
-func newLedger(perMinute int, coolDown time.Duration, now time.Time) *ledger {
-	return &ledger{perMinute: perMinute, coolDown: coolDown, started: now, cool: make(map[string]time.Time)}
+// counted is a kill that counts.
+type counted struct {
+	at     time.Time
+	tenant string
 }
 
-// reserve asks to act on the group at path. What it grants counts from now on;
-// refund takes it back.
-func (l *ledger) reserve(path string, now time.Time) Outcome {
+// newLimiter returns a limiter; perTenant 0 is half of the node's bound.
+func newLimiter(perMinute, perTenant int, coolDown time.Duration, now time.Time) *limiter {
+	if perTenant <= 0 {
+		perTenant = (perMinute + 1) / 2
+	}
+	return &limiter{
+		perMinute: perMinute, perTenant: min(perTenant, perMinute), coolDown: coolDown,
+		started: now, cool: make(map[oom.GroupID]time.Time),
+	}
+}
+
+// reserve asks to act on a group. What it grants counts from now on; refund
+// takes it back.
+func (l *limiter) reserve(id oom.GroupID, tenant string, now time.Time) Outcome {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.forget(now)
-	for other := range l.cool {
-		if related(path, other) {
-			return OutcomeCoolDown
+	l.expire(now)
+	if l.isCool(id) {
+		return OutcomeCoolDown
+	}
+	of := 0
+	for _, k := range l.kills {
+		if k.tenant == tenant {
+			of++
 		}
 	}
-	if len(l.kills) >= l.allowed(now) {
+	node, one := l.allowed(now)
+	if len(l.kills) >= node || of >= one {
 		return OutcomeRateLimited
 	}
-	l.kills = append(l.kills, now)
-	l.cool[path] = now.Add(l.coolDown)
+	l.kills = append(l.kills, counted{now, tenant})
+	l.cool[id] = now.Add(l.coolDown)
 	return ""
 }
 
-// cools tells whether the group, or one above or below it, was hit lately.
-func (l *ledger) cools(path string, now time.Time) bool {
+// renew begins the cool-down of a group in which a kill counts that was granted
+// before.
+func (l *limiter) renew(id oom.GroupID, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.forget(now)
+	l.cool[id] = now.Add(l.coolDown)
+}
+
+// cools tells whether the group, or one above or below it, was hit lately.
+func (l *limiter) cools(id oom.GroupID, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.expire(now)
+	return l.isCool(id)
+}
+
+func (l *limiter) isCool(id oom.GroupID) bool {
 	for other := range l.cool {
-		if related(path, other) {
+		if other.Path == id.Path && other.Inode != id.Inode {
+			continue // another group had the path.
+		}
+		if related(id.Path, other.Path) {
 			return true
 		}
 	}
 	return false
 }
 
-// refund takes back a reservation that killed nobody.
-func (l *ledger) refund(path string, at time.Time) {
+// recovered ends the cool-down of a group whose usage has fallen below its
+// threshold: what crosses it after that is another leak.
+func (l *limiter) recovered(id oom.GroupID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.cool, path)
-	for i, t := range l.kills {
-		if t.Equal(at) {
+	delete(l.cool, id)
+}
+
+// refund takes back a reservation that killed nobody.
+func (l *limiter) refund(id oom.GroupID, at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.cool, id)
+	for i, k := range l.kills {
+		if k.at.Equal(at) {
 			l.kills = append(l.kills[:i], l.kills[i+1:]...)
 			return
 		}
 	}
 }
 
-// allowed is the bound of a minute. It is reached in the course of the first
-// one only, since a guard that has just started does not know what the one
-// before it did: one that is restarted over and over may kill once each time.
-func (l *ledger) allowed(now time.Time) int {
+// allowed are the bounds of a minute. They are reached in the course of the
+// first one only, since a guard that has just started does not know what the
+// one before it did: one that is restarted over and over may kill once each time.
+func (l *limiter) allowed(now time.Time) (node, tenant int) {
 	up := now.Sub(l.started)
 	if l.perMinute <= 0 || up >= time.Minute {
-		return l.perMinute
+		return l.perMinute, l.perTenant
 	}
-	return min(l.perMinute, 1+int(float64(l.perMinute)*up.Minutes()))
+	node = min(l.perMinute, 1+int(float64(l.perMinute)*up.Minutes()))
+	return node, min(l.perTenant, node)
 }
 
-func (l *ledger) forget(now time.Time) {
+func (l *limiter) expire(now time.Time) {
 	old := 0
-	for old < len(l.kills) && now.Sub(l.kills[old]) >= time.Minute {
+	for old < len(l.kills) && now.Sub(l.kills[old].at) >= time.Minute {
 		old++
 	}
 	l.kills = l.kills[old:]
-	for path, until := range l.cool {
+	for id, until := range l.cool {
 		if !now.Before(until) {
-			delete(l.cool, path)
+			delete(l.cool, id)
 		}
 	}
+}
+
+// tenant is who is charged for a kill: the namespace, and outside Kubernetes
+// the part of the hierarchy that one user, container or unit has to itself.
+func tenant(id *oom.Identity, path string) string {
+	if id.Workload.Namespace != "" {
+		return id.Workload.Namespace
+	}
+	parts := strings.SplitN(strings.TrimPrefix(path, "/"), "/", 3)
+	return "/" + strings.Join(parts[:min(2, len(parts))], "/")
 }
 
 // related tells whether one path is the other, or holds it.

@@ -5,7 +5,10 @@ package guard
 import (
 	"context"
 	"math"
+	"sync"
 	"time"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
 // The growth that a group is trusted to have at any time, in bytes a second:
@@ -26,8 +29,6 @@ const (
 	tickMax = time.Second
 	// idleCovered is how long a group may go unread whose top hardly moves.
 	idleCovered = time.Minute
-	// idleArmed is how often a group is read that the kernel watches for us.
-	idleArmed = time.Minute
 	// blindScan is the scan interval where nothing tells of new groups.
 	blindScan = 30 * time.Second
 	// pause is the least time between two looks at a group at its limit, which
@@ -43,7 +44,15 @@ type watched struct {
 	armed    bool   // the kernel tells when a mark is crossed.
 	early    uint64 // usage from which on it is polled all the same.
 	gauge    gauge  // of the usage.
-	hard     gauge  // of the part that reclaim can't free, at the limit.
+	growth   growth // of the part that reclaim can't free, near the limit.
+	free     uint64 // the part that it can free, at the last look.
+	surveyed time.Time
+	prepared bool          // reclaim was tried in the growth that goes on.
+	kills    oom.Amount    // the kernel's, so far.
+	cooled   time.Time     // the end of the cool-down.
+	used     time.Duration // by looks that came to nothing.
+	spentAt  time.Time     // when that was added up.
+	held     bool          // nothing makes the group be looked at before it is due.
 	distance uint64
 	due      time.Time
 	read     time.Time // the last time that its usage was.
@@ -63,6 +72,7 @@ func (g *Guard) step(ctx context.Context) time.Duration {
 	g.takeScan()
 	g.takeResults()
 	now := g.o.Now()
+	g.stats.update(func(s *Stats) { s.Stepped = now })
 	ticked := g.readTops(now)
 	if g.changed || !g.next.After(now) || g.alarmed() {
 		g.visit(ctx, now)
@@ -90,10 +100,10 @@ func (g *Guard) visit(ctx context.Context, now time.Time) {
 		if w.busy {
 			continue
 		}
-		if w.top != nil && w.top.grown-w.seen > w.distance/8 && w.judged.IsZero() {
+		if w.top != nil && w.top.grown-w.seen > w.distance/8 && w.judged.IsZero() && !w.held {
 			w.due = now
 		}
-		if w.stirred() && w.judged.IsZero() {
+		if w.stirred() && w.judged.IsZero() && !w.held {
 			w.due = earlier(w.due, together(w.read, g.rest(w, w.gauge.usage)))
 		}
 		if !w.due.After(now) && !g.postpone(w, now) && !g.meet(ctx, w, now) {
@@ -108,7 +118,7 @@ func (g *Guard) visit(ctx context.Context, now time.Time) {
 		if w.top != nil && w.judged.IsZero() {
 			w.top.alarm = min(w.top.alarm, w.seen+w.distance/8)
 		}
-		if !w.armed && w.distance > 0 {
+		if w.distance > 0 {
 			g.ticks = min(g.ticks, w.soonest())
 		}
 	}
@@ -124,7 +134,7 @@ func earlier(a, b time.Time) time.Time {
 // postpone tells whether a group that is due need not be read, since the group
 // at its top has hardly moved, up or down, since that was done.
 func (g *Guard) postpone(w *watched, now time.Time) bool {
-	if w.top == nil || w.stirred() || w.armed || w.hurried || w.distance == 0 || w.top.moved-w.moved > w.distance/16 || now.Sub(w.read) >= idleCovered {
+	if w.top == nil || w.stirred() || w.hurried || w.distance == 0 || w.top.moved-w.moved > w.distance/16 || now.Sub(w.read) >= idleCovered {
 		return false
 	}
 	rest := g.rest(w, w.gauge.usage)
@@ -164,6 +174,10 @@ func (g *Guard) meet(ctx context.Context, w *watched, now time.Time) bool {
 	if err != nil {
 		return false
 	}
+	if w.held {
+		w.held = false
+		w.meter.Mute(false)
+	}
 	w.gauge.see(now, usage)
 	w.read, w.hurried = now, false
 	if w.top != nil {
@@ -171,17 +185,77 @@ func (g *Guard) meet(ctx context.Context, w *watched, now time.Time) bool {
 	}
 	if usage >= w.Threshold {
 		w.distance = 0
-		if !w.over {
-			w.over = true
-			g.stats.update(func(s *Stats) { s.Crossings++ })
-		}
-		g.hand(ctx, w, now)
+		g.approach(ctx, w, now, usage)
 		return true
 	}
-	w.over, w.judged = false, time.Time{}
+	if w.over || usage >= w.early {
+		w.growth.setLimit(w.Limit, w.Threshold)
+		w.growth.see(now, usage-min(w.free, usage))
+	}
+	w.below(g)
 	w.distance = w.Threshold - usage
+	if w.distance > (w.Limit-w.Threshold)/4 { // less is no end of a growth.
+		w.growth.done = done{}
+	}
 	w.due = together(now, g.rest(w, usage))
 	return true
+}
+
+// below notes that the usage is below the threshold: whatever was done about
+// the group has had its effect, and what crosses the threshold next is new.
+func (w *watched) below(g *Guard) {
+	w.over, w.judged, w.surveyed, w.prepared = false, time.Time{}, time.Time{}, false
+	if !w.cooled.IsZero() {
+		w.cooled = time.Time{}
+		g.limiter.recovered(w.GroupID)
+	}
+}
+
+const (
+	// surveyAge is how long what is known of a group's cache is good for.
+	surveyAge = 10 * time.Second
+	// cooling is how often a group is read that was hit, for the end of that.
+	cooling = 5 * time.Millisecond
+)
+
+// approach follows a group over its threshold. Reading its usage tells enough
+// where little of it is cache; a worker looks closer at the rest, and where it
+// is about to reach its limit.
+func (g *Guard) approach(ctx context.Context, w *watched, now time.Time, usage uint64) {
+	if !w.over {
+		w.over = true
+		g.stats.update(func(s *Stats) { s.Crossings++ })
+	}
+	if now.Before(w.cooled) {
+		w.due = now.Add(cooling)
+		return
+	}
+	if w.surveyed.IsZero() || w.free > (w.Limit-w.Threshold)/8 {
+		g.hand(ctx, w, now)
+		return
+	}
+	w.growth.setLimit(w.Limit, w.Threshold)
+	w.growth.see(now, usage-min(w.free, usage))
+	switch {
+	case w.growth.ends(now, g.o.TimeToLimit), now.Sub(w.surveyed) > surveyAge:
+		g.hand(ctx, w, now)
+	case g.stageDue(&w.growth, w.growth.timeLeft(now)):
+		g.hand(ctx, w, now)
+	case !w.prepared && w.growth.timeLeft(now) <= reclaimAhead:
+		w.prepared = true
+		g.hand(ctx, w, now)
+	default:
+		w.due = aligned(now, w.growth.pause(now, g.o.TimeToLimit, g.o.Pace.Min))
+	}
+}
+
+// aligned is when a group is due after a rest. Those that stand are all due at
+// the same times, since a wake costs more than a read.
+func aligned(now time.Time, rest time.Duration) time.Time {
+	if rest < standingPause {
+		return now.Add(rest)
+	}
+	return now.Add(rest - time.Duration(now.UnixNano()%int64(rest)))
 }
 
 // fastest is the growth that a group is trusted to have: the fastest seen,
@@ -200,9 +274,7 @@ func (w *watched) soonest() time.Duration {
 func (g *Guard) rest(w *watched, usage uint64) time.Duration {
 	pace := g.o.Pace
 	switch {
-	case w.armed && usage < w.early:
-		return idleArmed
-	case w.armed:
+	case w.armed && (w.top == nil || usage >= w.early):
 		pace.Floor = floorArmed
 	case w.stirred():
 		many := max(crowd, g.unarmed)
@@ -212,6 +284,9 @@ func (g *Guard) rest(w *watched, usage uint64) time.Duration {
 		pace.Floor = floorCovered
 	default:
 		pace.Floor = floorAlone
+	}
+	if g.cached(w) {
+		pace.Min = max(pace.Min, cachedMin)
 	}
 	return pace.next(w.distance, w.fastest())
 }
@@ -226,13 +301,32 @@ func (g *Guard) hand(ctx context.Context, w *watched, now time.Time) {
 	}
 	w.busy = true
 	t, token := w.Target, w.token
-	t.growth = w.gauge.fastest
+	t.kills = w.kills
 	g.running.Go(func() {
-		a := g.judge(context.WithoutCancel(ctx), t, now)
-		<-g.slots
+		release := g.leave()
+		a := g.judge(context.WithoutCancel(ctx), t, &w.growth, now)
+		release()
 		g.results <- result{token, a}
 		g.o.Bell.Wake()
 	})
+}
+
+// leave has a worker give its slot back after slotTime, or when what it returns
+// is called: a group that takes long must not keep others waiting.
+func (g *Guard) leave() func() {
+	var once sync.Once
+	give := func() { once.Do(func() { <-g.slots }) }
+	late := time.AfterFunc(slotTime, func() {
+		if g.stuck.Add(1) <= maxStuck {
+			give()
+		}
+	})
+	return func() {
+		if !late.Stop() {
+			g.stuck.Add(-1)
+		}
+		give()
+	}
 }
 
 // takeResults ends what the workers have done.
@@ -257,6 +351,9 @@ func (g *Guard) finish(r result) {
 	g.tell(a, w.outcome)
 	now := g.o.Now()
 	w.busy, w.outcome, w.judged, g.changed = false, a.Outcome, now, true
+	if a.Usage > 0 { // it was looked at.
+		w.kills, w.free, w.surveyed = a.kills, a.Reclaimable, now
+	}
 	if w.resized || a.Target.Limit != w.Limit {
 		w.resized = false
 		g.resize(w)
@@ -267,16 +364,24 @@ func (g *Guard) finish(r result) {
 // after is how long a group is left alone after a look.
 func (g *Guard) after(w *watched, a *Action, now time.Time) time.Duration {
 	switch a.Outcome {
+	case OutcomeKilled, OutcomeIncomplete:
+		w.cooled = now.Add(g.o.CoolDown)
+		w.growth.reset()
+		return cooling
 	case OutcomeBelow:
-		w.judged = time.Time{}
+		w.below(g)
 		w.distance = a.Target.Threshold - min(a.Usage, a.Target.Threshold)
-		return g.rest(w, a.Usage)
+		return w.spend(a, now, g.rest(w, a.Usage))
 	case OutcomeReclaimable:
-		spared := uint64(float64(a.Target.Limit) * g.o.ReclaimableShare)
-		w.hard.see(now, a.Usage-a.Reclaimable)
-		p := Pace{Min: pause, Max: g.o.Pace.Max, Floor: floorAlone}
-		return p.next(a.Reclaimable-min(spared, a.Reclaimable), w.hard.fastest)
-	case OutcomeRateLimited, OutcomeDying:
+		p := Pace{Min: 2 * pause, Max: g.o.Pace.Max, Floor: floorAlone}
+		return w.spend(a, now, p.next(a.Reclaimable-min(g.spared(a), a.Reclaimable), w.growth.rate()))
+	case OutcomeStanding, OutcomeOvertaken, OutcomeTerminated:
+		rest := w.growth.pause(now, g.o.TimeToLimit, g.o.Pace.Min)
+		if w.free > (w.Limit-w.Threshold)/8 {
+			return w.spend(a, now, rest)
+		}
+		return rest
+	case OutcomeRateLimited, OutcomeDying, OutcomeCoolDown:
 		return 100 * time.Millisecond
 	case OutcomeGone:
 		g.wantScan()
@@ -286,6 +391,45 @@ func (g *Guard) after(w *watched, a *Action, now time.Time) time.Duration {
 	default:
 		return max(g.o.CoolDown, 100*time.Millisecond)
 	}
+}
+
+// Looks that come to nothing, such as those at a group that lives at its limit
+// with page cache, take a hundredth of a CPU a group at most in the long run.
+// What is measured of a look is about a fifth of what it costs in all on a busy
+// node.
+const (
+	lookShare = 500
+	lookBurst = 30 * time.Millisecond
+	// cachedMin is the least time between two readings of a group most of whose
+	// margin is cache: what can't be reclaimed has more than a margin to go.
+	cachedMin = 20 * time.Millisecond
+)
+
+// cached tells whether a group had so much cache at the last look that it was in
+// no danger.
+func (g *Guard) cached(w *watched) bool {
+	return float64(w.free) > float64(w.Limit)*g.o.ReclaimableShare && w.free > 2*(w.Limit-w.Threshold)
+}
+
+// spend notes what a look has taken, and returns how long to wait for the next
+// one, which would be after rest. Once lookBurst is used up that may be longer,
+// and no notice comes in between.
+func (w *watched) spend(a *Action, now time.Time, rest time.Duration) time.Duration {
+	if !w.spentAt.IsZero() {
+		w.used -= min(w.used, now.Sub(w.spentAt)/lookShare)
+	}
+	w.spentAt = now
+	w.used = min(w.used+a.Reaction, 2*lookBurst)
+	// What can't be reclaimed has this many margins to go, of which each takes
+	// 50 ms at least where it must be met.
+	room := float64(a.Reclaimable)/float64(w.Limit-w.Threshold) - 1
+	most := time.Duration(max(0, room) * float64(25*time.Millisecond))
+	if hold := min(lookShare*a.Reaction, most, time.Second); w.used > lookBurst && hold > rest {
+		w.held = true
+		w.meter.Mute(true)
+		return hold
+	}
+	return rest
 }
 
 // hear takes the notices of a Wait.
@@ -330,6 +474,9 @@ func (g *Guard) hear(notices []Notice) {
 func (w *watched) hurry(now time.Time, itself bool) {
 	w.hurried = w.hurried || itself
 	at := now
+	if w.held {
+		return
+	}
 	if soon := w.judged.Add(pause); !w.judged.IsZero() && soon.After(now) {
 		at = soon
 	}

@@ -25,8 +25,13 @@ func grow(f *fake, g *Guard, path string, rate uint64, step time.Duration) uint6
 		f.Wait(max(wait, time.Millisecond))
 		f.mu.Lock()
 		usage := from + uint64(f.now.Sub(begin).Truncate(step).Seconds()*float64(rate))
+		before := group.Usage.Or(0)
 		group.Usage = oom.Of(min(usage, group.Limit.Or(0)))
+		rings := slices.ContainsFunc(f.marks[path], func(mark uint64) bool { return before < mark && usage >= mark })
 		f.mu.Unlock()
+		if rings {
+			g.hear([]Notice{{Kind: NoticeUsage, Token: g.byPath[path]}, {Kind: NoticeUsage, Token: 77}})
+		}
 		settle(g)
 	}
 	return group.Usage.Or(0)
@@ -168,20 +173,17 @@ func TestArmedGroupsWaitForTheKernel(t *testing.T) {
 	f.add("/a", oom.KindContainer, 100*mib, 20*mib, 10)
 	g := f.start(f.options())
 	f.run(g, 10*time.Second)
-	if got := f.reads["meter /a"]; got != 1 {
-		t.Errorf("%d reads, want the first only", got)
+	if got := f.reads["meter /a"]; got > 4 {
+		t.Errorf("%d reads, want few", got)
 	}
-	if got, want := f.marks["/a"], []uint64{90 * mib, 98 * mib}; !slices.Equal(got, want) {
+	if got, want := f.marks["/a"], []uint64{90 * mib, 98 * mib, 99 * mib}; !slices.Equal(got, want) {
 		t.Errorf("marks = %v, want %v", got, want)
 	}
-	f.groups["/a"].Usage = oom.Of(99 * mib)
-	g.hear([]Notice{{Kind: NoticeUsage, Token: 1}, {Kind: NoticeUsage, Token: 77}})
-	settle(g)
-	if !slices.Equal(f.killed, []int32{10}) {
-		t.Errorf("killed %v after the notice", f.killed)
+	if reached := grow(f, g, "/a", 20*mib, time.Nanosecond); reached >= 100*mib || !slices.Equal(f.killed, []int32{10}) {
+		t.Errorf("killed %v at %d after the notice", f.killed, reached)
 	}
 	s := g.Stats()
-	if s.Crossings != 1 || s.Outcomes[OutcomeKilled] != 1 || s.Notices[NoticeUsage] != 2 || s.Reactions[0] != 1 {
+	if s.Crossings != 1 || s.Outcomes[OutcomeKilled] != 1 || s.Notices[NoticeUsage] < 2 || s.Reactions[0] != 1 {
 		t.Errorf("stats = %+v", s)
 	}
 	if len(f.reports) != 1 || f.reports[0].Outcome != OutcomeKilled {
@@ -201,13 +203,16 @@ func TestResizeMovesTheThreshold(t *testing.T) {
 	if len(f.killed) > 0 {
 		t.Error("killed by the limit that was")
 	}
-	if got, want := f.marks["/a"], []uint64{180 * mib, 196 * mib}; !slices.Equal(got, want) {
+	if got, want := f.marks["/a"], []uint64{180 * mib, 196 * mib, 198 * mib}; !slices.Equal(got, want) {
 		t.Errorf("marks = %v, want %v", got, want)
 	}
-	f.groups["/a"].Limit = oom.Of(100 * mib)
+	f.groups["/a"].Limit = oom.Of(101 * mib)
 	g.hear([]Notice{{Kind: NoticeLimit, Token: 1}})
 	settle(g)
-	if len(f.killed) != 1 {
+	if len(f.killed) != 0 {
+		t.Error("killed for being near the limit that is")
+	}
+	if grow(f, g, "/a", 20*mib, time.Nanosecond); len(f.killed) != 1 {
 		t.Error("not killed by the limit that is")
 	}
 	f.groups["/a"].Limit = oom.Unlimited()
@@ -222,7 +227,6 @@ func TestGroupsComeAndGo(t *testing.T) {
 	f := newFake(t)
 	f.add("/a", oom.KindContainer, 100*mib, 10*mib, 10)
 	f.add("/unlimited", oom.KindContainer, 0, 10*mib, 11)
-	f.add("/slice", oom.KindSlice, 100*mib, 10*mib, 12)
 	f.add("/part", oom.KindPart, 100*mib, 10*mib, 13)
 	f.add("/tiny", oom.KindContainer, 2*mib, mib, 14)
 	g := f.start(f.options())
@@ -277,22 +281,37 @@ func TestManyCrossAtOnce(t *testing.T) {
 		f.add(fmt.Sprintf("/c%d", i), oom.KindContainer, 100*mib, 50*mib, int32(1000+i))
 	}
 	o := f.options()
-	o.KillsPerMinute = 20
+	o.KillsPerMinute, o.KillsPerTenant = 20, 20
 	g := f.start(o)
 	settle(g)
 	f.now = f.now.Add(time.Hour)
 	over := map[int32]bool{}
-	for _, i := range rng.Perm(1000)[:50] {
-		path := fmt.Sprintf("/c%d", i)
-		f.groups[path].Usage = oom.Of(99 * mib)
+	leaks := rng.Perm(1000)[:50]
+	for _, i := range leaks {
 		over[int32(1000+i)] = true
-		g.hear([]Notice{{Kind: NoticeUsage, Token: g.byPath[path]}})
 	}
-	f.run(g, 9*time.Second)
+	begin := f.clock()
+	leak := func(last time.Duration) { // again and again, by 1 MiB a second.
+		for f.clock().Sub(begin) < last {
+			f.Wait(5 * time.Millisecond)
+			for _, i := range leaks {
+				path := fmt.Sprintf("/c%d", i)
+				f.mu.Lock()
+				was, now := f.groups[path].Usage.Or(0), 96*mib+uint64(f.now.Sub(begin).Milliseconds())%4000*mib/1000
+				f.groups[path].Usage = oom.Of(now)
+				f.mu.Unlock()
+				if was < 98*mib && now >= 98*mib {
+					g.hear([]Notice{{Kind: NoticeUsage, Token: g.byPath[path]}})
+				}
+			}
+			settle(g)
+		}
+	}
+	leak(9 * time.Second)
 	if len(f.killed) != 20 {
 		t.Errorf("%d kills in the first seconds, want the bound of 20", len(f.killed))
 	}
-	f.run(g, 52*time.Second)
+	leak(70 * time.Second)
 	if len(f.killed) != 40 {
 		t.Errorf("%d kills after a minute, want twice the bound", len(f.killed))
 	}
@@ -301,8 +320,8 @@ func TestManyCrossAtOnce(t *testing.T) {
 			t.Errorf("pid %d was killed, whose group is far from its limit", pid)
 		}
 	}
-	if got := g.Stats().Crossings; got != 50 {
-		t.Errorf("%d crossings, want 50", got)
+	if got := g.Stats().Crossings; got < 50 {
+		t.Errorf("%d crossings, want 50 at least", got)
 	}
 }
 
@@ -316,7 +335,7 @@ func TestCacheAtTheLimit(t *testing.T) {
 		g.hear([]Notice{{Kind: NoticeUsage, Token: 1}, {Kind: NoticeEvents, Token: 1}})
 		f.run(g, time.Second)
 	}
-	if len(f.killed) != 0 || f.reclaims > 2 {
+	if len(f.killed) != 0 || f.reclaims > 0 {
 		t.Errorf("killed %v, reclaimed %d times in a minute", f.killed, f.reclaims)
 	}
 	if got := f.reads["/a"]; got > 60*8 {
@@ -357,13 +376,20 @@ func TestFilter(t *testing.T) {
 
 func TestRunEndsWithItsContext(t *testing.T) {
 	f := newFake(t)
-	f.add("/a", oom.KindContainer, 100*mib, 99*mib, 10)
+	f.add("/a", oom.KindContainer, 100*mib, 97*mib, 10)
 	g, err := New(f.options())
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	f.onKill = cancel // in the middle of an action: it is ended, and told.
+	f.onWait = func() {
+		<-time.After(200 * time.Microsecond) // for the workers.
+		g := f.groups["/a"]
+		if g.Usage = oom.Of(g.Usage.Or(0) + 20<<10); g.Usage.Or(0) > 101*mib {
+			cancel()
+		}
+	}
 	if err := g.Run(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -388,5 +414,163 @@ func TestOptionsAreChecked(t *testing.T) {
 		if _, err := New(o); err == nil {
 			t.Errorf("%s: no error", name)
 		}
+	}
+}
+
+// TestAllLimitedGroupsAreWatched: slices and pods have limits, too, and one mkdir
+// in a container does not hide it.
+func TestAllLimitedGroupsAreWatched(t *testing.T) {
+	f := newFake(t)
+	f.add("/kubepods", oom.KindSlice, 100*mib, 10*mib)
+	f.add("/kubepods/pod1", oom.KindPod, 100*mib, 10*mib)
+	f.add("/docker/0123", oom.KindSlice, 100*mib, 10*mib, 10).ContainerID = "0123"
+	f.add("/docker/0123/4567", oom.KindContainer, 0, 0)
+	f.add("/part", oom.KindPart, 100*mib, 10*mib, 13)
+	f.add("/pause", oom.KindSandbox, 100*mib, 10*mib, 14)
+	g := f.start(f.options())
+	settle(g)
+	for _, path := range []string{"/kubepods", "/kubepods/pod1", "/docker/0123"} {
+		if g.byPath[path] == 0 {
+			t.Errorf("%s is not watched", path)
+		}
+	}
+	if len(g.watched) != 3 {
+		t.Errorf("%d watched, want 3", len(g.watched))
+	}
+	o := f.options()
+	o.Policy = PolicyContainer
+	f.groups["/docker/0123"].Usage = oom.Of(99*mib + mib/2)
+	if a := judged(f, o, "/docker/0123"); !slices.Equal(f.ended, []string{"/docker/0123"}) {
+		t.Errorf("ended %v, %s (%s)", f.ended, a.Outcome, a.Reason)
+	}
+}
+
+// TestForgedNamesBelongToWhoMadeThem: a group below a container is that
+// container's, whatever it is called.
+func TestForgedNamesBelongToWhoMadeThem(t *testing.T) {
+	tree := &oom.Tree{Groups: []oom.Group{
+		{GroupID: oom.GroupID{Path: "/"}, Parent: -1, Kind: oom.KindRoot},
+		{
+			GroupID: oom.GroupID{Path: "/kubepods/pod1/own"}, Parent: 0, Kind: oom.KindSlice,
+			Identity: oom.Identity{ContainerID: "own", Workload: oom.Workload{Namespace: "mine"}},
+		},
+		{GroupID: oom.GroupID{Path: "/kubepods/pod1/own/nested"}, Parent: 1, Kind: oom.KindSlice},
+		{
+			GroupID: oom.GroupID{Path: "/kubepods/pod1/own/nested/cri-containerd-victim.scope"}, Parent: 2, Kind: oom.KindContainer,
+			Identity: oom.Identity{ContainerID: "victim", Workload: oom.Workload{Namespace: "kube-system"}},
+		},
+		{GroupID: oom.GroupID{Path: "/kubepods/pod2/victim"}, Parent: 0, Kind: oom.KindContainer, Identity: oom.Identity{ContainerID: "victim"}},
+	}}
+	belong(tree)
+	for i, want := range []string{"", "own", "own", "own", "victim"} {
+		if got := tree.Groups[i].ContainerID; got != want {
+			t.Errorf("%s is of container %q, want %q", tree.Groups[i].Path, got, want)
+		}
+	}
+	known := containersOf(tree)
+	if len(known) != 2 || known["/kubepods/pod1/own"].Path == "" || known["/kubepods/pod2/victim"].Path == "" {
+		t.Errorf("containers = %v", known)
+	}
+}
+
+// TestTheNextLeakIsMet has workers leak one after the other: each is killed, as
+// soon as what the one before held is free.
+func TestTheNextLeakIsMet(t *testing.T) {
+	f := newFake(t)
+	group := f.add("/a", oom.KindContainer, 100*mib, 90*mib, 10)
+	g := f.start(f.options())
+	for i := range 5 {
+		f.mu.Lock()
+		f.killed = nil
+		group.Usage = oom.Of(60 * mib)
+		f.mu.Unlock()
+		f.run(g, 20*time.Millisecond)
+		if reached := grow(f, g, "/a", 50*mib, 10*time.Millisecond); reached >= 100*mib {
+			t.Errorf("leak %d reached its limit", i)
+		}
+	}
+}
+
+// TestAStandingGroupIsNotReadAllTheTime follows a group that stands near its
+// limit, and one that lives there with page cache.
+func TestAStandingGroupIsNotReadAllTheTime(t *testing.T) {
+	f := newFake(t)
+	f.add("/stands", oom.KindContainer, 100*mib, 99*mib, 10)
+	f.add("/cache", oom.KindContainer, 100*mib, 100*mib, 11).Stat.InactiveFile = oom.Of(7 * mib)
+	g := f.start(f.options())
+	f.run(g, time.Minute)
+	if len(f.killed) > 0 {
+		t.Errorf("killed %v", f.killed)
+	}
+	if reads := f.reads["meter /stands"]; reads > 60*25 {
+		t.Errorf("%d reads in a minute of the group that stands", reads)
+	}
+	if looks := f.reads["/stands"]; looks > 60 {
+		t.Errorf("%d looks in a minute at the group that stands", looks)
+	}
+}
+
+// TestStuckGroupsBlindNobody: as many groups as there are workers take long to
+// end, and the leak of another is met all the same.
+func TestStuckGroupsBlindNobody(t *testing.T) {
+	f := newFake(t)
+	for i := range 2 * workers {
+		f.add(fmt.Sprintf("/stuck%d", i), oom.KindContainer, 100*mib, 50*mib, int32(100+i))
+	}
+	g := f.start(f.options())
+	release := make([]func(), 0, workers)
+	for range workers {
+		g.slots <- struct{}{}
+		release = append(release, g.leave())
+	}
+	deadline := time.After(10 * time.Second)
+	for range workers {
+		select {
+		case g.slots <- struct{}{}:
+		case <-deadline:
+			t.Fatal("stuck workers keep their slots")
+		}
+	}
+	for _, r := range release {
+		r()
+	}
+	if g.stuck.Load() != 0 {
+		t.Errorf("%d are stuck after all have come back", g.stuck.Load())
+	}
+}
+
+// TestLooksAtCacheAreBounded has a group at its limit have the kernel ring all
+// the time: the looks at it take a hundredth of the time at most.
+func TestLooksAtCacheAreBounded(t *testing.T) {
+	f := newFake(t)
+	f.lookCost = 300 * time.Microsecond
+	f.add("/a", oom.KindContainer, 100*mib, 100*mib, 10).Stat.InactiveFile = oom.Of(6 * mib)
+	g := f.start(f.options())
+	settle(g)
+	before, begin := f.reads["/a"], f.clock()
+	for f.clock().Sub(begin) < time.Minute {
+		if !f.muted["/a"] {
+			g.hear([]Notice{{Kind: NoticeUsage, Token: 1}})
+		}
+		f.run(g, 5*time.Millisecond)
+	}
+	if took := time.Duration(f.reads["/a"]-before) * f.lookCost; took > lookBurst+time.Minute/100 {
+		t.Errorf("looks took %v of a minute", took)
+	}
+	if !f.muted["/a"] && f.reads["/a"] > 5000 {
+		t.Error("its notices are not held back")
+	}
+}
+
+// TestManyProcessesAreChosenFromAhead has a group whose processes take longer to
+// look at than the second half of its margin lasts: its leak is met.
+func TestManyProcessesAreChosenFromAhead(t *testing.T) {
+	f := newFake(t)
+	f.membersCost = 60 * time.Millisecond
+	f.add("/a", oom.KindContainer, 256*mib, 240*mib, 10)
+	g := f.start(f.options())
+	settle(g)
+	if reached := grow(f, g, "/a", 50*mib, time.Nanosecond); reached >= 256*mib || !slices.Equal(f.killed, []int32{10}) {
+		t.Errorf("killed %v at %d", f.killed, reached)
 	}
 }

@@ -17,7 +17,9 @@ type Options struct {
 	Tops      Sum // nil: groups without notices are polled the more often.
 	Reclaimer Reclaimer
 	Killer    Killer
-	Reporter  Reporter // may be nil.
+	Signaler  Signaler  // needed for WarnSignal and TermAhead.
+	Throttler Throttler // nil: nothing is throttled.
+	Reporter  Reporter  // may be nil.
 	Logger    log.Logger
 	Now       func() time.Time
 
@@ -25,18 +27,25 @@ type Options struct {
 	Margin     Margin
 	Filter     Filter
 	Protection Protection
+	Preferences
+	Stages
 
 	// ReclaimableShare is the part of the limit: where reclaim could still free
 	// more than that, nothing is killed.
 	ReclaimableShare float64
-	// ReclaimInterval is how long a group's cache is left alone after it was
-	// reclaimed, unless somebody is about to be killed.
-	ReclaimInterval time.Duration
-	CoolDown        time.Duration // between two kills in a group.
-	KillsPerMinute  int           // on the node; a container's end is one.
-	ScanInterval    time.Duration // between two passes over all groups.
-	ActTimeout      time.Duration // how long a container may take to end.
-	Pace            Pace          // Floor is not used.
+	// TimeToLimit is the time below which a group that grows is acted on: the time
+	// that it needs to its limit at the growth seen.
+	TimeToLimit time.Duration
+	// CoolDown is the time after a kill in which nothing more is killed in the
+	// group, unless its usage has fallen below the threshold and rises again.
+	CoolDown       time.Duration
+	KillsPerMinute int // on the node; a container's end is one.
+	// KillsPerTenant bounds the kills in any minute in one namespace, or outside
+	// Kubernetes of one user, unit or container; 0 is half of KillsPerMinute.
+	KillsPerTenant int
+	ScanInterval   time.Duration // between two passes over all groups.
+	ActTimeout     time.Duration // how long a container may take to end.
+	Pace           Pace          // Floor is not used.
 }
 
 // check reports what makes the options unusable.
@@ -48,6 +57,10 @@ func (o *Options) check() error {
 		return fmt.Errorf("the least margin, %d bytes, is above the largest, %d bytes", o.Margin.Min, o.Margin.Max)
 	case o.Margin.Max == 0:
 		return errors.New("the largest margin must be above 0")
+	case o.TimeToLimit < 0:
+		return fmt.Errorf("the time to the limit, %v, must not be below 0", o.TimeToLimit)
+	case o.Signaler == nil && (o.WarnSignal != 0 || o.TermAhead > 0):
+		return errors.New("guard: signals need a Signaler")
 	case o.Pace.Min <= 0 || o.Pace.Min > o.Pace.Max:
 		return fmt.Errorf("the shortest poll interval, %v, must be above 0 and not above the longest, %v", o.Pace.Min, o.Pace.Max)
 	}
@@ -63,6 +76,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Policy == "" {
 		o.Policy = PolicyNoop
+	}
+	if o.TimeToLimit == 0 {
+		o.TimeToLimit = 250 * time.Millisecond
 	}
 	if o.ScanInterval <= 0 {
 		o.ScanInterval = 10 * time.Minute

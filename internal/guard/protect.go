@@ -14,8 +14,8 @@ import (
 type Protection struct {
 	Self     int32 // the guard's own pid.
 	AdjBelow int   // processes with an oom_score_adj below it.
-	// Comm is matched by the names of processes; what a name claims is believed,
-	// since it can only save somebody.
+	// Comm is matched by the names of processes outside containers. Who runs in a
+	// container may claim any name there.
 	Comm *regexp.Regexp
 }
 
@@ -32,19 +32,30 @@ func (p *Protection) process(proc *oom.Process) string {
 		return "the guard itself"
 	case int(proc.Adj) < p.AdjBelow:
 		return fmt.Sprintf("oom_score_adj %d of pid %d is below %d", proc.Adj, proc.PID, p.AdjBelow)
-	case p.Comm != nil && p.Comm.MatchString(proc.Comm):
-		return fmt.Sprintf("pid %d is %s", proc.PID, proc.Comm)
 	}
 	return ""
 }
 
-// member is process for one that is part of a workload.
+// named returns the reason for which a process is never killed that has nothing
+// but a name for it.
+func (p *Protection) named(proc *oom.Process, id *oom.Identity) string {
+	if id.ContainerID != "" || id.PodUID != "" || p.Comm == nil || !p.Comm.MatchString(proc.Comm) {
+		return ""
+	}
+	return fmt.Sprintf("pid %d is %s", proc.PID, shown(proc.Comm))
+}
+
+// member is the reason for which a process that is part of a workload is never
+// killed.
 func (p *Protection) member(proc *oom.Process, id *oom.Identity) string {
 	if reason := p.process(proc); reason != "" {
 		return reason
 	}
 	if id.PodUID != "" && id.QoS != oom.QoSGuaranteed && proc.Adj == adjNodeCritical {
 		return "a system-node-critical pod"
+	}
+	if reason := p.named(proc, id); reason != "" {
+		return reason
 	}
 	return p.workload(id)
 }

@@ -24,6 +24,9 @@ type Stats struct {
 	ReclaimFailed  uint64
 	ReclaimedBytes uint64
 	Outcomes       map[Outcome]uint64
+	Kills          uint64 // processes that were sent SIGKILL.
+	Stages         map[Stage]uint64
+	Stepped        time.Time // when the loop was last alive.
 	Scans          uint64
 	ScanFailures   uint64
 	Reactions      []uint64 // not cumulative; the last is for what is over all bounds.
@@ -38,7 +41,7 @@ type stats struct {
 
 func newStats() *stats {
 	return &stats{s: Stats{
-		Notices: map[NoticeKind]uint64{}, Outcomes: map[Outcome]uint64{}, Reactions: make([]uint64, len(Buckets())+1),
+		Notices: map[NoticeKind]uint64{}, Outcomes: map[Outcome]uint64{}, Stages: map[Stage]uint64{}, Reactions: make([]uint64, len(Buckets())+1),
 	}}
 }
 
@@ -55,6 +58,7 @@ func (s *stats) snapshot() Stats {
 	out := s.s
 	out.Targets = slices.Clone(out.Targets)
 	out.Notices, out.Outcomes = maps.Clone(out.Notices), maps.Clone(out.Outcomes)
+	out.Stages = maps.Clone(out.Stages)
 	out.Reactions = slices.Clone(out.Reactions)
 	return out
 }
@@ -63,6 +67,7 @@ func (s *stats) snapshot() Stats {
 func (s *stats) note(a *Action) {
 	s.update(func(st *Stats) {
 		st.Outcomes[a.Outcome]++
+		st.Kills += uint64(a.Kills)
 		st.ReclaimedBytes += a.Reclaimed
 		if a.acted() {
 			st.react(a.Reaction)

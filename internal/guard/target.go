@@ -14,7 +14,7 @@ type Target struct {
 	oom.Identity
 	Kind             oom.Kind
 	Limit, Threshold uint64
-	growth           float64 // the fastest seen, in bytes a second.
+	kills            oom.Amount // the kernel's, so far.
 }
 
 // Filter says which workloads are watched; nil expressions let all pass.
@@ -42,13 +42,14 @@ func (f *Filter) passes(kind oom.Kind, id *oom.Identity) bool {
 		f.Unit.passes(id.Unit) && f.QoS.passes(string(id.QoS))
 }
 
-// targets returns the containers, units and pods of a tree that have a limit
-// with room for a margin, and pass the filter.
+// targets returns the groups of a tree that have a limit with room for a margin,
+// and pass the filter: containers and units, also those that hold others, pods,
+// and the slices above them. Parts of a container are its own business.
 func targets(tree *oom.Tree, m Margin, f *Filter) []Target {
 	var out []Target
 	for i := range tree.Groups {
 		g := &tree.Groups[i]
-		if g.Kind != oom.KindContainer && g.Kind != oom.KindPod || i == 0 {
+		if i == 0 || g.Kind == oom.KindPart || g.Kind == oom.KindSandbox || g.Kind == oom.KindRoot {
 			continue
 		}
 		if t, ok := newTarget(g, m); ok && f.passes(g.Kind, &g.Identity) {
@@ -64,5 +65,70 @@ func newTarget(g *oom.Group, m Margin) (Target, bool) {
 		return Target{}, false
 	}
 	threshold, ok := m.Threshold(limit)
-	return Target{GroupID: g.GroupID, Identity: g.Identity, Kind: g.Kind, Limit: limit, Threshold: threshold}, ok
+	return Target{
+		GroupID: g.GroupID, Identity: g.Identity, Kind: g.Kind, Limit: limit, Threshold: threshold, kills: kernelKills(&g.Events),
+	}, ok
+}
+
+// kernelKills is what the kernel has killed in a group, as far as it counts.
+func kernelKills(e *oom.Events) oom.Amount {
+	if e.TreeKills.IsSet() {
+		return e.TreeKills
+	}
+	return e.OwnKills
+}
+
+// isContainer tells whether a group is that of a container or unit, also where
+// it holds others: one mkdir in it changes nothing.
+func isContainer(g *oom.Group) bool {
+	switch g.Kind {
+	case oom.KindContainer:
+		return true
+	case oom.KindSlice:
+		return g.ContainerID != ""
+	default:
+		return false
+	}
+}
+
+// belong gives what stands below a container the identity of that container,
+// whatever it is called: who may make groups there could give them the names of
+// somebody else's.
+func belong(tree *oom.Tree) {
+	holder := make([]int, len(tree.Groups))
+	for i := range tree.Groups {
+		g := &tree.Groups[i]
+		holder[i] = -1
+		if i > 0 && g.Parent >= 0 && g.Parent < i {
+			holder[i] = holder[g.Parent]
+		}
+		switch at := holder[i]; {
+		case at >= 0:
+			g.Identity = tree.Groups[at].Identity
+		case i > 0 && g.ContainerID != "" && isContainer(g):
+			holder[i] = i
+		}
+	}
+}
+
+// containersOf returns the containers and units of a tree by path; of nested ones
+// the outermost, which is what a runtime knows.
+func containersOf(tree *oom.Tree) map[string]Target {
+	containers := make(map[string]Target, len(tree.Groups))
+	inside := make([]bool, len(tree.Groups))
+	for i := range tree.Groups {
+		g := &tree.Groups[i]
+		if i == 0 {
+			continue
+		}
+		if g.Parent >= 0 && g.Parent < i {
+			inside[i] = inside[g.Parent]
+		}
+		if inside[i] || !isContainer(g) {
+			continue
+		}
+		inside[i] = g.ContainerID != ""
+		containers[g.Path] = Target{GroupID: g.GroupID, Identity: g.Identity, Kind: g.Kind}
+	}
+	return containers
 }

@@ -5,22 +5,31 @@ package guard
 import (
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // Headline says in one sentence what came of an action.
 func Headline(a *Action) string {
 	usage := fmt.Sprintf("%s of %s used, %s reclaimable", Size(a.Usage), Size(a.Target.Limit), Size(a.Reclaimable))
 	who := "process " + victim(a)
-	if a.Policy == PolicyContainer {
+	if a.Container.Path != "" {
 		who = "container " + strconv.Quote(a.Identity.Workload.Container)
 	}
 	switch a.Outcome {
 	case OutcomeKilled:
 		return fmt.Sprintf("killed %s before the kernel had to: %s", who, usage)
+	case OutcomeIncomplete:
+		return fmt.Sprintf("killed a part of %s, then an error came: %s", who, usage)
+	case OutcomeTerminated:
+		return fmt.Sprintf("sent SIGTERM to %s before it would be killed: %s", who, usage)
 	case OutcomeWouldKill:
 		return fmt.Sprintf("would have killed %s: %s", who, usage)
 	case OutcomeBelow:
 		return "nothing killed: usage fell below the threshold"
+	case OutcomeStanding:
+		return "nothing killed: the group is near its limit, but does not grow into it"
+	case OutcomeOvertaken:
+		return "nothing killed: the kernel has killed in the meantime"
 	case OutcomeReclaimable:
 		return "nothing killed: the kernel can still reclaim"
 	case OutcomeNobody:
@@ -43,7 +52,10 @@ func Headline(a *Action) string {
 }
 
 // victim names the process that the kernel would choose.
-func victim(a *Action) string { return fmt.Sprintf("%d (%s)", a.Victim.PID, a.Victim.Comm) }
+func victim(a *Action) string { return fmt.Sprintf("%d (%s)", a.Victim.PID, shown(a.Victim.Comm)) }
+
+// shown is a name that anybody may choose, fit to be printed.
+func shown(name string) string { return strings.Trim(strconv.Quote(name), `"`) }
 
 // Size prints bytes in binary units with one digit.
 func Size(bytes uint64) string {

@@ -50,7 +50,7 @@ func (g *Guard) alarmed() bool {
 
 // readTops adds up how the groups at the top have grown, if it is time to.
 func (g *Guard) readTops(now time.Time) bool {
-	if g.o.Tops == nil || g.unarmed == 0 {
+	if g.o.Tops == nil || len(g.watched) == 0 {
 		g.tick = time.Time{}
 		return false
 	}

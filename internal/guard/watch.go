@@ -72,6 +72,7 @@ func (g *Guard) rehearse(list []Target) {
 			continue
 		}
 		g.choose(&Action{Target: t, Policy: g.o.Policy}, &members)
+		_, _ = g.o.Kernel.Recheck(t.GroupID)
 		g.ready.Store(true)
 		return
 	}
@@ -82,7 +83,7 @@ func (g *Guard) want(t Target) {
 	if token, ok := g.byPath[t.Path]; ok {
 		w := g.watched[token]
 		if w.Inode == t.Inode {
-			w.Identity = t.Identity
+			w.Identity, w.Kind = t.Identity, t.Kind
 			if w.Limit != t.Limit {
 				w.Limit, w.Threshold = t.Limit, t.Threshold
 				g.arm(w)
@@ -96,7 +97,7 @@ func (g *Guard) want(t Target) {
 	if err != nil {
 		return // it has gone, or the next scan tries again.
 	}
-	w := &watched{Target: t, token: g.last, meter: meter, top: g.topOf(t.GroupID)}
+	w := &watched{Target: t, token: g.last, meter: meter, top: g.topOf(t.GroupID), kills: t.kills}
 	g.watched[g.last], g.byPath[t.Path] = w, g.last
 	g.unarmed++
 	g.arm(w)
@@ -109,7 +110,8 @@ func (g *Guard) arm(w *watched) {
 	ahead := max(4*(w.Limit-w.Threshold), 8<<20)
 	w.early = max(w.Threshold/2, w.Threshold-min(w.Threshold, ahead))
 	was := w.armed
-	w.armed = w.meter.Arm(w.early, w.Threshold)
+	// One that stands over its threshold rings at the last when it grows again.
+	w.armed = w.meter.Arm(w.early, w.Threshold, w.Limit-(w.Limit-w.Threshold)/2)
 	switch {
 	case was && !w.armed:
 		g.unarmed++

@@ -32,7 +32,7 @@ func (p *pass) exact(i int) error {
 		return nil
 	}
 	if e, ok := p.s.h.memory.recall(proc); ok && (e.Exact || proc.Stale) {
-		e.Group, e.Vfork = proc.Group, proc.Vfork
+		e.Group = proc.Group
 		*proc = e
 		p.recalled[i] = true
 		return nil

@@ -1,42 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package kernfs parses what several readers of the kernel's files need.
+// Package kernfs interprets what several readers take from the kernel's files.
 package kernfs
 
-import "bytes"
+import (
+	"slices"
+	"strings"
 
-// MemoryCgroup returns the memory cgroup out of /proc/PID/cgroup as it is seen from
-// the reader's cgroup namespace; empty where there is none.
+	"github.com/prometheus/procfs"
+)
+
+// MemoryCgroup returns the path of the memory cgroup out of /proc/PID/cgroup, as
+// the reader's cgroup namespace has it; empty where there is none.
 //
 //	9:memory:/kubepods/burstable
 //	1:name=systemd:/kubepods/burstable
 //	0::/kubepods/burstable
 //
 // With unified it is that of cgroup v2, else that of the v1 hierarchy with the
-// memory controller. A name can't hold a newline, but may hold colons.
-func MemoryCgroup(b []byte, unified bool) string {
-	for {
-		line, rest, whole := bytes.Cut(b, []byte("\n"))
-		if !whole {
-			return ""
+// memory controller.
+func MemoryCgroup(of []procfs.Cgroup, unified bool) string {
+	for _, c := range of {
+		wanted := slices.Contains(c.Controllers, "memory")
+		if unified {
+			wanted = c.HierarchyID == 0 && len(c.Controllers) == 0
 		}
-		b = rest
-		number, line, ok := bytes.Cut(line, []byte(":"))
-		controllers, path, ok2 := bytes.Cut(line, []byte(":"))
-		if !ok || !ok2 || len(path) == 0 || path[0] != '/' {
-			continue
-		}
-		if unified && string(number) == "0" && len(controllers) == 0 || !unified && hasMemory(controllers) {
-			return string(path)
+		if wanted && strings.HasPrefix(c.Path, "/") {
+			return c.Path
 		}
 	}
-}
-
-func hasMemory(controllers []byte) bool {
-	for c := range bytes.SplitSeq(controllers, []byte(",")) {
-		if string(c) == "memory" {
-			return true
-		}
-	}
-	return false
+	return ""
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-kit/log/level"
+	"github.com/prometheus/procfs"
 
 	"github.com/oom-exporter/oom_exporter/internal/kernfs"
 	"github.com/oom-exporter/oom_exporter/internal/oom"
@@ -98,12 +99,12 @@ func (f *Feed) traceLoss() func(n uint64) {
 // /proc/PID/cgroup is relative to it.
 func (f *Feed) cgroupNamespace() string {
 	h := f.o.Hierarchy
-	b, err := os.ReadFile(filepath.Join(f.o.Procfs, "self", "cgroup"))
+	own, err := ownCgroups(f.o.Procfs)
 	tree, _, treeErr := h.Read()
 	if err != nil || treeErr != nil {
 		return ""
 	}
-	self := kernfs.MemoryCgroup(b, h.Version() == 2)
+	self := kernfs.MemoryCgroup(own, h.Version() == 2)
 	pid := int32(os.Getpid())
 	for i := range tree.Groups {
 		if slices.Contains(tree.Groups[i].PIDs, pid) {
@@ -111,4 +112,17 @@ func (f *Feed) cgroupNamespace() string {
 		}
 	}
 	return ""
+}
+
+// ownCgroups returns the cgroups of this process in all hierarchies.
+func ownCgroups(procRoot string) ([]procfs.Cgroup, error) {
+	fs, err := procfs.NewFS(procRoot)
+	if err != nil {
+		return nil, err
+	}
+	self, err := fs.Self()
+	if err != nil {
+		return nil, err
+	}
+	return self.Cgroups()
 }

@@ -14,9 +14,6 @@ type Supervisor struct {
 	// Changed, if set, is called when the source comes up (err is nil) or
 	// goes down, not while that stays the same.
 	Changed func(up bool, err error)
-	// After is the number of the last record that is known already: records
-	// up to it are skipped. 0 skips none.
-	After uint64
 	// MinDelay and MaxDelay bound the pause before the source is opened
 	// again; 1 s and 1 min if 0.
 	MinDelay, MaxDelay time.Duration
@@ -37,7 +34,7 @@ func Supervise(ctx context.Context, s Supervisor, emit func(Record)) error {
 	if s.wait == nil {
 		s.wait = wait
 	}
-	state := &supervised{last: s.After, known: s.After > 0, emit: emit}
+	state := &supervised{emit: emit}
 	delay := s.MinDelay
 	for {
 		before := state.last

@@ -34,7 +34,6 @@ func (r *runs) Run(_ context.Context, emit func(Record)) error {
 func TestSupervise(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
-		after  uint64
 		script [][]uint64 // an empty run fails to open.
 		want   string     // number:lost.
 		states string
@@ -48,12 +47,11 @@ func TestSupervise(t *testing.T) {
 			delays: "1s 1s",
 		},
 		{
-			name:   "a number from an earlier life",
-			after:  6,
+			name:   "a longer pause where nothing new came in between",
 			script: [][]uint64{{5, 6, 7}, {6, 7}, {9}},
-			want:   "7:0 9:1",
+			want:   "5:0 6:0 7:0 9:1",
 			states: "up down up down up",
-			delays: "1s 2s", // nothing new came in between.
+			delays: "1s 2s",
 		},
 		{
 			name:   "longer and longer pauses while it does not open",
@@ -82,7 +80,6 @@ func TestSupervise(t *testing.T) {
 					}
 					states = append(states, map[bool]string{true: "up", false: "down"}[up])
 				},
-				After:    tc.after,
 				MinDelay: time.Second, MaxDelay: 4 * time.Second,
 				wait: func(_ context.Context, d time.Duration) error {
 					delays = append(delays, d.String())

@@ -3,17 +3,14 @@
 package ledger
 
 import (
-	"time"
-
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
 // View is what the ledger shows at one moment. It is shared and must not be
 // modified.
 type View struct {
-	oom.KillTotals           // Sources and TraceEventsLost are left to the caller.
-	Epoch          time.Time // zero: counting has not begun.
-	Step           int64     // of vmstat since the epoch; without vmstat, our own count.
+	oom.KillTotals       // Sources and TraceEventsLost are left to the caller.
+	Step           int64 // of vmstat since the epoch; without vmstat, our own count.
 
 	Estimated uint64 // of the duplicates: without the log, by memory.oom.group's counter.
 	Forged    uint64 // lines of the log without a kill.
@@ -53,9 +50,10 @@ func (l *Ledger) visible() *View {
 func (l *Ledger) draw() *View {
 	c := &l.counts
 	v := &View{
-		Epoch: c.Epoch, Step: c.Vmstat - c.Base,
+		Step:      c.Vmstat - c.Base,
 		Estimated: c.Estimated, Forged: c.Forged, Late: c.Late, Unbacked: c.Unbacked, Debt: l.cases.debt,
 		KillTotals: oom.KillTotals{
+			Epoch:     c.Epoch,
 			Workloads: make([]oom.WorkloadKills, 0, len(l.totals.workloads)),
 			Pods:      make([]oom.PodKills, 0, len(l.totals.pods)),
 			ByLevel:   make(map[oom.Level]uint64, levels),

@@ -10,7 +10,7 @@ type Node struct {
 	PageSize uint64
 	CPUs     int
 	BootID   string
-	BootTime time.Time
+	BootTime time.Time // zero: unknown.
 
 	Total, Free, Available     Amount // MemTotal, MemFree, MemAvailable.
 	SwapTotal, SwapFree        Amount
@@ -22,7 +22,6 @@ type Node struct {
 	PanicOnOOM, KillAllocatingTask, Overcommit Amount
 	Swappiness                                 Amount
 	Zones                                      []Zone
-	Pressure                                   Pressure
 }
 
 // Zone is one zone of /proc/zoneinfo. Sizes are in bytes.
@@ -77,7 +76,6 @@ type Process struct {
 	// statm's.
 	Exact bool
 	Init  bool   // pid 1 of the init pid namespace: never killed.
-	Vfork bool   // a vfork child that still borrows its parent's memory.
 	Score Amount // /proc/PID/oom_score.
 	// Stale says that RSS and Anon are of an earlier pass, or not read at all
 	// and 0; so may Adj be, since when Score has not changed, and where the

@@ -19,14 +19,6 @@ const (
 	CauseUnknown      Cause = "unknown"       // too few samples, or they contradict each other.
 )
 
-// Causes lists every cause.
-func Causes() []Cause {
-	return []Cause{
-		CauseStartup, CauseLeak, CauseBurst, CauseSteady, CauseLimitLowered,
-		CauseSibling, CauseNode, CauseProcesses, CauseRestartDebt, CauseUnknown,
-	}
-}
-
 // Memory is the kind of memory that grew: anon, shmem, kernel, file, hugetlb
 // or mixed; empty if unknown.
 type Memory string

@@ -75,6 +75,7 @@ type Processes struct {
 
 // KillTotals is what the kills since the epoch add up to.
 type KillTotals struct {
+	Epoch     time.Time // when counting began; zero: it has not.
 	Workloads []WorkloadKills
 	Pods      []PodKills
 	Causes    []CauseKills

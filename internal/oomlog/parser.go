@@ -4,7 +4,6 @@ package oomlog
 
 import (
 	"strings"
-	"time"
 
 	"github.com/oom-exporter/oom_exporter/internal/kmsg"
 	"github.com/oom-exporter/oom_exporter/internal/oom"
@@ -12,12 +11,10 @@ import (
 
 // Options are a Parser's bounds. The zero value is good for everything.
 type Options struct {
-	PageSize uint64        // of the kernel that wrote the log; 4096 if 0.
-	Release  oom.Release   // of the kernel that runs, for what it cannot have printed; zero: not known.
-	Timeout  time.Duration // after which a report without a kill is over; 10 s if 0.
-	Settle   time.Duration // after which a report with kills is over; 2 s if 0.
-	MaxTasks int           // rows of the task table that are kept; 32768 if 0.
-	MaxKills int           // kills that one report holds; 4096 if 0.
+	PageSize uint64      // of the kernel that wrote the log; 4096 if 0.
+	Release  oom.Release // of the kernel that runs, for what it cannot have printed; zero: not known.
+	MaxTasks int         // rows of the task table that are kept; 32768 if 0.
+	MaxKills int         // kills that one report holds; 4096 if 0.
 }
 
 // Parser turns records into kills and reports. It is a state machine: at any
@@ -30,8 +27,7 @@ type Parser struct {
 	cur     *Report // the open report.
 	section section
 	columns columns
-	lossy   bool      // records were lost since cur began.
-	active  time.Time // when the last line of cur was read.
+	lossy   bool // records were lost since cur began.
 
 	choice   string // text of the last choice, used up by the next kill.
 	choiceAt kmsg.Record
@@ -67,12 +63,6 @@ const (
 func New(opts Options) *Parser {
 	if opts.PageSize == 0 {
 		opts.PageSize = 4096
-	}
-	if opts.Timeout <= 0 {
-		opts.Timeout = 10 * time.Second
-	}
-	if opts.Settle <= 0 {
-		opts.Settle = 2 * time.Second
 	}
 	if opts.MaxTasks <= 0 {
 		opts.MaxTasks = 32768
@@ -123,23 +113,6 @@ func (p *Parser) Flush() []Event {
 	return p.out
 }
 
-// Expire ends a report for which no line has come for some time.
-func (p *Parser) Expire(now time.Time) []Event {
-	p.out = nil
-	if p.cur == nil {
-		return nil
-	}
-	patience := p.opts.Timeout
-	if p.section == sectionDone {
-		patience = p.opts.Settle
-	}
-	if now.Sub(p.active) >= patience {
-		p.drop()
-		p.close()
-	}
-	return p.out
-}
-
 // minOther is the fewest records that can hold the end of one report and the
 // head of the next: a choice, a kill and an "invoked".
 const minOther = 3
@@ -166,7 +139,6 @@ func (p *Parser) line(rec kmsg.Record) {
 	}
 	if p.cur != nil {
 		p.cur.Lines++
-		p.active = rec.ReadAt
 	}
 }
 
@@ -244,7 +216,6 @@ func (p *Parser) report(rec kmsg.Record) *Report {
 	if rec.HasStamp {
 		r.Uptime = rec.Stamp
 	}
-	p.active = rec.ReadAt
 	p.lossy = false
 	return r
 }

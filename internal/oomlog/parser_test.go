@@ -259,36 +259,6 @@ func TestStats(t *testing.T) {
 	}
 }
 
-func TestExpire(t *testing.T) {
-	for _, tc := range []struct {
-		name       string
-		log        []kmsg.Record
-		soon, late time.Duration
-		want       string
-	}{
-		{"a report without its end", log(invoked, chose("/a", 1)), 9 * time.Second, 11 * time.Second, "r 0 partial"},
-		{"a report with its kill", log(invoked, chose("/a", 1), killed(1)), time.Second, 3 * time.Second, "r 1"},
-		{"kills without a report", log(killed(1), killed(2)), time.Second, 3 * time.Second, "r 2 headless partial"},
-		{"nothing", nil, time.Second, time.Hour, ""},
-	} {
-		p := New(Options{})
-		var last time.Time
-		for _, r := range tc.log {
-			p.Add(r)
-			last = r.ReadAt
-		}
-		if got := brief(p.Expire(last.Add(tc.soon))); got != "" {
-			t.Errorf("%s: %q after %v", tc.name, got, tc.soon)
-		}
-		if got := brief(p.Expire(last.Add(tc.late))); got != tc.want {
-			t.Errorf("%s: %q after %v, want %q", tc.name, got, tc.late, tc.want)
-		}
-		if got := brief(p.Flush()); got != "" {
-			t.Errorf("%s: %q in the end", tc.name, got)
-		}
-	}
-}
-
 // A newline in a comm splits records in every form but the device's.
 func TestSplitLines(t *testing.T) {
 	whole := readCapture(t, "6.18-v1-20-comm-oddities")

@@ -31,12 +31,6 @@ func (r Rules) Choose(node *oom.Node, tree *oom.Tree, procs []oom.Process, scope
 	return r.Index(node, tree, procs).Choose(scope, exact)
 }
 
-// Top returns the indexes of the n processes with the highest badness of the
-// node, the worst first, made exact likewise.
-func (r Rules) Top(node *oom.Node, tree *oom.Tree, procs []oom.Process, n int, exact func(i int) error) []int {
-	return r.Index(node, tree, procs).Top(n, exact)
-}
-
 // Choose is Rules.Choose on the indexed snapshot.
 func (x *Index) Choose(scope int, exact func(i int) error) Victims {
 	v := Victims{Primary: -1, RunnerUp: -1, KillGroup: -1}

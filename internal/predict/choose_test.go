@@ -242,11 +242,11 @@ func TestTop(t *testing.T) {
 	r := RulesFor(node.Release, 2)
 	procs := []oom.Process{in(2, 100, 0, 10), in(3, 101, 500, 20), in(-1, 102, 0, 90), in(4, 103, -1000, 900), in(4, 104, 0, 50)}
 	for n, want := range [][]int{{}, {1}, {1, 2}, {1, 2, 4}, {1, 2, 4, 0}, {1, 2, 4, 0}} {
-		if got := r.Top(node, smallTree(), procs, n, nil); !cmp.Equal(got, want) {
+		if got := r.Index(node, smallTree(), procs).Top(n, nil); !cmp.Equal(got, want) {
 			t.Errorf("top %d is %v, want %v", n, got, want)
 		}
 	}
-	if got := r.Top(node, smallTree(), procs, -1, nil); len(got) != 0 {
+	if got := r.Index(node, smallTree(), procs).Top(-1, nil); len(got) != 0 {
 		t.Errorf("top -1 is %v", got)
 	}
 }

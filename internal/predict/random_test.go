@@ -76,7 +76,7 @@ func (w *world) draw(rng *rand.Rand, groups, procs int) {
 		if b, ok := rules.Badness(&p, total, page); rng.IntN(2) == 0 && rules.signed {
 			seen.Score = oom.Of(0)
 			if ok {
-				seen.Score = oom.Of(uint64(rules.Score(b, total)))
+				seen.Score = oom.Of(uint64(rules.score(b, total)))
 			}
 		}
 		w.procs = append(w.procs, seen)
@@ -166,7 +166,7 @@ func TestTopAgainstBruteForce(t *testing.T) {
 		w := newWorld(rng, 1+rng.IntN(12), rng.IntN(120))
 		n := rng.IntN(12)
 		want := w.bruteForce(Node)
-		got := RulesFor(w.node.Release, w.tree.Version).Top(w.node, w.tree, w.procs, n, w.exact)
+		got := RulesFor(w.node.Release, w.tree.Version).Index(w.node, w.tree, w.procs).Top(n, w.exact)
 		if !slices.Equal(got, want[:min(n, len(want))]) {
 			t.Errorf("seed %d: top %d is %v, want %v", seed, n, got, want[:min(n, len(want))])
 		}

@@ -19,22 +19,20 @@ const adjUnkillable = -1000
 // killed in its place (up to 5.0), a task in swapoff, and the tasks that a
 // mempolicy excludes from a global OOM.
 type Rules struct {
-	version     int  // of the memory hierarchy, 1 or 2.
-	signed      bool // badness may be negative; oom_score says 0 only to the unkillable (5.9).
-	lastWins    bool // of equals the one found last is killed (5.3).
-	vforkExempt bool // a vfork child that borrows its parent's memory is no candidate.
-	groupKill   bool // memory.oom.group exists (4.19, v2).
+	version   int  // of the memory hierarchy, 1 or 2.
+	signed    bool // badness may be negative; oom_score says 0 only to the unkillable (5.9).
+	lastWins  bool // of equals the one found last is killed (5.3).
+	groupKill bool // memory.oom.group exists (4.19, v2).
 }
 
 // RulesFor returns the rules of a release with the memory controller on
 // hierarchy version 1 or 2.
 func RulesFor(rel oom.Release, cgroupVersion int) Rules {
 	return Rules{
-		version:     cgroupVersion,
-		signed:      rel.AtLeast(5, 9),
-		lastWins:    rel.AtLeast(5, 3),
-		vforkExempt: rel.AtLeast(4, 8),
-		groupKill:   cgroupVersion == 2 && rel.AtLeast(4, 19),
+		version:   cgroupVersion,
+		signed:    rel.AtLeast(5, 9),
+		lastWins:  rel.AtLeast(5, 3),
+		groupKill: cgroupVersion == 2 && rel.AtLeast(4, 19),
 	}
 }
 
@@ -60,25 +58,13 @@ func (r Rules) badness(raw uint64, adj int16, total uint64) int64 {
 // own is a zombie or a kernel thread.
 func (r Rules) eligible(p *oom.Process) bool {
 	switch {
-	case p.Init, p.Adj == adjUnkillable, p.Vfork && r.vforkExempt:
+	case p.Init, p.Adj == adjUnkillable:
 		return false
 	case p.Exact && p.RSS == 0 && p.Swap == 0 && p.PageTables == 0:
 		return false
 	}
 	score, ok := p.Score.Get()
 	return !r.signed || !ok || score != 0
-}
-
-// Score is /proc/PID/oom_score of an eligible process whose badness in the
-// node's scope of total pages is given (fs/proc/base.c: proc_oom_score).
-func (r Rules) Score(pages int64, total uint64) int64 {
-	if total == 0 {
-		return 0
-	}
-	if !r.signed {
-		return pages * 1000 / int64(total)
-	}
-	return (1000 + pages*1000/int64(total)) * 2 / 3
 }
 
 // Total is the size in pages of a scope, which scales oom_score_adj

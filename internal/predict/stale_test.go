@@ -26,7 +26,7 @@ func TestTopOfStale(t *testing.T) {
 			if b, p.Stale = rules.Badness(&w.truth[i], total, page); !p.Stale {
 				continue
 			}
-			p.Score = oom.Of(uint64(rules.Score(b, total)))
+			p.Score = oom.Of(uint64(rules.score(b, total)))
 			p.RSS = uint64(rng.IntN(400)) * mib
 			p.Adj += int16(rng.IntN(3) - 1)
 			if p.Adj == adjUnkillable || p.Score == oom.Of(0) {
@@ -45,7 +45,7 @@ func TestTopOfStale(t *testing.T) {
 		n := 1 + rng.IntN(12)
 		want := w.bruteForce(Node)
 		want = slices.DeleteFunc(want, func(i int) bool { return w.truth[i].Score == oom.Of(0) })
-		if got := rules.Top(w.node, w.tree, w.procs, n, exact); !slices.Equal(got, want[:min(n, len(want))]) {
+		if got := rules.Index(w.node, w.tree, w.procs).Top(n, exact); !slices.Equal(got, want[:min(n, len(want))]) {
 			t.Errorf("seed %d: top %d is %v, want %v", seed, n, got, want[:min(n, len(want))])
 		}
 	}
@@ -72,7 +72,7 @@ func TestExactThatDoesNothing(t *testing.T) {
 			}
 			return nil
 		}
-		top := RulesFor(node.Release, tree.Version).Top(node, tree, procs, 3, exact)
+		top := RulesFor(node.Release, tree.Version).Index(node, tree, procs).Top(3, exact)
 		if want := []int{1, 2, 0}; !slices.Equal(top, want) {
 			t.Errorf("stale %v: top is %v, want %v", stale, top, want)
 		}

@@ -87,3 +87,50 @@ func BenchmarkNode(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkLibrary compares the files that this package parses itself with what
+// prometheus/procfs takes for them. docs/architecture.md has the figures.
+func BenchmarkLibrary(b *testing.B) {
+	f, lib := open4k(b, "/proc"), library(b, "/proc")
+	pid := os.Getpid()
+	var node oom.Node
+	for _, c := range []struct {
+		name string
+		call func() error
+	}{
+		{"meminfo/own", func() error {
+			content, err := f.node.readFile(f.dir, "meminfo")
+			parseMeminfo(content, &node)
+			return err
+		}},
+		{"meminfo/procfs", func() error { _, err := lib.Meminfo(); return err }},
+		{"process/own", func() error { return f.Exact(&oom.Process{PID: int32(pid)}) }},
+		{"process/procfs", func() error {
+			p, err := lib.Proc(pid)
+			if err != nil {
+				return err
+			}
+			if _, err := p.NewStatus(); err != nil {
+				return err
+			}
+			_, err = p.Stat()
+			return err
+		}},
+		{"zoneinfo/own", func() error {
+			content, err := f.node.readFile(f.dir, "zoneinfo")
+			parseZoneinfo(content, f.pageSize)
+			return err
+		}},
+		{"zoneinfo/procfs", func() error { _, err := lib.Zoneinfo(); return err }},
+		{"stat/procfs", func() error { _, err := lib.Stat(); return err }},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := c.call(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -2,9 +2,16 @@
 
 package proc
 
-import "testing"
+import (
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"testing"
+)
 
-func TestMemoryCgroup(t *testing.T) {
+func TestCgroup(t *testing.T) {
+	root := hostTree(t)
+	f := open4k(t, root)
 	for name, c := range map[string]struct{ text, want string }{
 		"v2":                     {"0::/system.slice/x.service\n", "/system.slice/x.service"},
 		"v1":                     {"9:memory:/a\n1:name=systemd:/b\n0::/c\n", "/a"},
@@ -14,13 +21,17 @@ func TestMemoryCgroup(t *testing.T) {
 		"a colon in the name":    {"0::/system.slice:docker:x\n", "/system.slice:docker:x"},
 		"outside the namespace":  {"0::/../../x\n", "/../../x"},
 		"a name like controller": {"1:name=memory:/a\n", ""},
-		"cut":                    {"0::/system.sl", ""},
 		"no path":                {"0::\n", ""},
 		"garbage":                {"\x00\xff:\n::\n", ""},
 		"empty":                  {"", ""},
 	} {
-		if got := memoryCgroup([]byte(c.text)); got != c.want {
-			t.Errorf("%s: %q, want %q", name, got, c.want)
+		write(t, filepath.Join(root, "4242/cgroup"), c.text)
+		got, err := f.Cgroup(4242)
+		if got != c.want || (err == nil) != (c.want != "") {
+			t.Errorf("%s: %q, %v, want %q", name, got, err, c.want)
 		}
+	}
+	if _, err := f.Cgroup(4243); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of a process that is gone: %v", err)
 	}
 }

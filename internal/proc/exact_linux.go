@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 
 	"github.com/oom-exporter/oom_exporter/internal/kernfs"
@@ -45,14 +46,15 @@ func (f *FS) Exact(p *oom.Process) error {
 // Cgroup returns the path of the process' memory cgroup, as this process'
 // cgroup namespace has it. The error is as that of Exact.
 func (f *FS) Cgroup(pid int32) (string, error) {
-	f.exact.mu.Lock()
-	defer f.exact.mu.Unlock()
-	defer runtime.KeepAlive(f.root)
-	content, err := f.exact.read(f.dir, strconv.Itoa(int(pid))+"/cgroup\x00")
+	p, err := f.lib.Proc(int(pid))
 	if err != nil {
 		return "", fmt.Errorf("read process %d in %s: %w", pid, f.path, err)
 	}
-	path := memoryCgroup(content)
+	of, err := p.Cgroups()
+	if err != nil {
+		return "", fmt.Errorf("read process %d in %s: %w", pid, f.path, err)
+	}
+	path := memoryCgroup(of)
 	if path == "" {
 		return "", fmt.Errorf("find the memory cgroup of process %d in %s: %w", pid, f.path, errDamaged)
 	}
@@ -61,11 +63,11 @@ func (f *FS) Cgroup(pid int32) (string, error) {
 
 // memoryCgroup returns the cgroup of the v1 hierarchy with the memory controller
 // where there is one, else that of v2.
-func memoryCgroup(content []byte) string {
-	if path := kernfs.MemoryCgroup(content, false); path != "" {
+func memoryCgroup(of []procfs.Cgroup) string {
+	if path := kernfs.MemoryCgroup(of, false); path != "" {
 		return path
 	}
-	return kernfs.MemoryCgroup(content, true)
+	return kernfs.MemoryCgroup(of, true)
 }
 
 // readExact reads both files through the process' directory: that stays the

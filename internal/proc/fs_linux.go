@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 
+	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
@@ -19,10 +20,14 @@ type FS struct {
 	path     string
 	root     *os.File
 	dir      int // root's descriptor.
+	lib      procfs.FS
 	isProc   bool
 	initNS   bool
 	pageSize uint64
 	max      int
+
+	release oom.Release
+	bootID  string
 
 	scan  scanner
 	exact exactReader
@@ -42,6 +47,12 @@ func New(o Options) (*FS, error) {
 		_ = root.Close()
 		return nil, err
 	}
+	if f.lib, err = procfs.NewFS(o.Root); err != nil {
+		_ = root.Close()
+		return nil, fmt.Errorf("open proc file system: %w", err)
+	}
+	f.release = oom.ParseRelease(f.sysctlText("kernel.osrelease"))
+	f.bootID = validBootID(f.sysctlText("kernel.random.boot_id"))
 	if f.pageSize == 0 {
 		f.pageSize = uint64(os.Getpagesize())
 	}
@@ -81,8 +92,7 @@ func (f *FS) check() error {
 // before 5.9 oom_score stayed at 0 for small processes, and the inodes of plain
 // files are not new with each process.
 func (f *FS) refreshable(every int) uint64 {
-	release, err := f.read("sys/kernel/osrelease")
-	if err != nil || !f.isProc || every < 1 || !oom.ParseRelease(string(release)).AtLeast(5, 9) {
+	if !f.isProc || every < 1 || !f.release.AtLeast(5, 9) {
 		return 1
 	}
 	return uint64(every)

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -105,14 +104,13 @@ func TestNode(t *testing.T) {
 	const kib = 1024
 	want := oom.Node{
 		Release: oom.Release{Major: 6, Minor: 18, Patch: 44, Text: "6.18.44-fc-v657"}, PageSize: 4096, CPUs: 2,
-		BootID: "0f2c9c2e-6d3c-4c11-9f5e-2f0e9b1b7a10", BootTime: time.Unix(1763760000, 0),
-		Total: oom.Of(24684092 * kib), Free: oom.Of(24318872 * kib), Available: oom.Of(24310452 * kib),
+		BootID: "0f2c9c2e-6d3c-4c11-9f5e-2f0e9b1b7a10",
+		Total:  oom.Of(24684092 * kib), Free: oom.Of(24318872 * kib), Available: oom.Of(24310452 * kib),
 		SwapTotal: oom.Of(4194300 * kib), SwapFree: oom.Of(4194000 * kib),
 		ActiveFile: oom.Of(27172 * kib), InactiveFile: oom.Of(62836 * kib),
 		KReclaimable: oom.Of(149653 * kib), SReclaimable: oom.Of(149652 * kib), Hugepages: oom.Of(0),
 		OOMKills: oom.Of(17), PanicOnOOM: oom.Of(0), KillAllocatingTask: oom.Of(1), Overcommit: oom.Of(2), Swappiness: oom.Of(60),
-		Zones:    parseZoneinfo(archived(t, "zoneinfo"), 4096),
-		Pressure: oom.Pressure{WaitingMicros: oom.Of(1234567), StalledMicros: oom.Of(89)},
+		Zones: parseZoneinfo(archived(t, "zoneinfo"), 4096),
 	}
 	f := open4k(t, hostTree(t))
 	for range 2 { // the second time with used buffers.
@@ -123,6 +121,34 @@ func TestNode(t *testing.T) {
 		if diff := cmp.Diff(want, got, amounts); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)
 		}
+	}
+}
+
+// TestNodeMemory wants what a sample of the node has, and stalls unset where the
+// kernel does not measure them.
+func TestNodeMemory(t *testing.T) {
+	root := hostTree(t)
+	f := open4k(t, root)
+	for text, want := range map[string]oom.Amount{
+		"some avg10=0.00 avg60=0.00 avg300=0.00 total=1234\nfull avg10=1.00 avg60=0.00 avg300=0.00 total=567\n": oom.Of(567),
+		"some avg10=0.00 avg60=0.00 avg300=0.00 total=1234\n":                                                   {},
+		"some avg10=0.00 avg60=0.00 avg300=0.00 total=1\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=-1\n":     {},
+		"\x00\xff some": {},
+		"":              {},
+	} {
+		write(t, filepath.Join(root, "pressure/memory"), text)
+		var got oom.Sample
+		if err := f.NodeMemory(&got); err != nil {
+			t.Fatal(err)
+		}
+		if got.StalledMicros != want || got.Limit != oom.Of(24684092*1024) {
+			t.Errorf("%q: stalled %v of %v, want %v", text, got.StalledMicros, got.Limit, want)
+		}
+	}
+	remove(t, filepath.Join(root, "pressure"))
+	var got oom.Sample
+	if err := f.NodeMemory(&got); err != nil || got.StalledMicros.IsSet() {
+		t.Errorf("without pressure: %v, %v", got.StalledMicros, err)
 	}
 }
 

@@ -4,6 +4,7 @@ package proc
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
@@ -13,7 +14,8 @@ import (
 // MemAvailable (3.14) and no KReclaimable (4.20).
 //
 // Hugetlb is the pools of all hugepage sizes; older kernels tell only of the
-// default size.
+// default size. The library's Meminfo
+// has no KReclaimable, and fails as a whole on one line that it cannot parse.
 func parseMeminfo(b []byte, n *oom.Node) {
 	var pages, size oom.Amount
 	for len(b) > 0 {
@@ -62,30 +64,6 @@ func parseMeminfo(b []byte, n *oom.Node) {
 	}
 }
 
-// parsePressure reads /proc/pressure/memory:
-//
-//	some avg10=0.00 avg60=0.00 avg300=0.00 total=1234
-//	full avg10=0.00 avg60=0.00 avg300=0.00 total=567
-//
-// total is in microseconds.
-func parsePressure(b []byte) oom.Pressure {
-	var p oom.Pressure
-	for len(b) > 0 {
-		line, whole := cutLine(&b)
-		_, total, found := bytes.Cut(line, []byte(" total="))
-		if !found || !whole {
-			continue
-		}
-		switch {
-		case bytes.HasPrefix(line, []byte("some ")):
-			p.WaitingMicros = parseAmount(total)
-		case bytes.HasPrefix(line, []byte("full ")):
-			p.StalledMicros = parseAmount(total)
-		}
-	}
-	return p
-}
-
 // parseVMStat finds one counter of /proc/vmstat. It is unset where there is no
 // such line, and where the line is not complete (yet).
 func parseVMStat(b []byte, key string) oom.Amount {
@@ -99,35 +77,11 @@ func parseVMStat(b []byte, key string) oom.Amount {
 	return oom.Amount{}
 }
 
-// parseKernelStat reads the boot time, in seconds since the epoch, and the
-// number of online CPUs from /proc/stat.
-func parseKernelStat(b []byte) (btime oom.Amount, cpus int) {
-	for len(b) > 0 {
-		line, whole := cutLine(&b)
-		if !whole {
-			continue
-		}
-		switch {
-		case len(line) > 3 && string(line[:3]) == "cpu" && line[3] >= '0' && line[3] <= '9':
-			cpus++
-		case bytes.HasPrefix(line, []byte("btime ")):
-			btime = parseAmount(line[len("btime "):])
-		}
-	}
-	return btime, cpus
-}
-
-// parseBootID checks a boot id, since it ends up in file contents and tests
-// for sameness: 36 hex digits and dashes, or nothing.
-func parseBootID(b []byte) string {
-	b = bytes.TrimSpace(b)
-	if len(b) != 36 {
+// validBootID returns the boot id if it is one, 36 hex digits and dashes, else
+// nothing: it is compared with the one in the state file, and written there.
+func validBootID(id string) string {
+	if len(id) != 36 || strings.Trim(id, "0123456789abcdef-") != "" {
 		return ""
 	}
-	for _, c := range b {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') && c != '-' {
-			return ""
-		}
-	}
-	return string(b)
+	return id
 }

@@ -52,23 +52,6 @@ func TestParseMeminfo(t *testing.T) {
 	}
 }
 
-func TestParsePressure(t *testing.T) {
-	for text, want := range map[string]oom.Pressure{
-		"some avg10=0.00 avg60=0.00 avg300=0.00 total=1234\nfull avg10=1.00 avg60=0.00 avg300=0.00 total=567\n": {
-			WaitingMicros: oom.Of(1234), StalledMicros: oom.Of(567),
-		},
-		"some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n":        {WaitingMicros: oom.Of(0)},
-		"some avg10=0.00 avg60=0.00 avg300=0.00 total=12":         {},
-		"some avg10=0.00 total=-1\nfull total=x\nother total=1\n": {},
-		"":              {},
-		"\x00\xff some": {},
-	} {
-		if got := parsePressure([]byte(text)); got != want {
-			t.Errorf("parsePressure(%q) = %+v, want %+v", text, got, want)
-		}
-	}
-}
-
 func TestParseVMStat(t *testing.T) {
 	for text, want := range map[string]oom.Amount{
 		"oom_kill 17\n":                            oom.Of(17),
@@ -86,30 +69,14 @@ func TestParseVMStat(t *testing.T) {
 	}
 }
 
-func TestParseKernelStat(t *testing.T) {
-	for text, want := range map[string]struct {
-		btime oom.Amount
-		cpus  int
-	}{
-		"cpu  1 2\ncpu0 1 2\ncpu3 1 2\nintr 5 6\nctxt 1\nbtime 1763760000\n": {oom.Of(1763760000), 2},
-		"cpu  1 2\nbtime x\ncpux 1\n":                                        {},
-		"cpu0 1\nbtime 17637":                                                {cpus: 1},
-		"":                                                                   {},
-	} {
-		if btime, cpus := parseKernelStat([]byte(text)); btime != want.btime || cpus != want.cpus {
-			t.Errorf("parseKernelStat(%q) = %v, %d, want %v, %d", text, btime, cpus, want.btime, want.cpus)
-		}
-	}
-}
-
-func TestParseBootID(t *testing.T) {
+func TestValidBootID(t *testing.T) {
 	const id = "0f2c9c2e-6d3c-4c11-9f5e-2f0e9b1b7a10"
 	for text, want := range map[string]string{
-		id + "\n": id, id: id, "": "", id[:35] + "\n": "", id + "0\n": "",
+		id: id, "": "", id[:35]: "", id + "0": "", id[:35] + "g": "", id[:20] + "/" + id[21:]: "",
 		strings.Repeat("\xff", 36): "", strings.Repeat("/", 36): "",
 	} {
-		if got := parseBootID([]byte(text)); got != want {
-			t.Errorf("parseBootID(%q) = %q, want %q", text, got, want)
+		if got := validBootID(text); got != want {
+			t.Errorf("validBootID(%q) = %q, want %q", text, got, want)
 		}
 	}
 }
@@ -132,25 +99,19 @@ func FuzzVMStat(f *testing.F) {
 	})
 }
 
-// FuzzMeminfo holds one size and one pressure between other lines.
+// FuzzMeminfo holds one size between other lines.
 func FuzzMeminfo(f *testing.F) {
 	f.Add([]byte("MemFree: 1 kB"), uint32(24684092))
 	f.Add([]byte("some avg10=0.00 total=7\ncpu0 1"), uint32(0))
 	f.Fuzz(func(t *testing.T, before []byte, n uint32) {
-		if bytes.Contains(before, []byte("MemTotal")) || bytes.Contains(before, []byte("some ")) || bytes.Contains(before, []byte("btime")) {
+		if bytes.Contains(before, []byte("MemTotal")) {
 			return
 		}
-		text := fmt.Appendf(append(bytes.Clone(before), '\n'), "MemTotal: %d kB\nsome avg10=0.00 total=%d\nbtime %d\n", n, n, n)
+		text := fmt.Appendf(append(bytes.Clone(before), '\n'), "MemTotal: %d kB\nMemFree: 1 kB\n", n)
 		var node oom.Node
 		parseMeminfo(text, &node)
 		if node.Total != oom.Of(uint64(n)*1024) {
 			t.Errorf("after %q: MemTotal %v, want %d kB", before, node.Total, n)
-		}
-		if p := parsePressure(text); p.WaitingMicros != oom.Of(uint64(n)) {
-			t.Errorf("after %q: some %v, want %d", before, p.WaitingMicros, n)
-		}
-		if btime, _ := parseKernelStat(text); btime != oom.Of(uint64(n)) {
-			t.Errorf("after %q: btime %v, want %d", before, btime, n)
 		}
 	})
 }

@@ -3,47 +3,56 @@
 package proc
 
 import (
-	"bytes"
 	"fmt"
 	"runtime"
 	"sync"
-	"time"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
 // nodeReader holds what Node uses again.
 type nodeReader struct {
-	mu  sync.Mutex
-	buf []byte
+	mu    sync.Mutex
+	buf   []byte
+	reads uint64
+	cpus  int
 }
+
+// cpuReads is the number of reads of the node for which the processors are
+// counted once: the kernel sums up all interrupts for /proc/stat, and processors
+// are hardly ever added to a running system.
+const cpuReads = 64
 
 // Node reads the machine's numbers. What the kernel does not have, or does not
 // let us read, stays unset; only a missing meminfo is an error.
 func (f *FS) Node() (oom.Node, error) {
-	f.node.mu.Lock()
-	defer f.node.mu.Unlock()
+	r := &f.node
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	defer runtime.KeepAlive(f.root)
 
-	n := oom.Node{PageSize: f.pageSize}
-	content, err := f.node.readFile(f.dir, "meminfo")
+	n := oom.Node{
+		PageSize: f.pageSize, Release: f.release, BootID: f.bootID,
+		PanicOnOOM:         f.sysctl("vm.panic_on_oom"),
+		KillAllocatingTask: f.sysctl("vm.oom_kill_allocating_task"),
+		Overcommit:         f.sysctl("vm.overcommit_memory"),
+		Swappiness:         f.sysctl("vm.swappiness"),
+	}
+	content, err := r.readFile(f.dir, "meminfo")
 	if err != nil {
-		return n, fmt.Errorf("read %s/meminfo: %w", f.path, err)
+		return oom.Node{}, fmt.Errorf("read %s/meminfo: %w", f.path, err)
 	}
 	parseMeminfo(content, &n)
-	n.Zones = parseZoneinfo(f.node.content(f.dir, "zoneinfo"), f.pageSize)
-	n.Pressure = parsePressure(f.node.content(f.dir, "pressure/memory"))
-	n.Release = oom.ParseRelease(string(bytes.TrimSpace(f.node.content(f.dir, "sys/kernel/osrelease"))))
-	n.BootID = parseBootID(f.node.content(f.dir, "sys/kernel/random/boot_id"))
-	n.PanicOnOOM = parseAmount(f.node.content(f.dir, "sys/vm/panic_on_oom"))
-	n.KillAllocatingTask = parseAmount(f.node.content(f.dir, "sys/vm/oom_kill_allocating_task"))
-	n.Overcommit = parseAmount(f.node.content(f.dir, "sys/vm/overcommit_memory"))
-	n.Swappiness = parseAmount(f.node.content(f.dir, "sys/vm/swappiness"))
-	btime, cpus := parseKernelStat(f.node.content(f.dir, "stat"))
-	n.CPUs = cpus
-	if seconds, ok := btime.Get(); ok && seconds < 1<<40 {
-		n.BootTime = time.Unix(int64(seconds), 0)
+	if content, err := r.readFile(f.dir, "zoneinfo"); err == nil {
+		n.Zones = parseZoneinfo(content, f.pageSize)
 	}
+	if r.reads%cpuReads == 0 {
+		if stat, err := f.lib.Stat(); err == nil {
+			r.cpus = len(stat.CPU)
+		}
+	}
+	r.reads++
+	n.CPUs = r.cpus
 	n.OOMKills, _ = f.OOMKills() // it says so itself when it is asked alone.
 	return n, nil
 }
@@ -54,11 +63,21 @@ func (r *nodeReader) readFile(dir int, name string) (content []byte, err error) 
 	return content, err
 }
 
-// content is readFile for what may be missing: then it is empty.
-func (r *nodeReader) content(dir int, name string) []byte {
-	content, err := r.readFile(dir, name)
-	if err != nil {
-		return nil
+// sysctl returns a sysctl that is one number, unset where the kernel does not
+// have it.
+func (f *FS) sysctl(name string) oom.Amount {
+	n, err := f.lib.SysctlInts(name)
+	if err != nil || len(n) != 1 || n[0] < 0 {
+		return oom.Amount{}
 	}
-	return content
+	return oom.Of(uint64(n[0]))
+}
+
+// sysctlText returns a sysctl that is one word, empty where there is none.
+func (f *FS) sysctlText(name string) string {
+	words, err := f.lib.SysctlStrings(name)
+	if err != nil || len(words) != 1 {
+		return ""
+	}
+	return words[0]
 }

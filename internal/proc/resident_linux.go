@@ -56,8 +56,8 @@ func (f *FS) NodeMemory(out *oom.Sample) error {
 	}
 	*out = oom.Sample{}
 	parseNodeSample(content, out)
-	if content, q.buf, err = readAll(f.dir, []byte("pressure/memory\x00"), q.buf); err == nil {
-		out.StalledMicros = parsePressure(content).StalledMicros
+	if pressure, err := f.lib.PSIStatsForResource("memory"); err == nil && pressure.Full != nil {
+		out.StalledMicros = oom.Of(pressure.Full.Total)
 	}
 	return nil
 }

@@ -30,7 +30,7 @@ func TestScan(t *testing.T) {
 	f := open4k(t, hostTree(t))
 	dst := make([]oom.Process, 5, 10)
 	for i := range dst {
-		dst[i] = oom.Process{PID: 999, Exact: true, Comm: "old", Swap: 7, Vfork: true}
+		dst[i] = oom.Process{PID: 999, Exact: true, Comm: "old", Swap: 7}
 	}
 	got, skipped, err := f.Scan(dst, nil)
 	if err != nil || skipped != (oom.Skipped{}) {

@@ -10,17 +10,20 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// namesGap is the least time between two times that all cgroups are named, and
-// renameGap the time after which names are asked for again.
+// All cgroups are named when some are new, and then again and again: a name may
+// become known late. Each time takes twice as long as the one before.
 const (
-	namesGap  = 2 * time.Second
-	renameGap = 30 * time.Second
+	nameGapLeast = 2 * time.Second
+	nameGapMost  = 2 * time.Minute
 )
 
 // find brings the tracks up to date with the cgroups that there are. What is new
 // is sampled at once: it may not live until the next second.
 func (r *Recorder) find(at stamp) {
-	gone, found, err := r.o.Source.Find()
+	gone, found, err := r.o.Source.Find(func(h oom.CgroupHandle) bool {
+		return int(h) < len(r.byHandle) && r.byHandle[h] != nil && r.isQuiet(at, r.byHandle[h])
+	})
+	r.foundAt = r.now()
 	r.report("find", "cannot list memory cgroups", err)
 	if err != nil {
 		return
@@ -32,11 +35,13 @@ func (r *Recorder) find(at stamp) {
 			most = mostFull
 		}
 		r.read(fresh, most)
-		r.renamed = r.renamed && len(found) == 0
+		if len(found) > 0 {
+			r.nameGap = nameGapLeast
+		}
 	}
 	r.dropGone(at)
-	if since := at.since(r.named); r.o.Names != nil && (!r.began || !r.renamed && since >= namesGap || since >= renameGap) {
-		r.named, r.renamed = at, true
+	if r.o.Names != nil && (!r.began || at.since(r.named) >= r.nameGap) {
+		r.named, r.nameGap = at, min(2*r.nameGap, nameGapMost)
 		r.name()
 	}
 }
@@ -64,6 +69,9 @@ func (r *Recorder) replace(at stamp, gone []oom.CgroupHandle, found []oom.FoundC
 		if f.Parent >= 0 {
 			t.up = r.byHandle[f.Parent]
 		}
+		if t.up != nil {
+			t.up.isParent = true
+		}
 		if saved, ok := r.restored[f.GroupID]; ok {
 			t.coarse = saved.coarse
 			if saved.isBorn {
@@ -81,6 +89,9 @@ func (r *Recorder) replace(at stamp, gone []oom.CgroupHandle, found []oom.FoundC
 	r.restored = nil // who has not been found by now is gone.
 	if len(found) > 0 {
 		slices.SortFunc(r.live, func(a, b *track) int { return comparePaths(a.Path, b.Path) })
+	}
+	for i, t := range r.live {
+		t.index = i
 	}
 	r.levels = levelsOf(r.live, r.levels)
 	return fresh
@@ -143,13 +154,11 @@ func (r *Recorder) dropGone(at stamp) {
 
 // name says who the cgroups are.
 func (r *Recorder) name() {
-	index := make(map[*track]int, len(r.live))
 	tree := oom.Tree{Groups: make([]oom.Group, len(r.live))}
 	for i, t := range r.live {
-		index[t] = i
 		parent := -1
 		if t.up != nil {
-			parent = index[t.up]
+			parent = t.up.index
 		}
 		tree.Groups[i] = oom.Group{GroupID: t.GroupID, Parent: parent, Owner: i, UID: t.UID}
 	}

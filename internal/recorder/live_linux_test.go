@@ -15,10 +15,11 @@ import (
 
 	"github.com/oom-exporter/oom_exporter/internal/cgroup"
 	"github.com/oom-exporter/oom_exporter/internal/oom"
+	"github.com/oom-exporter/oom_exporter/internal/proc"
 )
 
 // liveTree makes pods of four limited containers each in the host's hierarchy,
-// and returns their directories.
+// which have some memory that stays, and returns their directories.
 func liveTree(b *testing.B, pods int) (h *cgroup.Hierarchy, containers []string) {
 	b.Helper()
 	h, err := cgroup.Find(cgroup.Options{})
@@ -40,6 +41,7 @@ func liveTree(b *testing.B, pods int) (h *cgroup.Hierarchy, containers []string)
 				containers = append(containers, dir)
 			}
 		}
+		charge(b, h, containers, 256<<10)
 		return h, containers
 	}
 	b.Skip("for cgroup v1")
@@ -71,39 +73,54 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkSecond is what one second of recording a thousand containers in 250
+// BenchmarkSecond is what one second of recording the containers of 16 and of 250
 // pods takes, at rest and while a tenth of them grows, beside the least that a
 // reading of each of them takes by descriptors that stay open.
 func BenchmarkSecond(b *testing.B) {
-	h, containers := liveTree(b, 250)
-	b.Run("floor", func(b *testing.B) { benchFloor(b, containers) })
-	for _, moving := range []int{0, 100} {
-		b.Run(fmt.Sprint("moving=", moving), func(b *testing.B) {
-			s, err := h.Sampler(cgroup.SamplerOptions{})
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer func() { _ = s.Close() }()
-			now := time.Hour
-			r := New(Options{Source: s, Uptime: func() time.Duration { return now }, Names: func(tree *oom.Tree) { kinds(tree) }})
-			for range 120 {
-				now += time.Second
-				r.tick()
-			}
-			var used time.Duration
-			for b.Loop() {
-				b.StopTimer()
-				charge(b, h, containers[:moving])
-				b.StartTimer()
-				now += time.Second
-				before := cpuTime()
-				r.tick()
-				used += cpuTime() - before
-			}
-			b.ReportMetric(float64(used.Microseconds())/float64(b.N), "cpu-us/s")
-			b.ReportMetric(float64(r.samples)/float64(b.N+120), "samples/s")
+	for _, pods := range []int{16, 250} {
+		b.Run(fmt.Sprint("containers=", 4*pods), func(b *testing.B) {
+			h, containers := liveTree(b, pods)
+			b.Run("floor", func(b *testing.B) { benchFloor(b, containers) })
+			b.Run("still", func(b *testing.B) { benchSecond(b, h, nil) })
+			b.Run("moving", func(b *testing.B) { benchSecond(b, h, containers[:len(containers)/10]) })
 		})
 	}
+}
+
+// benchSecond measures seconds in which these containers grow.
+func benchSecond(b *testing.B, h *cgroup.Hierarchy, moving []string) {
+	s, err := h.Sampler(cgroup.SamplerOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	fs, err := proc.New(proc.Options{Root: "/proc"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = fs.Close() }()
+	now := time.Hour
+	r := New(Options{
+		Source: s, Node: fs.NodeMemory, Processes: fs,
+		Uptime: func() time.Duration { return now }, Names: func(tree *oom.Tree) { kinds(tree) },
+	})
+	for range 120 {
+		now += time.Second
+		r.tick()
+	}
+	b.ReportAllocs()
+	var used time.Duration
+	for b.Loop() {
+		b.StopTimer()
+		charge(b, h, moving, mi)
+		b.StartTimer()
+		now += time.Second
+		before := cpuTime()
+		r.tick()
+		used += cpuTime() - before
+	}
+	b.ReportMetric(float64(used.Microseconds())/float64(b.N), "cpu-us/s")
+	b.ReportMetric(float64(r.samples)/float64(b.N+120), "samples/s")
 }
 
 func benchFloor(b *testing.B, containers []string) {
@@ -124,15 +141,15 @@ func benchFloor(b *testing.B, containers []string) {
 	}
 }
 
-// charge makes each of the cgroups a megabyte larger, and now and then smaller.
-func charge(b *testing.B, h *cgroup.Hierarchy, dirs []string) {
+// charge makes each of the cgroups larger, and now and then smaller.
+func charge(b *testing.B, h *cgroup.Hierarchy, dirs []string, by int) {
 	if len(dirs) == 0 {
 		return
 	}
 	defer func() {
 		_ = os.WriteFile(h.Mount()+"/cgroup.procs", []byte(fmt.Sprint(os.Getpid())), 0)
 	}()
-	megabyte := make([]byte, mi)
+	more := make([]byte, by)
 	for i, dir := range dirs {
 		if err := os.WriteFile(dir+"/cgroup.procs", []byte(fmt.Sprint(os.Getpid())), 0); err != nil {
 			b.Fatal(err)
@@ -145,7 +162,7 @@ func charge(b *testing.B, h *cgroup.Hierarchy, dirs []string) {
 		if info, err := f.Stat(); err == nil && info.Size() > 64*mi {
 			_ = f.Truncate(0)
 		}
-		_, _ = f.Write(megabyte)
+		_, _ = f.Write(more)
 		_ = f.Close()
 		b.Cleanup(func() { _ = os.Remove(path) })
 	}

@@ -10,12 +10,12 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// pass reads the cgroups that do not have the fast pace, and decides anew which
-// have it. It goes down the tree: where the usage of a cgroup has not moved, that
-// of those in it has not moved either.
-func (r *Recorder) pass(at stamp) {
-	readings, most := 0, mostFull
-	idle := idleGapOf(r.live, at, r.interval)
+// readDue reads the cgroups that do not have the fast pace, and returns how many
+// there were. It goes down the tree: where the usage of a cgroup has not moved,
+// that of those in it has not moved either.
+func (r *Recorder) readDue(at stamp) (readings int) {
+	most := mostFull
+	idle := min(r.interval*time.Duration((r.idle+idleReads-1)/idleReads), idleGap)
 	for _, tracks := range r.levels {
 		r.due = r.due[:0]
 		for _, t := range tracks {
@@ -26,6 +26,12 @@ func (r *Recorder) pass(at stamp) {
 		readings += len(r.due)
 		most -= r.read(r.due, most)
 	}
+	return readings
+}
+
+// settle decides anew which cgroups have the fast pace, and which pace all can
+// have.
+func (r *Recorder) settle(at stamp, readings int) {
 	r.readLimits(at)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -46,7 +52,7 @@ func (r *Recorder) isDue(at stamp, t *track, idle time.Duration) bool {
 	case t.up != nil && t.up.stoodStill(at, t.readAt):
 		t.stillAt = at
 		return false
-	case t.isIdle(at):
+	case !t.isParent && t.isIdle(at):
 		return age >= idle-fastGap/2
 	}
 	return true
@@ -59,16 +65,13 @@ func (t *track) stoodStill(at, since stamp) bool {
 	return known && t.up != nil && t.usage != 0 && !t.unread && t.movedAt.since(since) < 0
 }
 
-// idleGapOf returns how often cgroups at rest are read, of which few are read in
-// one pass.
-func idleGapOf(live []*track, at stamp, interval time.Duration) time.Duration {
-	idle := 0
-	for _, t := range live {
-		if !t.fast && t.isIdle(at) {
-			idle++
-		}
-	}
-	return min(interval*time.Duration((idle+idleReads-1)/idleReads), idleGap)
+// isQuiet tells whether it is known that nothing was charged to a cgroup since the
+// last find, nor in the seconds before: then no cgroup can have come into it that
+// has any memory. What reads as nothing says nothing: the usage of a cgroup of v1
+// need not be that of those in it.
+func (r *Recorder) isQuiet(at stamp, t *track) bool {
+	known := t.readAt.since(r.foundAt) > 0 || t.stillAt == at
+	return known && t.up != nil && t.usage.or(0) > 0 && !t.unread && !t.hasMoved(at, stillAfter)
 }
 
 // intervalFor returns the pace that so many readings can have, of which some cost
@@ -140,7 +143,7 @@ func (r *Recorder) readFull(t *track) {
 		return
 	}
 	v := slotOf(at, &s)
-	if v.processes == 0 && t.hasMoved(at, 10*time.Second) {
+	if v.processes == 0 && t.hasMoved(at, stillAfter) {
 		v.processes = t.processes
 	}
 	t.noteFull(v)
@@ -163,6 +166,7 @@ func (r *Recorder) readLimits(at stamp) {
 		r.mu.Lock()
 		if t.limitAt = at; limit != 0 && limit != t.limit {
 			t.limit = limit
+			t.own = t.measure(nearMargin)
 			t.note(r.now())
 		}
 		r.mu.Unlock()
@@ -171,18 +175,20 @@ func (r *Recorder) readLimits(at stamp) {
 
 // chooseFast gives the fast pace to the nearest.
 func (r *Recorder) chooseFast(at stamp) {
-	r.near = r.near[:0]
+	r.near, r.idle = r.near[:0], 0
 	for _, t := range r.live { // parents first.
 		t.fast = false
-		t.measure(nearMargin)
 		t.inherit(at)
-		if t.distance < 1 {
+		switch {
+		case t.wantsFast(at):
 			r.near = append(r.near, t)
+		case !t.isParent && t.isIdle(at):
+			r.idle++
 		}
 	}
 	if len(r.near) > mostFast {
 		slices.SortStableFunc(r.near, func(a, b *track) int {
-			if am, bm := a.hasMoved(at, 10*time.Second), b.hasMoved(at, 10*time.Second); am != bm {
+			if am, bm := a.hasMoved(at, stillAfter), b.hasMoved(at, stillAfter); am != bm {
 				if am {
 					return -1
 				}

@@ -78,7 +78,8 @@ type Recorder struct {
 	// Only Run's goroutine uses these.
 	turn     uint64
 	passAt   stamp
-	findAt   stamp
+	findAt   stamp // the last tick that looked for cgroups, and when that had
+	foundAt  stamp // looked.
 	tasksAt  stamp
 	began    bool
 	handles  []oom.CgroupHandle
@@ -88,9 +89,10 @@ type Recorder struct {
 	due      []*track
 	lacking  []*track
 	near     []*track // those with the fast pace, the nearest first.
+	idle     int      // cgroups at rest.
 	nodeFast bool
 	named    stamp
-	renamed  bool // all cgroups have been named since the last came.
+	nameGap  time.Duration // until all are named again.
 
 	mu       sync.Mutex // guards what follows, for writing; only Run's goroutine writes to tracks.
 	byHandle []*track
@@ -146,19 +148,23 @@ func (r *Recorder) Run(ctx context.Context) error {
 func (r *Recorder) tick() time.Duration {
 	at := r.now()
 	r.turn++
-	if !r.began || at.since(r.findAt) >= baseGap-fastGap/2 {
-		r.findAt = at
-		r.find(at)
-	}
 	slow := !r.began || at.since(r.passAt) >= r.interval-fastGap/2
-	r.began = true
 	if slow || r.nodeFast {
 		r.sampleNode(at)
 	}
 	r.read(r.near, mostFast)
+	readings := 0
+	if slow {
+		readings = r.readDue(at)
+	}
+	if !r.began || at.since(r.findAt) >= baseGap-fastGap/2 {
+		r.findAt = at
+		r.find(at)
+	}
+	r.began = true
 	if slow {
 		r.passAt = at
-		r.pass(at)
+		r.settle(at, readings)
 	}
 	if r.o.Processes != nil && len(r.near) > 0 && at.since(r.tasksAt) >= baseGap-fastGap/2 {
 		r.tasksAt = at
@@ -190,8 +196,7 @@ func (r *Recorder) sampleNode(at stamp) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.node.noteFull(slotOf(at, &s))
-	r.node.measure(nearMargin / 2)
-	r.nodeFast = r.node.distance < 1
+	r.nodeFast = r.node.measure(nodeMargin) < 1
 }
 
 // troubles are the kinds of trouble that are there now.

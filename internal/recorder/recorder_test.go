@@ -58,6 +58,71 @@ func TestABurstIsSeenAtTheFastPace(t *testing.T) {
 	}
 }
 
+// TestABurstAfterAStill has containers that stand still, far from their limit and
+// near to it, alone and in a pod that stands still, and then grow into it.
+func TestABurstAfterAStill(t *testing.T) {
+	for _, level := range []uint64{100, 800, 950} {
+		for _, rate := range []uint64{10 * mi, 100 * mi, 400 * mi} {
+			for _, path := range []string{"/a", "/pod/a"} {
+				t.Run(fmt.Sprint(path, " from ", level, " MiB by ", rate/mi, " MiB a second"), func(t *testing.T) {
+					w := newWorld(t)
+					parent := oom.CgroupHandle(0)
+					var pod *box
+					if path != "/a" {
+						pod = w.add("/pod", 0, 0, nil)
+						parent = pod.Handle
+					}
+					b := w.add(path, parent, 1000*mi, steady(level*mi))
+					if pod != nil {
+						pod.usage = func(at time.Duration) uint64 { return b.usage(at) }
+					}
+					w.start(Options{})
+					still := 100*time.Second + time.Duration(rate%7)*130*time.Millisecond
+					grows := time.Duration((1000 - level) * mi * uint64(time.Second) / rate)
+					began := w.uptime + still
+					b.usage = func(at time.Duration) uint64 {
+						return level*mi + uint64(float64(rate)*max(0, at-began).Seconds())
+					}
+					w.pass(still + grows)
+					rec := w.recorded(w.kill("k", path, path))
+					most := time.Second
+					if grows > 1100*time.Millisecond { // it was found to grow a second ago.
+						most = 150 * time.Millisecond
+					}
+					if rec.Gap < 0 || rec.Gap > most {
+						t.Errorf("it grew for %v; the last sample is %v before the kill, want %v", grows, rec.Gap, most)
+					}
+				})
+			}
+		}
+	}
+}
+
+// TestNearAndStill has containers that have been near for long without moving:
+// they take no more readings than others.
+func TestNearAndStill(t *testing.T) {
+	w := newWorld(t)
+	for i := range 20 {
+		w.add(fmt.Sprintf("/c%02d", i), 0, 1000*mi, steady(900*mi))
+	}
+	full := w.add("/full", 0, 1000*mi, steady(1000*mi))
+	w.start(Options{})
+	w.pass(5 * time.Second)
+	if h := w.rec.Health(); h.Fast != 21 {
+		t.Errorf("%d at the fast pace when they came", h.Fast)
+	}
+	w.pass(20 * time.Second)
+	if h := w.rec.Health(); h.Fast != 1 || !w.rec.byHandle[full.Handle].fast {
+		t.Errorf("%d at the fast pace, want only the one at its limit", h.Fast)
+	}
+	before := w.usages
+	w.remove(full)
+	w.pass(10 * time.Second)
+	if n := w.usages - before; n > 10*22+10 {
+		t.Errorf("%d readings of 20 cgroups in 10 s", n)
+	}
+}
+
 func TestAShortLifeIsRecorded(t *testing.T) {
 	w := newWorld(t)
 	w.start(Options{})

@@ -11,7 +11,9 @@ type Source interface {
 	// Find returns which cgroups are gone and which are there that were not
 	// there before, parents first. A handle that is gone may be found again as
 	// that of another cgroup. What it returns is valid until the next call.
-	Find() (gone []oom.CgroupHandle, found []oom.FoundCgroup, err error)
+	// isQuiet tells of a cgroup whether nothing has been charged to it for a
+	// while: there it is enough to look now and then.
+	Find(isQuiet func(oom.CgroupHandle) bool) (gone []oom.CgroupHandle, found []oom.FoundCgroup, err error)
 	// Usages reads the usage of each cgroup into dst, which is as long; unset
 	// where it can't be read.
 	Usages(cgroups []oom.CgroupHandle, dst []oom.Amount)

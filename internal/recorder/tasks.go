@@ -116,7 +116,7 @@ func (r *Recorder) followTasks(at stamp, near []*track) {
 	reads := mostReads
 	for i := range near {
 		t := near[(i+int(r.turn))%len(near)] // each has its turn at being the first.
-		if t.kind == oom.KindPod || t.kind == oom.KindSlice || t.kind == oom.KindRoot || !t.hasMoved(at, 10*time.Second) && len(t.tasks) > 0 {
+		if t.kind == oom.KindPod || t.kind == oom.KindSlice || t.kind == oom.KindRoot || !t.hasMoved(at, stillAfter) && len(t.tasks) > 0 {
 			continue
 		}
 		r.pids = r.o.Source.PIDs(r.pids[:0], t.Handle, mostPIDs)

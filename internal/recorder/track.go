@@ -11,34 +11,38 @@ import (
 
 // track is what is kept of one cgroup, or of the node.
 type track struct {
-	oom.FoundCgroup
-	kind     oom.Kind
-	workload oom.Workload
-	owner    *track // the cgroup that it counts for.
-	up       *track // its parent; nil for the root.
+	// What every pass looks at is at the front, in as few cache lines as it can be:
+	// among a thousand cgroups at rest, fetching them is most of a pass.
+	up              *track  // its parent; nil for the root.
+	readAt, movedAt stamp   // when usage was read last, and when it moved.
+	stillAt         stamp   // the last pass in which it was not read, since what it is in stood still.
+	found           stamp   // see isBorn.
+	limitAt         stamp   // when the limit was read.
+	usage, limit    packed  // at the last reading.
+	own, distance   float64 // to a kill by its own limit, and by any; below 1 it is near.
+	unread          bool    // the last reading failed.
+	fast            bool
+	isParent        bool // it has, or had, cgroups in it.
+	isBorn          bool // it came while we looked: found is when it was made, or up to a second later.
+	gone            bool
 
-	found  stamp
-	isBorn bool  // it came while we looked: found is when it was made, or up to a second later.
-	gone   bool  // since
-	goneAt stamp //
+	oom.FoundCgroup
+	kind             oom.Kind
+	workload         oom.Workload
+	owner            *track // the cgroup that it counts for.
+	index            int    // in the pre-order of those that are there.
+	goneAt           stamp
+	fastFrom, fastTo stamp // the passes in which it had the fast pace first and last.
 
 	fine, medium series
 	coarse       spans
 	mediumAt     stamp
 	tasks        taskSet
 
-	usage                   packed // at the last reading,
-	readAt, movedAt, fullAt stamp  // when that was, when it moved, when all was read.
-	unread                  bool   // that failed.
-	stillAt                 stamp  // the last pass in which it was not read, since what it is in stood still.
-	full                    slot   // what was read then.
-	limit                   packed
-	limitAt                 stamp
-	processes               packed
-	growth                  float64 // pages a second; below 0 where it shrinks.
-	distance                float64 // to a kill; below 1 it is near.
-	fast                    bool
-	fastFrom, fastTo        stamp // the passes in which it had the fast pace first and last.
+	full      slot  // what was read when all was read,
+	fullAt    stamp // and when that was.
+	processes packed
+	growth    float64 // pages a second; below 0 where it shrinks.
 }
 
 const (
@@ -46,15 +50,22 @@ const (
 	// growth, below which a kill is near.
 	nearMargin = 0.25
 	nearTime   = 30 * time.Second
+	// nodeMargin is that part of the node: many run for weeks with little
+	// available, and what makes it near is that it becomes less.
+	nodeMargin = 1.0 / 32
 	// idleAfter is for how long usage must not have moved for a cgroup to be
 	// sampled more seldom, if more than half of its limit is left.
 	idleAfter = time.Minute
+	// stillAfter is for how long usage must not have moved for a cgroup to stand
+	// still: however near it is, the fast pace would only see the same again.
+	stillAfter = 10 * time.Second
 	// growthTime is over which time growth is averaged.
 	growthTime = 2 * time.Second
 )
 
 func newTrack(f oom.FoundCgroup, at stamp) *track {
 	t := &track{FoundCgroup: f, kind: oom.KindContainer, found: at, readAt: at, movedAt: at, fullAt: at, limitAt: at, mediumAt: at, stillAt: at - 1, fastFrom: at, fastTo: at.add(-spanWindow)}
+	t.own, t.distance = math.Inf(1), math.Inf(1)
 	t.owner = t
 	return t
 }
@@ -73,6 +84,7 @@ func (t *track) noteFull(v slot) {
 	t.move(at, v.usage)
 	t.limit, t.limitAt = v.limit, at
 	t.full, t.fullAt = v, at
+	t.own = t.measure(nearMargin)
 	t.fine.add(v, fineWindow())
 	t.coarse.add(at, v.usage, v.unreclaimable)
 	t.noteMedium(v)
@@ -100,6 +112,7 @@ func (t *track) move(at stamp, usage packed) {
 		t.movedAt = at
 	}
 	t.usage, t.readAt = usage, at
+	t.own = t.measure(nearMargin)
 }
 
 // unreclaimable is what reclaim can't free by now, as far as that is known: what
@@ -112,29 +125,39 @@ func (t *track) unreclaimable() float64 {
 	return min(usage, t.full.unreclaimable.or(0)+max(0, usage-t.full.usage.or(0)))
 }
 
-// measure computes how far its own limit is, in shares of what is near.
-func (t *track) measure(margin float64) {
-	t.distance = math.Inf(1)
+// measure returns how far its own limit is, in shares of what is near.
+func (t *track) measure(margin float64) float64 {
 	if !t.limit.isValue() || t.usage == 0 {
-		return
+		return math.Inf(1)
 	}
 	limit := t.limit.or(0)
 	left := max(limit-t.unreclaimable(), 0)
-	t.distance = left / max(limit, 1) / margin
+	distance := left / max(limit, 1) / margin
 	if t.growth > 0 {
-		t.distance = min(t.distance, left/t.growth/nearTime.Seconds())
+		distance = min(distance, left/t.growth/nearTime.Seconds())
 	}
+	return distance
 }
 
-// inherit takes over the distance of the limit above, if it has a part in that:
-// it moves, or has an eighth of the memory.
+// inherit takes its own distance, or that of the limit above if it has a part in
+// that: it moves, or has an eighth of the memory.
 func (t *track) inherit(at stamp) {
+	t.distance = t.own
 	if t.up == nil || t.up.up == nil { // the node is nobody's limit.
 		return
 	}
-	if t.hasMoved(at, 10*time.Second) || t.usage.or(0) > t.up.usage.or(0)/8 {
+	if t.hasMoved(at, stillAfter) || t.usage.or(0) > t.up.usage.or(0)/8 {
 		t.distance = min(t.distance, t.up.distance)
 	}
+}
+
+// wantsFast tells whether it is near, and not only has been for long. Where usage
+// has come up to the limit, a kill may be near though it does not move any more.
+func (t *track) wantsFast(at stamp) bool {
+	if t.distance >= 1 {
+		return false
+	}
+	return t.hasMoved(at, stillAfter) || t.limit.isValue() && t.usage.or(0) >= t.limit.or(0)*63/64
 }
 
 func (t *track) hasMoved(at stamp, within time.Duration) bool {
@@ -158,5 +181,5 @@ func (t *track) lacksFull(at stamp) bool {
 	if t.fast {
 		step, soon = step/4, time.Second
 	}
-	return moved >= step || moved > 0 && age >= soon || t.fast && t.hasMoved(at, 10*time.Second) && age >= soon
+	return moved >= step || moved > 0 && age >= soon || t.fast && t.hasMoved(at, stillAfter) && age >= soon
 }

@@ -136,7 +136,7 @@ func (w *world) pass(d time.Duration) {
 	w.uptime = end
 }
 
-func (w *world) Find() (gone []oom.CgroupHandle, found []oom.FoundCgroup, err error) {
+func (w *world) Find(func(oom.CgroupHandle) bool) (gone []oom.CgroupHandle, found []oom.FoundCgroup, err error) {
 	if w.findErr != nil {
 		return nil, nil, w.findErr
 	}

@@ -15,7 +15,7 @@ import (
 
 // Options says how to tell.
 type Options struct {
-	Format   string // "text" (also if empty) or "json"; for Explain.
+	Format   string // "text" (also if empty) or "json".
 	Color    bool   // text: emphasis by terminal codes.
 	Top      int    // text: rows of a task table; 10 if 0.
 	Location *time.Location
@@ -36,20 +36,14 @@ type Options struct {
 	unread string // what could not be read.
 }
 
-// What Explain says when there is nothing to explain.
+// What ExplainAll says when there is nothing to explain.
 var (
 	ErrNoKernelLog = errors.New("no kernel log in the input: " +
 		"give it the output of dmesg, of journalctl -k, or a syslog file such as /var/log/kern.log")
 	ErrNoOOM = errors.New("no OOM in the kernel log")
 )
 
-// Explain reads a kernel log in any form and tells every OOM in it.
-func Explain(r io.Reader, w io.Writer, opts Options) error {
-	open := func() (io.ReadCloser, error) { return io.NopCloser(r), nil }
-	return ExplainAll([]Input{{Open: open}}, w, opts)
-}
-
-// ExplainRecords is Explain for records that have been read already.
+// ExplainRecords is ExplainAll for records that have been read already.
 func ExplainRecords(records []kmsg.Record, w io.Writer, opts Options) error {
 	if err := opts.check(); err != nil {
 		return err

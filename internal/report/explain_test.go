@@ -40,7 +40,7 @@ func explain(t *testing.T, file string, opts Options) string {
 	}
 	defer f.Close()
 	var out bytes.Buffer
-	if err := Explain(f, &out, opts); err != nil {
+	if err := explainLog(f, &out, opts); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()
@@ -164,7 +164,7 @@ func TestExplainErrors(t *testing.T) {
 		var out bytes.Buffer
 		opts := testOptions()
 		opts.Format = tc.format
-		err := Explain(strings.NewReader(tc.in), &out, opts)
+		err := explainLog(strings.NewReader(tc.in), &out, opts)
 		if err == nil || tc.want != nil && !errors.Is(err, tc.want) || !strings.Contains(err.Error(), tc.say) {
 			t.Errorf("%s: %v", tc.name, err)
 		}
@@ -178,7 +178,7 @@ func TestExplainErrors(t *testing.T) {
 func TestExplainPlainText(t *testing.T) {
 	in := "Out of memory: Killed process 12 (x) total-vm:8kB, anon-rss:4kB, file-rss:0kB, shmem-rss:0kB\n"
 	var out bytes.Buffer
-	if err := Explain(strings.NewReader(in), &out, testOptions()); err != nil {
+	if err := explainLog(strings.NewReader(in), &out, testOptions()); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(out.String(), "x (pid 12)") {
@@ -230,7 +230,7 @@ func TestWriteErrors(t *testing.T) {
 		opts := testOptions()
 		opts.Format = format
 		in := "Out of memory: Killed process 12 (x) total-vm:8kB, anon-rss:4kB\n"
-		if err := Explain(strings.NewReader(in), failingWriter{}, opts); !errors.Is(err, os.ErrClosed) {
+		if err := explainLog(strings.NewReader(in), failingWriter{}, opts); !errors.Is(err, os.ErrClosed) {
 			t.Errorf("%s: %v", format, err)
 		}
 	}
@@ -250,9 +250,9 @@ func FuzzExplain(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var text, doc bytes.Buffer
 		opts := testOptions()
-		err := Explain(bytes.NewReader(b), &text, opts)
+		err := explainLog(bytes.NewReader(b), &text, opts)
 		opts.Format = "json"
-		err2 := Explain(bytes.NewReader(b), &doc, opts)
+		err2 := explainLog(bytes.NewReader(b), &doc, opts)
 		if (err == nil) != (err2 == nil) {
 			t.Fatalf("text: %v, JSON: %v", err, err2)
 		}
@@ -264,4 +264,10 @@ func FuzzExplain(f *testing.F) {
 			t.Error(err)
 		}
 	})
+}
+
+// explainLog reads a kernel log in any form and tells every OOM in it.
+func explainLog(r io.Reader, w io.Writer, opts Options) error {
+	open := func() (io.ReadCloser, error) { return io.NopCloser(r), nil }
+	return ExplainAll([]Input{{Open: open}}, w, opts)
 }

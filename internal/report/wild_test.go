@@ -17,11 +17,11 @@ func explained(t *testing.T, in string) (string, Document) {
 	t.Helper()
 	var text, doc bytes.Buffer
 	opts := testOptions()
-	if err := Explain(strings.NewReader(in), &text, opts); err != nil {
+	if err := explainLog(strings.NewReader(in), &text, opts); err != nil {
 		t.Fatalf("%v\n%.400s", err, in)
 	}
 	opts.Format = "json"
-	if err := Explain(strings.NewReader(in), &doc, opts); err != nil {
+	if err := explainLog(strings.NewReader(in), &doc, opts); err != nil {
 		t.Fatal(err)
 	}
 	d, err := Decode(&doc)
@@ -278,7 +278,7 @@ func TestWildNoKill(t *testing.T) {
 		"<6>Nov 24 10:00:00 web1 app: " + batchLine,
 	} {
 		var out bytes.Buffer
-		if err := Explain(strings.NewReader(in+"\n"), &out, testOptions()); err == nil {
+		if err := explainLog(strings.NewReader(in+"\n"), &out, testOptions()); err == nil {
 			t.Errorf("%s\ngives\n%s", in, out.String())
 		}
 	}
@@ -287,10 +287,10 @@ func TestWildNoKill(t *testing.T) {
 		t.Error(text)
 	}
 	var out bytes.Buffer
-	if err := Explain(strings.NewReader(unread), &out, testOptions()); err == nil || !strings.Contains(err.Error(), "1 line looks like a kill") {
+	if err := explainLog(strings.NewReader(unread), &out, testOptions()); err == nil || !strings.Contains(err.Error(), "1 line looks like a kill") {
 		t.Error(err)
 	}
-	err := Explain(strings.NewReader("Nov 24 10:00:00 web1 app[12]: "+batchLine+"\n"), &out, testOptions())
+	err := explainLog(strings.NewReader("Nov 24 10:00:00 web1 app[12]: "+batchLine+"\n"), &out, testOptions())
 	if err == nil || !strings.Contains(err.Error(), "1 line looks like the kernel's, but a program logged") {
 		t.Error(err)
 	}

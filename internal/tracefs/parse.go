@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/prometheus/procfs"
+
 	"github.com/oom-exporter/oom_exporter/internal/kernfs"
 )
 
@@ -132,12 +134,11 @@ func parseLost(b []byte) (lost uint64) {
 	}
 }
 
-// parseGroup returns the memory cgroup in /proc/PID/cgroup by its path from the
-// root of the hierarchy. The dying are often seen in the root, which is not
-// believed.
-func parseGroup(b []byte, unified bool, namespace string) string {
+// pathIn returns the path of a process' memory cgroup from the root of the
+// hierarchy. A dying process is often seen in the root, which is not believed.
+func pathIn(of []procfs.Cgroup, unified bool, namespace string) string {
 	// A group that is removed already still has its path.
-	p := strings.TrimSuffix(kernfs.MemoryCgroup(b, unified), " (deleted)")
+	p := strings.TrimSuffix(kernfs.MemoryCgroup(of, unified), " (deleted)")
 	if p == "" || p == "/" {
 		return ""
 	}

@@ -124,7 +124,7 @@ func TestParsePieces(t *testing.T) {
 	}
 }
 
-func TestParseGroup(t *testing.T) {
+func TestGroup(t *testing.T) {
 	const v1 = "4:cpu,cpuacct:/other\n3:memory:/kubepods/pod1/abc\n0::/init.scope\n"
 	const v2 = "0::/kubepods.slice/cri-containerd-abc.scope\n"
 	for _, tt := range []struct {
@@ -148,7 +148,9 @@ func TestParseGroup(t *testing.T) {
 		{"beside a namespace unknown", "0::/../../pod2/x\n", true, "", ""},
 		{"beside a namespace that is the root", "0::/../../pod2/x\n", true, "/", ""},
 	} {
-		if got := parseGroup([]byte(tt.text), tt.unified, tt.namespace); got != tt.want {
+		o := Options{Proc: t.TempDir(), Unified: tt.unified, Namespace: tt.namespace}
+		put(t, filepath.Join(o.Proc, "7/cgroup"), tt.text)
+		if got := o.group(7); got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
 	}

@@ -16,6 +16,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/prometheus/procfs"
 )
 
 // Victim is a process that the kernel is killing.
@@ -165,11 +167,19 @@ func (o *Options) follow(trace io.Reader, l layout, seen func(Victim)) error {
 
 // group returns the memory cgroup of the process; empty if it can't be told.
 func (o *Options) group(pid int) string {
-	b, err := os.ReadFile(filepath.Join(o.Proc, strconv.Itoa(pid), "cgroup"))
+	fs, err := procfs.NewFS(o.Proc)
 	if err != nil {
 		return ""
 	}
-	return parseGroup(b, o.Unified, o.Namespace)
+	p, err := fs.Proc(pid)
+	if err != nil {
+		return ""
+	}
+	of, err := p.Cgroups()
+	if err != nil {
+		return ""
+	}
+	return pathIn(of, o.Unified, o.Namespace)
 }
 
 func write(dir, file, text string) error {

@@ -44,6 +44,7 @@ type scrapes struct {
 	slots    chan struct{} // for requests whose work is not shared; nil: no bound.
 	sender   *sender
 	gzipped  *squeezer
+	formats  []expfmt.Format // what a client may ask for; without an Accept header it gets text.
 	errorLog *stdlog.Logger
 }
 
@@ -52,6 +53,7 @@ var errTooLate = errors.New("the scrape took longer than its timeout allows")
 func newScrapes(o Options, s *sender) *scrapes {
 	h := &scrapes{
 		o: o, parts: newPacer(o.MinInterval), sender: s, gzipped: &squeezer{},
+		formats:  expfmt.DefaultOpenMetricsAcceptedFormats(),
 		errorLog: stdlog.New(log.NewStdlibAdapter(level.Error(o.Logger)), "", 0),
 	}
 	h.shared = &sharer[families]{pace: newPacer(o.MinInterval), gather: h.gatherAll}
@@ -90,7 +92,7 @@ func (h *scrapes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *scrapes) answer(ctx context.Context, req Request, q url.Values, r *http.Request) (*answer, error) {
 	render := func(mfs families) *answer { return h.encode(mfs, r) }
 	names, part := q["name[]"], len(req.Collect)+len(req.Exclude) > 0
-	key := string(expfmt.NegotiateAccept(r.Header, expfmt.DefaultAcceptedFormats()...)) +
+	key := string(expfmt.NegotiateAccept(r.Header, h.formats...)) +
 		strconv.FormatBool(takesGzip(r.Header.Values("Accept-Encoding")))
 	if !part && len(names) == 0 {
 		return h.shared.answer(ctx, req.Deadline, key, render)
@@ -148,6 +150,9 @@ func (h *scrapes) encode(mfs families, r *http.Request) *answer {
 		ErrorLog:           h.errorLog,
 		ErrorHandling:      promhttp.ContinueOnError,
 		DisableCompression: true,
+		AcceptedFormats:    h.formats,
+
+		EnableOpenMetricsTextCreatedSamples: h.o.CreatedLines,
 	})), r)
 }
 

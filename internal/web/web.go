@@ -42,6 +42,7 @@ type Options struct {
 	MaxRequests   int           // requests for a part of the metrics to work on at one time; 0: no bound.
 	MinInterval   time.Duration // the rest between two passes over the host.
 	TimeoutOffset time.Duration // taken off the timeout that Prometheus names.
+	CreatedLines  bool          // in the OpenMetrics text; the protobuf format has created timestamps anyway.
 	Ready         func() bool
 	Pages         []Page
 	Root          http.Handler // serves / and all that nothing else serves; nil: a page of links.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // fakeSource hands out one gauge a name and counts its passes.
@@ -211,6 +212,65 @@ type failing struct{ *fakeSource }
 
 func (failing) Gather(Request) ([]*dto.MetricFamily, func(), error) {
 	return nil, nil, errors.New("deadline is over")
+}
+
+// TestFormats: what a client accepts is what it gets, and classic text otherwise.
+func TestFormats(t *testing.T) {
+	const (
+		text   = "text/plain; version=0.0.4"
+		om     = "application/openmetrics-text; version=1.0.0"
+		proto  = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+		server = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;escaping=allow-utf-8;q=0.3,*/*;q=0.2"
+		native = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6," + server
+	)
+	const classic = "# HELP a_total \n# TYPE a_total counter\na_total 3\n# HELP b \n# TYPE b gauge\nb 1\n"
+	const plain = "# HELP a \n# TYPE a counter\na_total 3.0\n# HELP b \n# TYPE b gauge\nb 1.0\n# EOF\n"
+	const created = "# HELP a \n# TYPE a counter\na_total 3.0\na_created 1.7e+09\n# HELP b \n# TYPE b gauge\nb 1.0\n# EOF\n"
+	src := &fakeSource{names: []string{"b"}}
+	for _, c := range []struct {
+		accept, format, want string
+		createdLines         bool
+	}{
+		{"", text, classic, false},
+		{"*/*", text, classic, true},
+		{"text/html,*/*;q=0.8", text, classic, false},
+		{"text/plain;version=0.0.4", text, classic, true},
+		{"application/openmetrics-text", "application/openmetrics-text; version=0.0.1", plain, false},
+		{"application/openmetrics-text;version=1.0.0", om, plain, false},
+		{"application/openmetrics-text;version=1.0.0", om, created, true},
+		{server, om, plain, false},
+		{server, om, created, true},
+		{native, proto, "", false},
+	} {
+		h := handler(t, Options{Source: counting{src}, CreatedLines: c.createdLines})
+		w := get(h, "/metrics", "Accept", c.accept)
+		if got := w.Header().Get("Content-Type"); !strings.HasPrefix(got, c.format) {
+			t.Errorf("%q gives %s, want %s", c.accept, got, c.format)
+		}
+		if got := w.Body.String(); c.want != "" && got != c.want {
+			t.Errorf("%q gives %q, want %q", c.accept, got, c.want)
+		}
+	}
+	// One pass serves each in its own form.
+	h := handler(t, Options{Source: counting{src}})
+	for range 2 {
+		if a, b := get(h, "/metrics").Body.String(), get(h, "/metrics", "Accept", server).Body.String(); a != classic || b != plain {
+			t.Errorf("in turn: %q and %q", a, b)
+		}
+	}
+}
+
+// counting has a counter with a created timestamp, too.
+type counting struct{ *fakeSource }
+
+func (c counting) Gather(r Request) ([]*dto.MetricFamily, func(), error) {
+	mfs, done, err := c.fakeSource.Gather(r)
+	name, help, typ, v := "a_total", "", dto.MetricType_COUNTER, 3.0
+	for _, mf := range mfs {
+		mf.Help = &help
+	}
+	a := &dto.MetricFamily{Name: &name, Help: &help, Type: &typ, Metric: []*dto.Metric{{Counter: &dto.Counter{Value: &v, CreatedTimestamp: timestamppb.New(time.Unix(1_700_000_000, 0))}}}}
+	return append([]*dto.MetricFamily{a}, mfs...), done, err
 }
 
 // FuzzHeaders asks with headers of a client's choice.

@@ -7,8 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -171,23 +169,4 @@ func imageCRI(c *runtimev1.Container) string {
 		}
 	}
 	return c.GetImageRef()
-}
-
-// CRISocket returns the first socket of a known runtime below rootfs, k3s' and
-// microk8s' included; empty if there is none.
-func CRISocket(rootfs string) string {
-	for _, path := range [...]string{
-		"/run/containerd/containerd.sock",
-		"/run/crio/crio.sock",
-		"/run/cri-dockerd.sock",
-		"/run/k3s/containerd/containerd.sock",
-		"/run/k0s/containerd.sock",
-		"/var/snap/microk8s/common/run/containerd.sock",
-	} {
-		full := filepath.Join("/", rootfs, path)
-		if info, err := os.Stat(full); err == nil && info.Mode().Type() == os.ModeSocket {
-			return full
-		}
-	}
-	return ""
 }

@@ -308,7 +308,6 @@ func TestNamerConcurrently(t *testing.T) {
 				tree, _ := scan(n, pathA, pathB)
 				expectRow(t, tree, pathA, "default|web-0|app")
 				n.Lookup(fmt.Sprintf("/docker/%08x%s", i, idA[8:]))
-				n.Sources()
 			}
 		})
 	}

@@ -26,23 +26,6 @@ type runner struct {
 	told    string // what the log was told about err.
 }
 
-// SourceState tells how a source does.
-type SourceState struct {
-	Name string
-	Err  error // nil where it works, or was not asked yet.
-}
-
-// Sources returns the state of every source, the most believed first.
-func (n *Namer) Sources() []SourceState {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	states := make([]SourceState, 0, len(n.runners))
-	for _, r := range n.runners {
-		states = append(states, SourceState{r.source.name(), r.err})
-	}
-	return states
-}
-
 // lookup asks all sources, and returns what to wait on: not for those that
 // already let somebody wait in vain.
 func (n *Namer) lookup(now time.Time) []<-chan struct{} {

@@ -46,18 +46,190 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
     --set {{ . }}.repository=registry.example.com/team/oom-exporter{{ if eq . "guard.image" }} (of oom-guard, that is){{ end }}
 {{- end }}
 
-{{- define "oom-exporter.image" -}}
-{{- with .Values.image }}
-{{- with .registry }}{{ . }}/{{ end }}{{ required (include "oom-exporter.noImage" "image") .repository }}
-{{- if .digest }}@{{ .digest }}{{ else }}:{{ default $.Chart.AppVersion .tag }}{{ end }}
+{{/* The address of an image of the values, whose path in them is the name. */}}
+{{- define "oom-exporter.imageOf" -}}
+{{- $global := default dict .root.Values.global }}
+{{- with default .image.registry $global.imageRegistry }}{{ . }}/{{ end }}
+{{- required (include "oom-exporter.noImage" .name) .image.repository }}
+{{- if .image.digest }}@{{ .image.digest }}{{ else }}:{{ default .root.Chart.AppVersion .image.tag }}{{ end }}
 {{- end }}
+
+{{- define "oom-exporter.image" -}}
+{{- include "oom-exporter.imageOf" (dict "root" . "name" "image" "image" .Values.image) }}
+{{- end }}
+
+{{/* The name of an argument's flag, which a switch also has behind "no-". */}}
+{{- define "oom-exporter.flagName" -}}
+{{- trimPrefix "--" . | splitList "=" | first | trimPrefix "no-" }}
+{{- end }}
+
+{{/* The arguments of a program: the chart's own, then extraArgs. The programs refuse a flag that is given twice, so one of
+     extraArgs takes the place of the chart's, and of an earlier one of extraArgs. An item without dashes is the value of the
+     flag before it. */}}
+{{- define "oom-exporter.args" -}}
+{{- $repeatable := list "web.listen-address" "podman.root" "podman.rootless-root" }}
+{{- $last := dict }}
+{{- range $i, $arg := .extra }}
+{{- if hasPrefix "--" $arg }}
+{{- $_ := set $last (include "oom-exporter.flagName" $arg) $i }}
+{{- else if eq $i 0 }}
+{{- fail (printf "%s: %q is no flag; flags begin with --, and a value comes after its flag" $.name $arg) }}
+{{- end }}
+{{- end }}
+{{- $args := list }}
+{{- range .own }}
+{{- if not (hasKey $last (include "oom-exporter.flagName" .)) }}
+{{- $args = append $args . }}
+{{- end }}
+{{- end }}
+{{- $keep := true }}
+{{- range $i, $arg := .extra }}
+{{- if hasPrefix "--" $arg }}
+{{- $name := include "oom-exporter.flagName" $arg }}
+{{- $keep = or (has $name $repeatable) (eq (get $last $name) $i) }}
+{{- end }}
+{{- if $keep }}
+{{- $args = append $args $arg }}
+{{- end }}
+{{- end }}
+{{- toYaml $args }}
+{{- end }}
+
+{{/* The arguments that the values stand for; what is null is left to the program. */}}
+{{- define "oom-exporter.ownArgs" -}}
+- --web.listen-address=:{{ .Values.web.port }}
+{{- if .Values.web.configSecret }}
+- --web.config.file=/etc/oom_exporter/web/web-config.yml
+{{- end }}
+- --events.kmsg={{ ternary "off" "require" (default false .Values.unprivileged) }}
+{{- if (default dict .Values.bpf).enabled }}
+- --source.bpf={{ default "auto" .Values.bpf.mode }}
+{{- end }}
+{{- if not .Values.hostPID }}
+- --no-collector.process
+- --no-collector.predict
+{{- end }}
+{{- if .Values.state.enabled }}
+- --state.file=/run/oom_exporter/state.json
+{{- end }}
+{{- with .Values.names.criSocket }}
+- --cri.socket={{ . }}
+{{- end }}
+{{- if not (kindIs "invalid" .Values.processTop) }}
+- --process.top={{ .Values.processTop | int }}
+{{- end }}
+{{- with .Values.evictionThreshold }}
+- --eviction.threshold={{ . }}
+{{- end }}
+{{- with .Values.metricsEnable }}
+- {{ printf "--metrics.enable=%s" . | quote }}
+{{- end }}
+{{- with .Values.metricsDisable }}
+- {{ printf "--metrics.disable=%s" . | quote }}
+{{- end }}
+{{- include "oom-exporter.logArgs" . }}
+{{- end }}
+
+{{- define "oom-exporter.logArgs" -}}
+{{- with .Values.log.level }}
+- --log.level={{ . }}
+{{- end }}
+{{- with .Values.log.format }}
+- --log.format={{ . }}
+{{- end }}
+{{- end }}
+
+{{- define "oom-exporter.podSecurity" -}}
+{{- if .Values.unprivileged }}
+runAsNonRoot: true
+runAsUser: 65534
+runAsGroup: 65534
+fsGroup: 65534
+{{- else }}
+runAsNonRoot: false
+runAsUser: 0
+runAsGroup: 0
+{{- end }}
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{- define "oom-exporter.containerSecurity" -}}
+privileged: false
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+  {{- if not .Values.unprivileged }}
+  add: [SYSLOG{{ if (default dict .Values.bpf).enabled }}, BPF, PERFMON{{ end }}]
+  {{- end }}
+{{- with .Values.seLinuxOptions }}
+seLinuxOptions:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if and .Values.appArmorProfile (include "oom-exporter.appArmorField" .) }}
+appArmorProfile:
+  {{- toYaml .Values.appArmorProfile | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* The chart's map (base) with that of the values over it; what is null there is left out. */}}
+{{- define "oom-exporter.over" -}}
+{{- $merged := mergeOverwrite (deepCopy .base) (deepCopy (default dict .over)) }}
+{{- range $key, $value := $merged }}
+{{- if kindIs "invalid" $value }}
+{{- $_ := unset $merged $key }}
+{{- end }}
+{{- end }}
+{{- toYaml $merged }}
+{{- end }}
+
+{{/* Affinity: the values', and in any case not on nodes that are no machines, where a DaemonSet's pod stays pending. */}}
+{{- define "oom-exporter.affinity" -}}
+{{- $real := list
+  (dict "key" "eks.amazonaws.com/compute-type" "operator" "NotIn" "values" (list "fargate"))
+  (dict "key" "type" "operator" "NotIn" "values" (list "virtual-kubelet")) }}
+{{- $affinity := deepCopy (default dict .) }}
+{{- $node := default dict $affinity.nodeAffinity }}
+{{- $required := default dict $node.requiredDuringSchedulingIgnoredDuringExecution }}
+{{- $terms := list }}
+{{- range default (list dict) $required.nodeSelectorTerms }}
+{{- $terms = append $terms (set . "matchExpressions" (concat (default list .matchExpressions) $real)) }}
+{{- end }}
+{{- $_ := set $required "nodeSelectorTerms" $terms }}
+{{- $_ := set $node "requiredDuringSchedulingIgnoredDuringExecution" $required }}
+{{- $_ := set $affinity "nodeAffinity" $node }}
+{{- toYaml $affinity }}
+{{- end }}
+
+{{/* A probe: the values', with a way of asking unless they have one. */}}
+{{- define "oom-exporter.probe" -}}
+{{- $probe := deepCopy .probe }}
+{{- if not (or $probe.httpGet $probe.tcpSocket $probe.exec $probe.grpc) }}
+{{- if .secured }}
+{{- $_ := set $probe "tcpSocket" (dict "port" "metrics") }}
+{{- else }}
+{{- $_ := set $probe "httpGet" (dict "path" .path "port" "metrics") }}
+{{- end }}
+{{- end }}
+{{- toYaml $probe }}
+{{- end }}
+
+{{/* Whether the cluster knows the field appArmorProfile; before it was an annotation. */}}
+{{- define "oom-exporter.appArmorField" -}}
+{{- if semverCompare ">=1.30-0" .Capabilities.KubeVersion.Version }}true{{ end }}
+{{- end }}
+
+{{- define "oom-exporter.appArmorAnnotation" -}}
+container.apparmor.security.beta.kubernetes.io/{{ .container }}: {{ get (dict "RuntimeDefault" "runtime/default" "Unconfined" "unconfined" "Localhost" (printf "localhost/%s" (default "" .profile.localhostProfile))) .profile.type }}
 {{- end }}
 
 {{/* A read-only mount, also for what is mounted below it where the cluster knows how. */}}
 {{- define "oom-exporter.readOnly" -}}
 readOnly: true
-{{- if and (semverCompare ">=1.30-0" .Capabilities.KubeVersion.Version) (ne .Values.cgroup.recursiveReadOnly "Disabled") }}
-recursiveReadOnly: {{ .Values.cgroup.recursiveReadOnly }}
+{{- $recursive := default "Disabled" .Values.cgroup.recursiveReadOnly }}
+{{- if and (semverCompare ">=1.30-0" .Capabilities.KubeVersion.Version) (ne $recursive "Disabled") }}
+recursiveReadOnly: {{ $recursive }}
 {{- end }}
 {{- end }}
 
@@ -76,7 +248,12 @@ recursiveReadOnly: {{ .Values.cgroup.recursiveReadOnly }}
 {{- define "oom-exporter.endpoint" -}}
 honorLabels: true
 path: /metrics
-scheme: {{ .monitor.scheme }}
+{{- if and .monitor.basicAuth .monitor.authorization }}
+{{- fail "podMonitor, serviceMonitor: basicAuth and authorization exclude each other" }}
+{{- end }}
+{{- with .monitor.scheme }}
+scheme: {{ . }}
+{{- end }}
 {{- with .monitor.interval }}
 interval: {{ . }}
 {{- end }}
@@ -89,6 +266,10 @@ tlsConfig:
 {{- end }}
 {{- with .monitor.basicAuth }}
 basicAuth:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .monitor.authorization }}
+authorization:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 relabelings:
@@ -133,20 +314,63 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
 {{- define "oom-exporter.guardImage" -}}
-{{- with .Values.guard.image }}
-{{- with .registry }}{{ . }}/{{ end }}{{ required (include "oom-exporter.noImage" "guard.image") .repository }}
-{{- if .digest }}@{{ .digest }}{{ else }}:{{ default $.Chart.AppVersion .tag }}{{ end }}
+{{- include "oom-exporter.imageOf" (dict "root" . "name" "guard.image" "image" .Values.guard.image) }}
+{{- end }}
+
+{{- define "oom-exporter.guardArgs" -}}
+{{- with .Values.guard }}
+- --web.listen-address=:{{ .port }}
+{{- with .policy }}
+- --policy={{ . }}
+{{- end }}
+{{- if not (kindIs "invalid" .killsPerMinute) }}
+- --kills-per-minute={{ .killsPerMinute | int }}
+{{- end }}
+- --kill-switch=/run/oom_guard/off
+{{- if .kubernetesEvents }}
+- --kubernetes-events
+{{- end }}
+{{- with .criSocket }}
+- --cri.socket={{ . }}
+{{- end }}
+{{- end }}
+{{- include "oom-exporter.logArgs" . }}
+{{- end }}
+
+{{- define "oom-exporter.testName" -}}
+{{- printf "%s-test" (include "oom-exporter.fullname" . | trunc 58 | trimSuffix "-") }}
+{{- end }}
+
+{{/* The test's pod is none of the exporter's: its name is another. */}}
+{{- define "oom-exporter.testSelectorLabels" -}}
+app.kubernetes.io/name: {{ printf "%s-test" (include "oom-exporter.name" . | trunc 58 | trimSuffix "-") }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "oom-exporter.testLabels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "oom-exporter.testSelectorLabels" . }}
+app.kubernetes.io/component: test
+app.kubernetes.io/part-of: oom-exporter
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
 {{- end }}
 {{- end }}
 
-{{- /* Who may scrape, in a NetworkPolicy's spec. */ -}}
+{{- /* Who may scrape, in a NetworkPolicy's spec; with test, the pod of `helm test` too. */ -}}
 {{- define "oom-exporter.scrapeIngress" -}}
 ingress:
   - ports:
       - port: metrics
         protocol: TCP
-    {{- with .Values.networkPolicy.from }}
+    {{- with .root.Values.networkPolicy.from }}
     from:
       {{- toYaml . | nindent 6 }}
+      {{- if and $.test $.root.Values.helmTest.enabled }}
+      - podSelector:
+          matchLabels:
+            {{- include "oom-exporter.testSelectorLabels" $.root | nindent 12 }}
+      {{- end }}
     {{- end }}
 {{- end }}

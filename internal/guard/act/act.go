@@ -7,8 +7,10 @@
 // exporter is made of may depend on it.
 //
 // What it writes: memory.force_empty and cgroup.event_control on v1,
-// memory.reclaim and cgroup.kill on v2, a PSI trigger in /proc/pressure/memory;
-// and it sends SIGKILL by pidfd. It never writes a limit.
+// memory.reclaim, cgroup.freeze and cgroup.kill on v2, a PSI trigger in
+// /proc/pressure/memory; and it sends SIGKILL, by pidfd where the kernel has
+// them; and the signals that are asked for. Of the limits it writes memory.high on
+// v2, if throttling is asked for, and puts it back.
 package act
 
 import (
@@ -43,13 +45,19 @@ type Options struct {
 	MaxProcesses  int // of one group; more are not looked at, and nobody is killed.
 	Names         Names
 	KillSwitch    string // a file; where it is, nothing is killed. Empty: none.
+	// ThrottleFile records which groups are throttled.
+	ThrottleFile string
 	// Runtime ends containers by their runtime; nil: by the kernel.
 	Runtime Runtime
+	// KubeRoot is the group that kubelet's own root lies in, "" for the root.
+	KubeRoot string
 }
 
 // Runtime ends a container at once; package act has one for CRI.
 type Runtime interface {
 	Stop(ctx context.Context, containerID string) error
+	// Main returns the first process of a container that runs, and its pod's UID.
+	Main(ctx context.Context, containerID string) (pid int32, podUID string, err error)
 }
 
 // Kernel is the running kernel. It implements guard's Kernel, Reclaimer and
@@ -59,6 +67,8 @@ type Kernel struct {
 	scanned *cgroup.Hierarchy // for passes over all groups.
 	single  *cgroup.Hierarchy // for one group, so that it need not wait for a pass.
 	proc    *proc.FS
+
+	throttles throttles
 }
 
 // New opens the hierarchy.
@@ -66,7 +76,7 @@ func New(o Options) (*Kernel, error) {
 	if o.MaxProcesses <= 0 {
 		o.MaxProcesses = 10000
 	}
-	k := &Kernel{o: o}
+	k := &Kernel{o: o, throttles: throttles{file: o.ThrottleFile}}
 	var err error
 	co := cgroup.Options{Sysfs: o.Sysfs, Procfs: o.Procfs, MaxGroups: o.MaxGroups}
 	if k.scanned, err = cgroup.Find(co); err != nil {
@@ -120,18 +130,55 @@ func (k *Kernel) Off() bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// Usage implements guard.Kernel.
-func (k *Kernel) Usage(id oom.GroupID) (uint64, error) {
+// Recheck implements guard.Kernel: three small files, through one directory that
+// stays the same group's.
+func (k *Kernel) Recheck(id oom.GroupID) (guard.Reading, error) {
+	var r guard.Reading
 	dir, err := k.open(id)
 	if err != nil {
-		return 0, err
+		return r, err
 	}
 	defer dir.close()
-	b, err := dir.read(usageFile(k.Version()))
-	if err != nil {
-		return 0, gone(err)
+	limit, kills := "memory.max", "memory.events"
+	if k.Version() == 1 {
+		limit, kills = "memory.limit_in_bytes", "memory.oom_control"
 	}
-	return parseUsage(b)
+	b, err := dir.read(limit)
+	if err != nil {
+		return r, gone(err)
+	}
+	r.Limit = parseLimit(b)
+	if b, err = dir.read(kills); err == nil { // 3.10 counts none.
+		r.Kills = parseKills(b)
+	}
+	if b, err = dir.read(usageFile(k.Version())); err != nil {
+		return r, gone(err)
+	}
+	r.Usage, err = parseUsage(b)
+	return r, err
+}
+
+// parseLimit reads a limit; what is no number, or so large that v1 means none by
+// it, does not limit.
+func parseLimit(b []byte) oom.Amount {
+	const none = 1 << 62 // PAGE_COUNTER_MAX, whatever the page size.
+	n, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
+	if err != nil || n >= none {
+		return oom.Unlimited()
+	}
+	return oom.Of(n)
+}
+
+// parseKills finds oom_kill among lines of "key number".
+func parseKills(b []byte) oom.Amount {
+	for line := range strings.Lines(string(b)) {
+		if text, ok := strings.CutPrefix(line, "oom_kill "); ok {
+			if n, err := strconv.ParseUint(strings.TrimSpace(text), 10, 64); err == nil {
+				return oom.Of(n)
+			}
+		}
+	}
+	return oom.Amount{}
 }
 
 func usageFile(version int) string {

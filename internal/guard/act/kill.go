@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,94 +19,167 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// runtimeTime is how long the runtime has to end a container before the
-// kernel's own way is taken.
-const runtimeTime = 500 * time.Millisecond
+const (
+	// runtimeTime is how long the runtime has to end a container before the
+	// kernel's own way is taken.
+	runtimeTime = 500 * time.Millisecond
+	// batch bounds the descriptors that are open while a group is ended.
+	batch = 256
+	// worthReaping is the size from which on the kernel is asked to free the
+	// memory of a process that was killed without waiting for it.
+	worthReaping = 8 << 20
+)
 
-// Process implements guard.Killer. The descriptor is opened first: whatever is
-// found out after that is about the process that it stands for.
-func (k *Kernel) Process(group oom.GroupID, p oom.Process, still func() error) error {
-	fd, err := unix.PidfdOpen(int(p.PID), 0)
+// Process implements guard.Killer. The descriptors are opened first: whatever is
+// found out after that is about the processes that they stand for.
+func (k *Kernel) Process(victims []guard.Victim, still func() error) (killed int, err error) {
+	held, err := k.hold(victims)
+	defer release(held)
 	if err != nil {
-		return gone(fmt.Errorf("open pidfd of process %d: %w", p.PID, err))
+		return 0, err
 	}
-	defer func() { _ = unix.Close(fd) }()
-	if err := k.same(group, p); err != nil {
-		return err
+	if len(held) < len(victims) {
+		return 0, fmt.Errorf("process %d or one that shares its memory: %w", victims[0].PID, guard.ErrGone)
 	}
 	if err := still(); err != nil {
-		return err
+		return 0, err
 	}
-	return kill(fd, p.PID)
+	return k.killAll(context.Background(), held)
 }
 
-// same makes sure that a process is the one that was chosen, and in its group.
-func (k *Kernel) same(group oom.GroupID, p oom.Process) error {
-	now := oom.Process{PID: p.PID, Start: p.Start}
-	if err := k.proc.Exact(&now); err != nil {
-		return gone(err)
+// hold opens those of the processes that are still the ones that were chosen,
+// and in their groups. Each group is read once.
+func (k *Kernel) hold(victims []guard.Victim) ([]held, error) {
+	var all []held
+	for _, v := range victims {
+		h, err := k.grab(v)
+		if errors.Is(err, guard.ErrGone) {
+			continue
+		}
+		if err != nil {
+			release(all)
+			return nil, err
+		}
+		all = append(all, h)
 	}
-	in, err := k.has(group, p.PID)
-	if err != nil {
-		return err
+	in := map[oom.GroupID]map[int32]bool{}
+	kept := all[:0]
+	for _, h := range all {
+		if h.Cgroup.Path != "" && in[h.Cgroup] == nil {
+			in[h.Cgroup] = map[int32]bool{}
+			pids, _ := k.pids(h.Cgroup) // one that can't be read holds nobody who may be killed.
+			for _, pid := range pids {
+				in[h.Cgroup][pid] = true
+			}
+		}
+		if h.Cgroup.Path != "" && !in[h.Cgroup][h.PID] {
+			h.close()
+			continue
+		}
+		kept = append(kept, h)
 	}
-	if !in {
-		return fmt.Errorf("process %d left its group: %w", p.PID, guard.ErrGone)
-	}
-	return nil
+	return kept, nil
 }
 
-func kill(fd int, pid int32) error {
-	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil {
-		return gone(fmt.Errorf("kill process %d: %w", pid, err))
+// killAll sends SIGKILL to all of them, unless the switch is thrown or ctx ends,
+// and has the kernel free the memory of the largest.
+func (k *Kernel) killAll(ctx context.Context, all []held) (killed int, err error) {
+	for _, h := range all {
+		switch {
+		case ctx.Err() != nil:
+			return killed, fmt.Errorf("after %d kills: %w", killed, ctx.Err())
+		case k.Off():
+			return killed, guard.ErrSwitched
+		}
+		if err := k.signal(h, unix.SIGKILL); err != nil {
+			if errors.Is(err, guard.ErrGone) {
+				continue
+			}
+			return killed, err
+		}
+		killed++
 	}
-	return nil
+	for _, h := range all {
+		if h.RSS >= worthReaping {
+			h.reap()
+		}
+	}
+	if killed == 0 {
+		return 0, fmt.Errorf("all of them: %w", guard.ErrGone)
+	}
+	return killed, nil
 }
 
 // Container implements guard.Killer.
-func (k *Kernel) Container(ctx context.Context, group oom.GroupID, id oom.Identity, spare func(*oom.Process) string, still func() error) error {
-	if err := k.spared(group, spare); err != nil {
-		return err
+func (k *Kernel) Container(ctx context.Context, e guard.Ending) (killed int, err error) {
+	m, err := k.spared(e)
+	if err != nil {
+		return 0, err
 	}
-	if err := still(); err != nil {
-		return err
+	byRuntime := k.confirmed(ctx, &e, m) // it may take a while.
+	if err := e.Still(); err != nil {
+		return 0, err
 	}
-	if k.o.Runtime != nil && id.ContainerID != "" {
+	if byRuntime {
 		short, cancel := context.WithTimeout(ctx, runtimeTime)
-		err := k.o.Runtime.Stop(short, id.ContainerID)
+		err := k.o.Runtime.Stop(short, e.Identity.ContainerID)
 		cancel()
-		if err == nil {
-			return nil
+		left, lookErr := k.spared(e)
+		if errors.Is(lookErr, guard.ErrGone) || lookErr == nil && len(left.Procs) == 0 {
+			return len(m.Procs), nil
 		}
-		// The runtime is slow or gone: look again, and do without it.
-		if err := still(); err != nil {
-			return err
+		// The runtime is slow or gone, or has left some: look again, and do without it.
+		killed = max(0, len(m.Procs)-len(left.Procs))
+		if lookErr != nil {
+			return killed, errors.Join(lookErr, err)
 		}
-		if err := k.spared(group, spare); err != nil {
-			return err
+		if err := e.Still(); err != nil {
+			return killed, err
 		}
+		m = left
 	}
 	if k.Version() == 2 {
-		err := k.killGroup(group)
-		if !errors.Is(err, errors.ErrUnsupported) {
-			return err
+		err := k.killGroup(e.Cgroup)
+		if err == nil {
+			return killed + len(m.Procs), nil
 		}
+		if !errors.Is(err, errors.ErrUnsupported) {
+			return killed, err
+		}
+		defer k.freeze(e.Cgroup)()
 	}
-	return k.killEach(ctx, group, spare)
+	n, err := k.killEach(ctx, e)
+	return killed + n, err
 }
 
-// spared looks for processes that must not be killed.
-func (k *Kernel) spared(group oom.GroupID, spare func(*oom.Process) string) error {
-	m, err := k.Members(&oom.Group{GroupID: group})
+// confirmed tells whether the runtime may be asked to end a container: its group
+// is where kubelet makes them, and the runtime says that this container's first
+// process is in it. A name alone proves nothing: who may make groups may call
+// one as somebody else's.
+func (k *Kernel) confirmed(ctx context.Context, e *guard.Ending, m *guard.Members) bool {
+	uid, id, ok := kubeContainer(k.o.KubeRoot, e.Cgroup.Path)
+	if k.o.Runtime == nil || !ok || id != e.Identity.ContainerID || uid != e.Identity.PodUID {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, runtimeTime)
+	defer cancel()
+	pid, of, err := k.o.Runtime.Main(ctx, id)
+	return err == nil && of == uid && slices.ContainsFunc(m.Procs, func(p oom.Process) bool { return p.PID == pid })
+}
+
+// spared reads the processes of a container, and looks for such as must not be
+// killed.
+func (k *Kernel) spared(e guard.Ending) (*guard.Members, error) {
+	m, err := k.Members(&oom.Group{GroupID: e.Cgroup})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for i := range m.Procs {
-		if reason := spare(&m.Procs[i]); reason != "" {
-			return fmt.Errorf("%w: %s", guard.ErrSpared, reason)
+		if reason := e.Spare(&m.Procs[i]); reason != "" {
+			return nil, fmt.Errorf("%w: %s", guard.ErrSpared, reason)
 		}
 	}
-	return nil
+	return &m, nil
 }
 
 // killGroup has the kernel kill all of a group at once (v2, 5.14).
@@ -121,42 +196,67 @@ func (k *Kernel) killGroup(group oom.GroupID) error {
 	return gone(err)
 }
 
-// killEach kills the processes one by one, and those that they have become
+// freeze stops all of a group, where the kernel can (v2, 5.2), so that it can't
+// fork faster than it is killed; what has a SIGKILL dies all the same. What it
+// returns lets the rest go on, unless somebody else had stopped it.
+func (k *Kernel) freeze(group oom.GroupID) (thaw func()) {
+	d, err := k.open(group)
+	if err != nil {
+		return func() {}
+	}
+	was, err := d.read("cgroup.freeze")
+	if err != nil || strings.TrimSpace(string(was)) != "0" || d.write("cgroup.freeze", "1") != nil {
+		d.close()
+		return func() {}
+	}
+	return func() {
+		_ = d.write("cgroup.freeze", "0")
+		d.close()
+	}
+}
+
+// killEach kills the processes in batches, and those that they have become
 // meanwhile, until the group is empty.
-func (k *Kernel) killEach(ctx context.Context, group oom.GroupID, spare func(*oom.Process) string) error {
+func (k *Kernel) killEach(ctx context.Context, e guard.Ending) (killed int, err error) {
 	wait := time.NewTicker(5 * time.Millisecond)
 	defer wait.Stop()
-	killed := 0
 	for {
-		m, err := k.Members(&oom.Group{GroupID: group})
-		if errors.Is(err, guard.ErrGone) {
-			return nil // removed by its runtime, since nobody was left.
+		m, err := k.spared(e)
+		if errors.Is(err, guard.ErrGone) || err == nil && len(m.Procs) == 0 {
+			return killed, nil // removed by its runtime, since nobody was left, or empty.
 		}
 		if err != nil {
-			return err
+			return killed, err
 		}
-		if len(m.Procs) == 0 {
-			return nil
-		}
-		for _, p := range m.Procs {
-			if m.Dying[p.PID] {
-				continue
+		for some := range slices.Chunk(alive(m), batch) {
+			held, err := k.hold(some)
+			if err != nil {
+				return killed, err
 			}
-			if reason := spare(&p); reason != "" {
-				return fmt.Errorf("%w: %s", guard.ErrSpared, reason)
-			}
-			err := k.Process(m.Tree.Groups[p.Group].GroupID, p, func() error { return nil })
+			n, err := k.killAll(ctx, held)
+			release(held)
+			killed += n
 			if err != nil && !errors.Is(err, guard.ErrGone) {
-				return err
+				return killed, err
 			}
-			killed++
 		}
 		select {
 		case <-wait.C:
 		case <-ctx.Done():
-			return fmt.Errorf("group %s is not empty after %d kills: %w", group.Path, killed, ctx.Err())
+			return killed, fmt.Errorf("group %s is not empty after %d kills: %w", e.Cgroup.Path, killed, ctx.Err())
 		}
 	}
+}
+
+// alive are the processes that have no SIGKILL yet.
+func alive(m *guard.Members) []guard.Victim {
+	var all []guard.Victim
+	for i := range m.Procs {
+		if p := &m.Procs[i]; !m.Dying[p.PID] {
+			all = append(all, guard.Victim{Process: *p, Cgroup: m.Tree.Groups[p.Group].GroupID})
+		}
+	}
+	return all
 }
 
 // Reclaim implements guard.Reclaimer. On v1 the kernel frees all that it can,

@@ -6,6 +6,7 @@ package act
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,6 +16,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/oom-exporter/oom_exporter/internal/guard"
 	"github.com/oom-exporter/oom_exporter/internal/oom"
@@ -35,7 +38,158 @@ func (k *Kernel) Members(group *oom.Group) (guard.Members, error) {
 	if err := k.members(&m, 1, 0); err != nil {
 		return guard.Members{}, err
 	}
+	k.refine(&m)
 	return m, nil
+}
+
+// refined is how many of a group's processes are read in full: those that the
+// kernel may choose. To read a thousand would take longer than a leak leaves.
+const refined = 32
+
+// refine reads the largest processes in full, as oom_score_adj has them, and all
+// of them where some are swapped out, which the first reading does not show.
+func (k *Kernel) refine(m *guard.Members) {
+	group := &m.Tree.Groups[1]
+	adjUnit := int64(group.Limit.Or(0) / 1000)
+	weight := func(p *oom.Process) int64 { return int64(p.RSS) + int64(p.Adj)*adjUnit }
+	order := make([]int, len(m.Procs))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(weight(&m.Procs[b]), weight(&m.Procs[a])) })
+	swapped := group.SwapUsage.Or(group.Stat.Swap.Or(0)) > 0
+	gone := map[int]bool{}
+	for n, i := range order {
+		p := &m.Procs[i]
+		if n >= refined && !swapped && p.RSS > 0 {
+			p.Exact = true // as good as need be for one that is not chosen.
+			continue
+		}
+		dying, err := k.process(p)
+		if err != nil {
+			gone[i] = true
+		}
+		m.Dying[p.PID] = dying || m.Dying[p.PID]
+	}
+	kept := m.Procs[:0]
+	for i := range m.Procs {
+		if !gone[i] {
+			kept = append(kept, m.Procs[i])
+		}
+	}
+	m.Procs = kept
+}
+
+// owners are the processes whose first thread is in a group of v1: their memory
+// is charged there. The kernel lists a process in each group that one of its
+// threads is in. It is nil on v2, where all threads are in one.
+func (k *Kernel) owners(id oom.GroupID) (map[int32]bool, error) {
+	if k.Version() != 1 {
+		return nil, nil
+	}
+	d, err := k.open(id)
+	if err != nil {
+		return nil, err
+	}
+	defer d.close()
+	b, err := d.read("tasks")
+	if err != nil {
+		return nil, gone(err)
+	}
+	owners := map[int32]bool{}
+	for _, tid := range parsePIDs(b) {
+		owners[tid] = true
+	}
+	return owners, nil
+}
+
+// glance reads what tells one process from another, its name and its size.
+func (k *Kernel) glance(p *oom.Process) (dying bool, err error) {
+	var buf [1024]byte
+	dir := k.o.Procfs + "/" + strconv.Itoa(int(p.PID))
+	b, err := readSmall(dir+"/stat", buf[:])
+	if err != nil {
+		return false, err
+	}
+	s, err := parseStat(b)
+	if err != nil {
+		return false, err
+	}
+	if s.state == 'Z' && s.rss == 0 && s.threads <= 1 {
+		return false, fs.ErrNotExist
+	}
+	adj, err := readSmall(dir+"/oom_score_adj", buf[:])
+	if err != nil {
+		return false, err
+	}
+	n, err := strconv.ParseInt(string(bytes.TrimSpace(adj)), 10, 16)
+	if err != nil {
+		return false, fmt.Errorf("parse oom_score_adj of process %d: %w", p.PID, err)
+	}
+	p.Adj, p.Start, p.Comm, p.RSS = int16(n), s.start, s.comm, s.rss*uint64(os.Getpagesize())
+	return s.dying, nil
+}
+
+// readSmall reads a file that fits into the buffer, with no more calls than that
+// takes: of a thousand processes, each counts.
+func readSmall(path string, buf []byte) ([]byte, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	n, err := unix.Read(fd, buf)
+	_ = unix.Close(fd)
+	if err != nil {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: err}
+	}
+	return buf[:n], nil
+}
+
+// stat is what is used of /proc/PID/stat.
+type stat struct {
+	comm         string
+	state        byte
+	dying        bool // it has a SIGKILL, or is on its way.
+	threads      uint64
+	start, vsize uint64
+	rss          uint64 // in pages.
+	parent       int32
+}
+
+// parseStat reads "PID (COMM) STATE PPID ...", proc(5). The name may hold
+// anything, so it ends at the last parenthesis.
+func parseStat(b []byte) (stat, error) {
+	const exiting, signaled, sigkill = 0x4, 0x400, 1 << (9 - 1) // flags of include/linux/sched.h.
+	begin, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
+	if begin < 0 || end < begin {
+		return stat{}, fmt.Errorf("parse stat: no name in %.40q", b)
+	}
+	s := stat{comm: string(b[begin+1 : end])}
+	var flags, pending, parent uint64
+	wanted := [...]*uint64{4: &parent, 9: &flags, 20: &s.threads, 22: &s.start, 23: &s.vsize, 24: &s.rss, 31: &pending}
+	at := 3
+	for field := range bytes.FieldsSeq(b[end+1:]) {
+		if at == 3 {
+			s.state = field[0]
+		}
+		if at == len(wanted) {
+			break
+		}
+		if to := wanted[at]; to != nil {
+			n, err := strconv.ParseUint(string(field), 10, 64)
+			if err != nil {
+				return stat{}, fmt.Errorf("parse stat: field %d: %w", at, err)
+			}
+			*to = n
+		}
+		at++
+	}
+	if at < len(wanted) {
+		return stat{}, fmt.Errorf("parse stat: %d fields", at-1)
+	}
+	s.parent = int32(parent)
+	s.dying = flags&(exiting|signaled) != 0 && s.threads <= 1 || pending&sigkill != 0
+	return s, nil
 }
 
 // members reads the processes of group at, and the groups below it.
@@ -48,12 +202,19 @@ func (k *Kernel) members(m *guard.Members, at, depth int) error {
 		}
 		return nil // gone in between.
 	}
+	owners, err := k.owners(id)
+	if err != nil {
+		return nil //nolint:nilerr // gone in between.
+	}
 	for _, pid := range pids {
+		if owners != nil && !owners[pid] {
+			continue // charged where its first thread is.
+		}
 		if len(m.Procs) >= k.o.MaxProcesses {
 			return fmt.Errorf("group %s: %w", m.Tree.Groups[1].Path, errTooMany)
 		}
 		p := oom.Process{PID: pid, Group: int32(at)}
-		dying, err := k.process(&p)
+		dying, err := k.glance(&p)
 		if err != nil {
 			continue // gone, or without memory: nothing to kill.
 		}
@@ -165,16 +326,4 @@ func parseDying(status []byte) bool {
 		}
 	}
 	return false
-}
-
-// has tells whether a process is in this very group.
-func (k *Kernel) has(id oom.GroupID, pid int32) (bool, error) {
-	pids, err := k.pids(id)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if slices.Contains(pids, pid) {
-		return true, nil
-	}
-	return false, err
 }

@@ -79,6 +79,18 @@ func (m *meter) register(event cgroup1.MemoryEvent) error {
 	return d.write("cgroup.event_control", fmt.Sprintf("%d %d %s", m.event, file.Fd(), event.Arg()))
 }
 
+// Mute implements guard.Meter. What has come meanwhile is told when it ends.
+func (m *meter) Mute(on bool) {
+	if m.event < 0 {
+		return
+	}
+	e := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: int32(m.token)}
+	if on {
+		e.Events = 0
+	}
+	_ = unix.EpollCtl(m.bell.epoll, unix.EPOLL_CTL_MOD, m.event, &e)
+}
+
 func (m *meter) disarm() {
 	if m.event >= 0 {
 		_ = unix.Close(m.event)

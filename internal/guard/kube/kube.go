@@ -132,14 +132,26 @@ func (s *Sender) Counts() (sent, failed, dropped uint64) {
 	return s.sent.Load(), s.failed.Load(), s.dropped.Load()
 }
 
-// Run sends until ctx ends.
+// Run sends until ctx ends, and then what is queued, for as long as one request
+// may take.
 func (s *Sender) Run(ctx context.Context) {
+	last, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(s.o.Timeout, cancel) })()
 	for {
 		select {
-		case <-ctx.Done():
-			return
 		case e := <-s.queue:
-			s.deliver(ctx, e)
+			s.deliver(last, e)
+			continue
+		default:
+		}
+		select {
+		case e := <-s.queue:
+			s.deliver(last, e)
+		case <-ctx.Done():
+			if len(s.queue) == 0 {
+				return
+			}
 		}
 	}
 }

@@ -174,3 +174,29 @@ func TestBadOptionsAreNamed(t *testing.T) {
 		t.Errorf("usual = %+v", o)
 	}
 }
+
+// TestWhatIsQueuedIsSentAtTheEnd: events of what was done last are not lost, and
+// an API server that hangs holds nothing up for long.
+func TestWhatIsQueuedIsSentAtTheEnd(t *testing.T) {
+	a := &api{}
+	s := sender(t, a)
+	other := killed
+	other.Pod = "web-2"
+	s.Send(killed)
+	s.Send(other)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	s.Run(ctx)
+	if sent, failed, dropped := s.Counts(); sent != 2 || failed != 0 || dropped != 0 {
+		t.Errorf("%d sent, %d failed, %d dropped; want both sent", sent, failed, dropped)
+	}
+	hang := &api{hang: make(chan struct{})}
+	defer close(hang.hang)
+	s = sender(t, hang)
+	s.Send(killed)
+	begun := time.Now()
+	s.Run(ctx)
+	if took := time.Since(begun); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}

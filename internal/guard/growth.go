@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package guard
+
+import (
+	"math"
+	"time"
+)
+
+// A group that stands near its limit is never killed, however near that is: a
+// kill needs growth that was seen over the threshold, and that would reach the
+// limit soon. A workload that has filled its memory quickly and then stands is
+// told from a leak by three rules. Growth must have gone on for confirmTime over
+// the threshold; it must have used up half of the margin; and the last rise must
+// be so recent that another can be expected.
+const (
+	confirmTime = 9 * time.Millisecond
+	// patience is how long growth may pause before it counts as ended, unless
+	// the pauses before were longer: then it is three times the longest.
+	patience    = 25 * time.Millisecond
+	patienceMax = 2 * time.Second
+	// blindTime is a gap between two readings that makes all before it worthless:
+	// the guard may have been stopped.
+	blindTime = time.Second
+	// standingPause is the time between two readings of a group that stands.
+	standingPause = 50 * time.Millisecond
+	// stepAhead is how long before the next expected step of a stepwise growth
+	// the guard acts.
+	stepAhead = 40 * time.Millisecond
+	// maxRises bounds the rises that are remembered.
+	maxRises = 64
+	// page is the least that the kernel charges, charge what it charges ahead for
+	// each CPU (MEMCG_CHARGE_BATCH).
+	page   = 4 << 10
+	charge = 64 * page
+	// shortSpan is the time over which the latest growth is measured.
+	shortSpan = 10 * time.Millisecond
+)
+
+// growth is how the memory of a group that can't be reclaimed has grown lately.
+// It follows the highest size seen, so that what comes and goes is no growth.
+type growth struct {
+	limit, threshold uint64
+
+	rises   []rise // ascending in time and size; the first is where it began.
+	current uint64
+	at      time.Time // of the last reading.
+	least   uint64    // what is there for certain, at the last look.
+	over    int       // index of the first rise over the threshold, -1: none.
+	run     int       // index of the rise that began the growth that goes on.
+	hits    uint64    // limit hits at the last look.
+	hitAt   time.Time // when they were seen to have risen.
+	hitSeen bool
+	stuck   bool   // tasks hang at the limit: v1 with oom_kill_disable.
+	pinned  uint64 // kernel memory that reclaim has left.
+	chosen  chosen // whom to kill, if it comes to that.
+	done    done   // the stages before that.
+}
+
+// rise is a size that was reached for the first time.
+type rise struct {
+	at   time.Time
+	size uint64
+}
+
+// reset forgets all but the limit.
+func (g *growth) reset() {
+	*g = growth{limit: g.limit, threshold: g.threshold, over: -1}
+}
+
+// setLimit takes a limit; what was seen under another one counts no more.
+func (g *growth) setLimit(limit, threshold uint64) {
+	if g.limit != limit || g.threshold != threshold {
+		g.limit, g.threshold = limit, threshold
+		g.reset()
+	}
+}
+
+func (g *growth) margin() uint64 { return g.limit - g.threshold }
+
+// grain is the change below which nothing is taken for growth.
+func (g *growth) grain() uint64 { return max(g.margin()/64, 8<<10) }
+
+// see takes one reading.
+func (g *growth) see(now time.Time, size uint64) {
+	if len(g.rises) > 0 && (now.Sub(g.at) > blindTime || now.Before(g.at)) {
+		g.reset()
+	}
+	g.current, g.at = size, now
+	if len(g.rises) == 0 {
+		g.start(now, size)
+		return
+	}
+	last := g.rises[len(g.rises)-1].size
+	switch {
+	case size+g.margin()/4 < last, size < g.threshold && last >= g.threshold:
+		g.start(now, size)
+	case size > last+g.grain():
+		g.rise(now, size)
+	}
+}
+
+// correct takes a reading that is better than those before, which took cache that
+// has come since for growth.
+func (g *growth) correct(now time.Time, size uint64) {
+	if len(g.rises) > 0 && size+2*g.grain() < g.last().size {
+		g.start(now, size)
+		g.current, g.at = size, now
+		return
+	}
+	g.see(now, size)
+}
+
+// start begins anew with a size that is no rise: what it came from is not known.
+func (g *growth) start(now time.Time, size uint64) {
+	g.rises = append(g.rises[:0], rise{now, size})
+	g.run, g.over = 0, -1
+	if size >= g.threshold {
+		g.over = 0
+	}
+}
+
+func (g *growth) rise(now time.Time, size uint64) {
+	alive := g.alive(now)
+	if len(g.rises) >= maxRises {
+		const drop = maxRises / 2
+		g.rises = append(g.rises[:0], g.rises[drop:]...)
+		g.run, g.over = max(0, g.run-drop), max(-1, g.over-drop)
+		if g.over < 0 && g.rises[0].size >= g.threshold {
+			g.over = 0
+		}
+	}
+	g.rises = append(g.rises, rise{now, size})
+	if !alive {
+		g.run = len(g.rises) - 1
+	}
+	if g.over < 0 && size >= g.threshold {
+		g.over = len(g.rises) - 1
+	}
+}
+
+// hit takes the count of limit hits, and whether tasks hang at the limit.
+func (g *growth) hit(now time.Time, hits uint64, stuck bool) {
+	if g.hitSeen && hits > g.hits {
+		g.hitAt = now
+	}
+	g.hits, g.hitSeen, g.stuck = hits, true, stuck
+}
+
+// last is the rise seen last.
+func (g *growth) last() rise { return g.rises[len(g.rises)-1] }
+
+// alive tells whether the growth that was seen goes on, as far as can be known.
+func (g *growth) alive(now time.Time) bool {
+	n := len(g.rises)
+	if n < 2 {
+		return n == 1 && now.Sub(g.rises[0].at) <= patience
+	}
+	longest := time.Duration(0)
+	for i := n - 1; i > max(0, n-4); i-- {
+		longest = max(longest, g.rises[i].at.Sub(g.rises[i-1].at))
+	}
+	return now.Sub(g.last().at) <= min(max(patience, 3*longest), patienceMax)
+}
+
+// from is the index of the rise from which on the growth that goes on is over
+// the threshold.
+func (g *growth) from() int { return max(g.run, g.over) }
+
+// confirmed tells whether growth was seen over the threshold for long enough
+// not to be the end of a quick start.
+func (g *growth) confirmed() bool {
+	return g.over >= 0 && g.last().at.Sub(g.rises[g.from()].at) >= confirmTime
+}
+
+// rate is the growth over the threshold in bytes a second: as it has been on
+// the whole, or lately if that is more.
+func (g *growth) rate() float64 {
+	if g.over < 0 || len(g.rises) == 0 {
+		return 0
+	}
+	last, from := g.last(), g.from()
+	rate := speedOf(g.rises[from], last)
+	for i := len(g.rises) - 1; i >= from; i-- {
+		if last.at.Sub(g.rises[i].at) >= shortSpan {
+			return max(rate, speedOf(g.rises[i], last))
+		}
+	}
+	return rate
+}
+
+func speedOf(a, b rise) float64 {
+	passed := b.at.Sub(a.at)
+	if passed <= 0 {
+		return 0
+	}
+	return float64(b.size-a.size) / max(passed, shortest).Seconds()
+}
+
+// left is how far the limit is.
+func (g *growth) left() uint64 { return g.limit - min(g.current, g.limit) }
+
+// timeLeft is the time to the limit at the growth seen; the longest time there
+// is where nothing grows.
+func (g *growth) timeLeft(now time.Time) time.Duration {
+	rate := g.rate()
+	if rate <= 0 || !g.alive(now) || !g.confirmed() {
+		return math.MaxInt64
+	}
+	seconds := float64(g.left()) / rate
+	if seconds > time.Hour.Seconds() {
+		return math.MaxInt64
+	}
+	return time.Duration(seconds * float64(time.Second))
+}
+
+// ends tells whether the group reaches its limit so soon that somebody must be
+// killed now.
+func (g *growth) ends(now time.Time, toLimit time.Duration) bool {
+	return g.endsByRate(now, toLimit) || g.nextStepHits(now)
+}
+
+// endsByRate tells so of growth that goes on, or of tasks that hang already.
+// Where the limit is hit, the growth seen is slower than it would be.
+func (g *growth) endsByRate(now time.Time, toLimit time.Duration) bool {
+	if g.current < g.threshold || len(g.rises) == 0 {
+		return false
+	}
+	if g.stuck {
+		return true
+	}
+	left := g.timeLeft(now)
+	return left != math.MaxInt64 && (left <= toLimit || g.isHit(now)) && g.isLate()
+}
+
+// isLate tells whether growth has used up the half of the margin in which it may
+// still turn out to be a start that ends, as far as usage tells.
+func (g *growth) isLate() bool { return g.left() <= g.margin()/2 }
+
+// isCertain tells whether that much of the margin is gone for certain. Usage has
+// in it what the CPUs have charged ahead, so it is the most that there can be; the
+// statistics lag behind, so they are the least. A limit that was hit leaves no
+// doubt: the kernel has taken back what was charged ahead.
+func (g *growth) isCertain(now time.Time) bool {
+	return g.stuck || g.isHit(now) || g.limit-min(g.least, g.limit) <= g.margin()/2
+}
+
+// isHit tells whether the limit was hit lately.
+func (g *growth) isHit(now time.Time) bool { return !g.hitAt.IsZero() && now.Sub(g.hitAt) <= blindTime }
+
+// steps finds what a growth by steps with pauses between them has in common: the
+// largest step, the shortest and the longest time from one to the next. Sizes
+// differ by what the kernel charges ahead.
+func (g *growth) steps() (size uint64, least, most time.Duration, ok bool) {
+	const known = 4
+	n := len(g.rises)
+	if n < known+1 {
+		return 0, 0, 0, false
+	}
+	least = math.MaxInt64
+	smallest := uint64(math.MaxUint64)
+	for i := n - known; i < n; i++ {
+		apart, step := g.rises[i].at.Sub(g.rises[i-1].at), g.rises[i].size-g.rises[i-1].size
+		size, smallest = max(size, step), min(smallest, step)
+		least, most = min(least, apart), max(most, apart)
+	}
+	regular := most <= 2*least && size-smallest <= size/2+charge
+	return size, least, most, regular && least >= patience && size <= g.margin()
+}
+
+// nextStepHits tells whether the next step is due and would reach the limit. The
+// first half of a pause is left to those that do not pause, but wait for a CPU:
+// by then it can be seen.
+func (g *growth) nextStepHits(now time.Time) bool {
+	if g.current < g.threshold {
+		return false
+	}
+	size, least, most, ok := g.steps()
+	since := now.Sub(g.last().at)
+	return ok && g.current+size+page >= g.limit && since >= max(least/2, least-stepAhead) && since <= 2*most
+}
+
+// endsForCertain is ends with what a look has found. Where it is for a step that is
+// due, the threads must be seen to pause. To see what is charged ahead come and go
+// is no growth by steps, so half of the margin must be gone for certain, unless one
+// step takes more.
+func (g *growth) endsForCertain(now time.Time, toLimit time.Duration) (ends, ifTheyPause bool) {
+	if g.endsByRate(now, toLimit) && g.isCertain(now) {
+		return true, false
+	}
+	size, _, _, _ := g.steps()
+	return g.nextStepHits(now) && (size > g.margin()/2 || g.isCertain(now)), true
+}
+
+// pause is how long the group may go unread while it is over its threshold:
+// half the time that it needs to where somebody is killed, or where it stands,
+// the longer the longer it has stood.
+func (g *growth) pause(now time.Time, toLimit, least time.Duration) time.Duration {
+	most := standingPause
+	if len(g.rises) == 0 {
+		return least
+	}
+	if _, _, _, ok := g.steps(); ok {
+		most = stepAhead / 2
+	}
+	stood := now.Sub(g.last().at)
+	rate := g.rate()
+	if !g.alive(now) || rate <= 0 {
+		return min(max(least, stood/8), most)
+	}
+	if !g.confirmed() {
+		return least
+	}
+	zone := min(rate*toLimit.Seconds(), float64(g.margin()/2))
+	far := (float64(g.left()) - zone) / rate / 2
+	return min(max(least, time.Duration(max(0, far)*float64(time.Second))), most)
+}
