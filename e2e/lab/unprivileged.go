@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -36,10 +37,7 @@ func StartSyslogOnly(t testing.TB, port int, args ...string) *Exporter {
 func Capable(t testing.TB, port int, capabilities []string, args ...string) *exec.Cmd {
 	t.Helper()
 	Need(t, "setpriv")
-	set := "-all"
-	for _, c := range capabilities {
-		set += ",+" + c
-	}
+	set := strings.Join(append([]string{"-all"}, capabilities...), ",+")
 	return exec.Command("setpriv", append([]string{
 		"--reuid", "65534", "--regid", "65534", "--clear-groups", "--bounding-set", set, "--inh-caps", set, "--ambient-caps", set, "--no-new-privs",
 		Binary(t), fmt.Sprintf("--web.listen-address=127.0.0.1:%d", port),

@@ -103,7 +103,7 @@ func openVictims(o Options) (_ *Victims, err error) {
 // Run calls seen for each victim until ctx is done, whose error it returns, and
 // lost with the number of those that the ring had no place for.
 func (v *Victims) Run(ctx context.Context, seen func(oom.Sighting), lost func(uint64)) error {
-	defer v.Close()
+	defer func() { _ = v.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = v.ring.Close() })
 	defer stop()
 	var record ringbuf.Record
