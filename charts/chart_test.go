@@ -168,6 +168,7 @@ func TestSchemaRefuses(t *testing.T) {
 		"prometheusRule.disabled[0]=KubePodCrashLooping",
 		"cgroup.recursiveReadOnly=Maybe",
 		"names.criSocket=unix:///run/x.sock",
+		"names.criSocket=/run/x:y.sock", // Kubernetes refuses such a mount.
 		"processTop=-1",
 		"guard.policy=all",
 		"guard.killsPerMinute=-1",

@@ -220,7 +220,7 @@ func (n *node) lastScrape(t *testing.T, p pod) <-chan scraped {
 const upgradesHead = `# An upgrade and a rollback under kills
 
 The chart is installed, upgraded to another image and rolled back on a real Kubernetes node, by the commands of docs/install, while the kernel kills in
-two containers without a pause: one loses a child each second and lives on, one dies with its only process and is started again. *gap* is the time
+two containers without a pause. There is no older release yet, so both images have the program of this version. Of the containers, one loses a child each second and lives on, one dies with its only process and is started again. *gap* is the time
 between the last scrape that the old pod answered and the first of the new one, *kills in the gap* what /proc/vmstat counted in it; *fallen* are counters of
 kills that were lower after the gap than before. *kernel* is the "Killed process" lines of its log, *exporter* is ` + "`oom_container_kills_total`" + `.
 
