@@ -10,6 +10,9 @@ E2EFLAGS      ?= -v
 GOLANGCI_LINT ?= v2.15.0
 DEADCODE      ?= v0.51.0
 IMAGE         ?= oom-exporter
+# Debian 12's; another version makes other bytes.
+CLANG         ?= clang-14
+LLVM_STRIP    ?= llvm-strip-14
 
 VERSION  := $(shell cat VERSION)
 REVISION := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -21,7 +24,7 @@ GOBIN    := $(shell $(GO) env GOPATH)/bin
 UPDATERS  = $(sort $(dir $(shell grep -rlE 'flag.Bool."update"' --include='*_test.go' .)))
 FUZZERS   = grep -rHoE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' . | sed -E 's,/[^/]*:func , ,' | sort
 
-.PHONY: help all build build-guard run test test-race fuzz fuzz-long bench bench-scale soak e2e e2e-full lint vet-arch release golden docs image image-guard
+.PHONY: help all build build-guard run test test-race fuzz fuzz-long bench bench-scale soak e2e e2e-full lint vet-arch bpf release golden docs image image-guard
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
@@ -71,6 +74,10 @@ lint: ## golangci-lint, installed if it is missing, and no function that the pro
 vet-arch: ## go vet for 32 bits and for big-endian
 	GOARCH=386 $(GO) vet ./...
 	GOARCH=s390x $(GO) vet ./...
+
+bpf: ## the objects of internal/bpf from their C sources: CLANG and LLVM_STRIP of Debian 12
+	cd internal/bpf && $(CLANG) -target bpfel -mcpu=v2 -O2 -g -Wall -Wextra -Werror -fdebug-compilation-dir=. -c src/victims.bpf.c -o victims_bpfel.o
+	$(LLVM_STRIP) -g internal/bpf/victims_bpfel.o
 
 release: ## all that a release has, in dist/
 	.ci/release dist

@@ -158,6 +158,8 @@ func TestSchemaRefuses(t *testing.T) {
 		"privileged=true",                           // there is no such switch.
 		"unprivileged=yes please",                   // not a boolean.
 		"unprivileged=true,kmsgDevice.enabled=true", // contradicts itself.
+		"unprivileged=true,bpf.enabled=true",
+		"bpf.mode=always",
 		"log.level=verbose",
 		"web.port=70000",
 		"image.digest=sha256:12",

@@ -115,7 +115,11 @@ func TestLeastPrivilege(t *testing.T) {
 				t.Errorf("capabilities %+v", s.Capabilities)
 			}
 			root := pod.SecurityContext.RunAsUser == 0
-			if added := s.Capabilities.Add; root && !slices.Equal(added, []string{"SYSLOG"}) || !root && (len(added) != 0 || !pod.SecurityContext.RunAsNonRoot) {
+			capabilities := []string{"SYSLOG"}
+			if strings.HasPrefix(name, "bpf") {
+				capabilities = append(capabilities, "BPF", "PERFMON")
+			}
+			if added := s.Capabilities.Add; root && !slices.Equal(added, capabilities) || !root && (len(added) != 0 || !pod.SecurityContext.RunAsNonRoot) {
 				t.Errorf("user %d with capabilities %v", pod.SecurityContext.RunAsUser, added)
 			}
 			if unprivileged := strings.HasPrefix(name, "unprivileged") || strings.HasPrefix(name, "no-hostpid"); root == unprivileged {

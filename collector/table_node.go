@@ -110,7 +110,7 @@ func eventFamilies(t *[families]family) {
 	e(evictedKills, family{name: "evicted_kills_total", typ: counter, since: epochKills, help: "Kills of dead workloads whose series were dropped to bound their number.", source: "docs/ledger.md"})
 	e(killDuplicates, family{name: "kill_duplicates_total", typ: counter, since: epochKills, help: "Kills that the kernel counted twice: the first victim of a group kill.", source: "docs/ledger.md"})
 	e(recordsLost, family{name: "kmsg_records_lost_total", typ: counter, help: "Kernel log records that were overwritten before they could be read.", source: "sequence gaps of /dev/kmsg"})
-	e(traceEventsLost, family{name: "trace_events_lost_total", typ: counter, help: "Victims that the trace buffer of oom:mark_victim lost; only once the trace is in use. They are counted as kills all the same.", source: "tracefs: LOST EVENTS"})
+	e(traceEventsLost, family{name: "trace_events_lost_total", typ: counter, help: "Victims that the buffers of the traces of victims (tracefs, BPF) lost; only once such a trace is in use. They are counted as kills all the same.", source: "tracefs: LOST EVENTS; BPF: a full ring"})
 	e(stateUnsaved, family{name: "state_unsaved_seconds", typ: gauge, help: "Age of the oldest change that the state file lacks; only with --state.file. Kills are shown when they are saved, so this is also how late they are shown.", source: "docs/ledger.md"})
 	e(sourceUp, family{name: "event_source_up", typ: gauge, labels: shapeSource, help: "1 while a source of kill events delivers; only sources that are switched on.", source: "-"})
 	recorderFamilies(t)

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/oom-exporter/oom_exporter/internal/bpf"
 	"github.com/oom-exporter/oom_exporter/internal/cgroup"
 	"github.com/oom-exporter/oom_exporter/internal/cli"
 	"github.com/oom-exporter/oom_exporter/internal/killfeed"
@@ -29,7 +30,7 @@ const (
 // doctor says, source by source, what this host lets the exporter see, and how
 // to fix what is missing.
 func doctor(_ context.Context, c *config, std streams) error {
-	findings := c.examine()
+	findings := c.examine(func() error { return killfeed.BPFAccess(c.btf()) })
 	write := writeFindings
 	if c.format == "json" {
 		write = writeFindingsJSON
@@ -131,7 +132,8 @@ func finding(source string, state page.State, detail, remedy string) page.Findin
 	return page.Finding{Source: source, State: state, Detail: detail, Remedy: remedy}
 }
 
-func (c *config) examine() []page.Finding {
+// examine looks at all sources; bpfError says why BPF can't be used, if that is so.
+func (c *config) examine(bpfError func() error) []page.Finding {
 	fs, err := proc.New(proc.Options{Root: c.procfs})
 	if err != nil {
 		return []page.Finding{finding("processes", page.StateMissing, err.Error(), "mount the host's /proc and name it by --path.procfs")}
@@ -139,7 +141,7 @@ func (c *config) examine() []page.Finding {
 	defer func() { _ = fs.Close() }()
 	findings := c.examineProc(fs)
 	findings = append(findings, c.examineGroups(fs)...)
-	findings = append(findings, c.examineLog(), c.examineTracefs())
+	findings = append(findings, c.examineLog(), c.examineTracefs(), bpfFinding(bpfError()))
 	findings = append(findings, c.examineNames()...)
 	return append(findings, c.examineClock()...)
 }
@@ -245,6 +247,19 @@ func (c *config) examineTracefs() page.Finding {
 		return finding("tracefs", page.StateOptional, dir+" is root's: kills in groups that live for milliseconds are named less often", "optional: run as root with --events.tracefs=auto")
 	default:
 		return finding("tracefs", page.StateOptional, dir+" is not mounted: kills in groups that live for milliseconds are named less often", "optional: mount -t tracefs tracefs "+dir)
+	}
+}
+
+func bpfFinding(err error) page.Finding {
+	const lost = ": kills in groups that live for milliseconds are named less often"
+	var why *bpf.UnavailableError
+	switch {
+	case err == nil:
+		return page.Finding{Source: "bpf", State: page.StateOK, Detail: "the victims of kills can be traced (used with --source.bpf)"}
+	case errors.As(err, &why):
+		return finding("bpf", page.StateOptional, why.Err.Error()+lost, "optional: "+why.Remedy)
+	default:
+		return finding("bpf", page.StateOptional, err.Error()+lost, "optional: --source.bpf=auto")
 	}
 }
 

@@ -60,12 +60,12 @@ type config struct {
 	events                       eventFilter
 	interval                     time.Duration
 
-	kmsgMode, tracefsMode string
-	stateFile             string
-	deadKeep              int
-	deadAge               time.Duration
-	record                bool
-	recordings            int
+	kmsgMode, tracefsMode, bpfMode string
+	stateFile                      string
+	deadKeep                       int
+	deadAge                        time.Duration
+	record                         bool
+	recordings                     int
 
 	maxProcesses int
 	maxGroups    int
@@ -204,6 +204,7 @@ func collectorFlags(cmd *kingpin.CmdClause, c *config) {
 func eventFlags(cmd *kingpin.CmdClause, c *config) {
 	cli.Set(cmd.Flag("events.kmsg", "The kernel log, for the names and sizes of kills: auto, require (oom_event_source_up is 0 without it) or off.").PlaceHolder("auto"), "auto", cli.OneOf(&c.kmsgMode, sourceModes()...))
 	cli.Set(cmd.Flag("events.tracefs", "The tracefs event oom:mark_victim, which names kills in groups that live for milliseconds; needs root and writes an instance of its own: off, auto or require.").PlaceHolder("off"), "off", cli.OneOf(&c.tracefsMode, sourceModes()...))
+	cli.Set(cmd.Flag("source.bpf", "BPF programs in the kernel, which name the victim of each kill however short its container lived; takes CAP_BPF and CAP_PERFMON until it serves: off, auto (without them as with off) or require (do not start without them); see docs/bpf.md.").PlaceHolder("off"), "off", cli.OneOf(&c.bpfMode, sourceModes()...))
 	cmd.Flag("state.file", "File that keeps the totals of this boot over restarts; best below /run. Not used unless given.").StringVar(&c.stateFile)
 	cli.Set(cmd.Flag("dead.keep", "Workloads that are gone and keep the series of their kills.").PlaceHolder("1000"), "1000", cli.Int(&c.deadKeep, 1, 1<<20))
 	cli.Set(cmd.Flag("dead.age", "For how long they keep them.").PlaceHolder("24h"), "24h", cli.Duration(&c.deadAge, time.Second))

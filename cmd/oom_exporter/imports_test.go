@@ -22,13 +22,14 @@ var mayImport = map[string][]string{
 	"internal/kmsg":       {},
 	"internal/oomlog":     {"internal/oom", "internal/kmsg"},
 	"internal/tracefs":    {"internal/oom", "internal/kernfs"},
+	"internal/bpf":        {"internal/oom"},
 	"internal/text":       {},
 	"internal/causes":     {"internal/oom", "internal/statefile"},
 	"internal/verdict":    {"internal/oom", "internal/text"},
 	"internal/workload":   {"internal/oom", "internal/text"},
 	"internal/statefile":  {},
 	"internal/ledger":     {"internal/oom", "internal/text", "internal/statefile"},
-	"internal/killfeed":   {"internal/oom", "internal/kernfs", "internal/kmsg", "internal/oomlog", "internal/tracefs", "internal/cgroup"},
+	"internal/killfeed":   {"internal/oom", "internal/kernfs", "internal/kmsg", "internal/oomlog", "internal/tracefs", "internal/bpf", "internal/cgroup"},
 	"internal/predict":    {"internal/oom"},
 	"internal/host":       {"internal/oom", "internal/proc", "internal/kernfs", "internal/cgroup", "internal/workload", "internal/predict", "internal/text"},
 	"internal/recorder":   {"internal/oom"},
@@ -49,7 +50,7 @@ var mayImport = map[string][]string{
 // knowsNoPrometheus are the packages below the collectors.
 var knowsNoPrometheus = []string{
 	"internal/oom", "internal/kernfs", "internal/kmsg", "internal/oomlog", "internal/ledger", "internal/recorder", "internal/killfeed", "internal/predict",
-	"internal/cgroup", "internal/workload", "internal/tracefs", "internal/report", "internal/page", "internal/guard", "internal/guard/act", "internal/guard/kube", "internal/guard/hook",
+	"internal/cgroup", "internal/workload", "internal/tracefs", "internal/bpf", "internal/report", "internal/page", "internal/guard", "internal/guard/act", "internal/guard/kube", "internal/guard/hook",
 	"internal/verdict", "internal/causes",
 }
 

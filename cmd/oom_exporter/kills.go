@@ -45,13 +45,17 @@ func newKills(c *config, p *parts, namer *workload.Namer, logger log.Logger) (*k
 		_ = level.Warn(logger).Log("msg", "kernel has no oom_kill counter (< 4.13); kill storms may be undercounted",
 			"missing", "oom_kill in "+c.procfs+"/vmstat")
 	}
-	feed := killfeed.New(killfeed.Options{
+	feed, err := killfeed.New(killfeed.Options{
 		Kmsg: c.kmsg, KmsgMode: killfeed.Mode(c.kmsgMode), PageSize: pageSize(), Release: node.Release,
 		Tracefs: filepath.Join(c.sysfs, "kernel", "tracing"), TracefsMode: killfeed.Mode(c.tracefsMode),
 		Procfs: c.procfs, Hierarchy: p.groups,
+		BTF: c.btf(), BPFMode: killfeed.Mode(c.bpfMode),
 		Reported: func(path string) { namer.Lookup(path) },
 		Logger:   logger,
 	})
+	if err != nil {
+		return nil, errors.Join(err, lock.Release())
+	}
 	w := newWhys(c, p, node.BootID, logger)
 	l, err := ledger.New(ledger.Options{
 		Counters: counters{p.proc, p.groups, namer, c.rowLimits()}, Names: ledgerNames{namer},
@@ -152,6 +156,9 @@ func (c counters) Limit(id oom.GroupID) (limit, hits oom.Amount) {
 	}
 	return c.groups.Limit(id)
 }
+
+// btf is the file with the types of the running kernel.
+func (c *config) btf() string { return filepath.Join(c.sysfs, "kernel", "btf", "vmlinux") }
 
 // ledgerNames answers the ledger from the namer's memory.
 type ledgerNames struct{ *workload.Namer }

@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net/http"
 	"os"
 	"strings"
@@ -40,7 +41,9 @@ func (c *config) nodePages(parts *parts, shared *looks) (http.Handler, error) {
 			{Path: "-/ready", Text: "Readiness"},
 		},
 	}
+	d := &findings{config: c, bpfError: func() error { return errNoEvents }}
 	if parts.kills != nil {
+		d.bpfError = parts.kills.feed.BPFError // opening it again takes rights that are gone.
 		o.Kills = func() []oom.Kill {
 			parts.kills.ledger.Sync()
 			return parts.kills.ledger.Records()
@@ -49,7 +52,6 @@ func (c *config) nodePages(parts *parts, shared *looks) (http.Handler, error) {
 		o.Explain = (&explainer{config: c}).explain
 		o.Past = past{parts.kills.whys}
 	}
-	d := &findings{config: c}
 	o.Findings = d.get
 	return page.New(o)
 }
@@ -118,9 +120,12 @@ func (c *config) explainKill(k *oom.Kill) string {
 	return b.String()
 }
 
+var errNoEvents = errors.New("the event collector is off")
+
 // findings keeps what doctor found for a while.
 type findings struct {
-	config *config
+	config   *config
+	bpfError func() error
 
 	mu      sync.Mutex
 	at      time.Time
@@ -134,7 +139,7 @@ func (d *findings) get() ([]page.Finding, string) {
 	if d.list != nil && time.Since(d.at) < findingsFor {
 		return d.list, d.summary
 	}
-	d.list, d.at = d.config.examine(), time.Now()
+	d.list, d.at = d.config.examine(d.bpfError), time.Now()
 	d.summary = summarize(d.list)
 	return d.list, d.summary
 }

@@ -12,9 +12,10 @@ function(config)
     rules: [
       // A source that was required (or worked before) delivers nothing, or a
       // collector fails. A source that is off or may not be opened under "auto"
-      // has no series: a choice, not a fault. Five minutes: readers are restarted.
+      // has no series: a choice, not a fault. BPF is left out: without it the other
+      // sources go on. Five minutes: readers are restarted.
       alert('OOMExporterBlind', {
-        expr: 'oom_event_source_up{%(s)s} == 0 or oom_scrape_collector_success{%(s)s} == 0',
+        expr: '(oom_event_source_up{%(s)s} unless oom_event_source_up{source="bpf"}) == 0 or oom_scrape_collector_success{%(s)s} == 0',
         'for': '5m',
         severity: 'warning',
         summary: 'oom_exporter on %s is partly blind' % lib.node,

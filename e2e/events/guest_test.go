@@ -82,6 +82,7 @@ func (b *bench) inGuest(t *testing.T) {
 	t.Run("storms", b.storms)
 	t.Run("short", b.shortLived)
 	t.Run("records", b.records)
+	t.Run("bpf", b.bpfKills)
 	t.Run("ooms", b.ooms)
 	t.Run("starved", b.starved)
 	t.Run("overrun", b.overrun)

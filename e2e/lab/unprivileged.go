@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -29,4 +30,16 @@ func StartSyslogOnly(t testing.TB, port int, args ...string) *Exporter {
 		Binary(t), fmt.Sprintf("--web.listen-address=127.0.0.1:%d", port),
 	}, args...)...)
 	return AwaitExporter(t, Start(t, cmd), port)
+}
+
+// Capable returns the way to run the exporter as nobody with these capabilities (such
+// as bpf) and no other, and without a way to more.
+func Capable(t testing.TB, port int, capabilities []string, args ...string) *exec.Cmd {
+	t.Helper()
+	Need(t, "setpriv")
+	set := strings.Join(append([]string{"-all"}, capabilities...), ",+")
+	return exec.Command("setpriv", append([]string{
+		"--reuid", "65534", "--regid", "65534", "--clear-groups", "--bounding-set", set, "--inh-caps", set, "--ambient-caps", set, "--no-new-privs",
+		Binary(t), fmt.Sprintf("--web.listen-address=127.0.0.1:%d", port),
+	}, args...)...)
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package killfeed assembles the sources of evidence about OOM kills: the
-// kernel log, by its device or by syslog(2); the trace of victims; and the watch
-// of cgroups, which tells that something has happened. It keeps them running,
-// says which of them deliver, and counts what they lost. What they tell goes to
-// a Sink, which decides what it is worth.
+// kernel log, by its device or by syslog(2); the traces of victims, by BPF and by
+// tracefs; and the watch of cgroups, which tells that something has happened. It
+// keeps them running, says which of them deliver, and counts what they lost. What
+// they tell goes to a Sink, which decides what it is worth.
 package killfeed
 
 import (
@@ -12,12 +12,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/oom-exporter/oom_exporter/internal/bpf"
 	"github.com/oom-exporter/oom_exporter/internal/cgroup"
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 	"github.com/oom-exporter/oom_exporter/internal/oomlog"
@@ -30,7 +30,7 @@ type Sink interface {
 	// Group says that the last kill was the first of a group kill in this cgroup.
 	Group(path string)
 	// Witness says in which cgroup a dying process was seen.
-	Witness(pid int, path string, at time.Time, comm string)
+	Witness(oom.Sighting)
 	// Lost says that records of the kernel log were lost.
 	Lost(n uint64)
 	// SetLog says what to expect of the kernel log.
@@ -66,10 +66,15 @@ type Options struct {
 	Procfs      string
 	Hierarchy   *cgroup.Hierarchy // nil: there are no cgroups to watch or to trace in.
 
+	BTF     string // the file with the kernel's types, which BPF needs.
+	BPFMode Mode   // Require makes New fail where BPF can't be used.
+
 	// Reported, if set, is called with the victim's cgroup of a new report: its
 	// runtime is about to forget its name.
 	Reported func(path string)
 	Logger   log.Logger
+
+	openBPF func() (victimTrace, error) // a test's own.
 }
 
 // Feed is the sources of one host.
@@ -83,21 +88,28 @@ type Feed struct {
 	parser    *oomlog.Parser
 	sources   []oom.Source
 	traceLost oom.Amount
+	bpfErr    error // why there is no trace by BPF.
 }
 
 // New opens the sources. What can't be had is told once, with the remedy; the
-// others go on.
-func New(o Options) *Feed {
+// others go on, unless it is BPF and required.
+func New(o Options) (*Feed, error) {
 	if o.Logger == nil {
 		o.Logger = log.NewNopLogger()
 	}
+	if o.openBPF == nil {
+		o.openBPF = func() (victimTrace, error) { return bpf.OpenVictims(bpf.Options{BTF: o.BTF}) }
+	}
 	f := &Feed{o: o, parser: oomlog.New(oomlog.Options{PageSize: o.PageSize, Release: o.Release})}
+	if err := f.addBPF(); err != nil {
+		return nil, err
+	}
 	f.openLog()
 	if o.Hierarchy != nil {
 		f.tasks = append(f.tasks, f.watchCgroups)
 		f.addTrace()
 	}
-	return f
+	return f, nil
 }
 
 // PollLog returns the way to look for new lines where the log does not announce
@@ -131,7 +143,7 @@ func (f *Feed) Sources() []oom.Source {
 	return slices.Clone(f.sources)
 }
 
-// TraceEventsLost returns how many victims the trace has lost; unset where
+// TraceEventsLost returns how many victims the traces have lost; unset where
 // there is no trace.
 func (f *Feed) TraceEventsLost() oom.Amount {
 	f.mu.Lock()

@@ -43,8 +43,8 @@ func (s *sink) Log(k oom.Kill) {
 	s.tell("kill %d in %q, record %d", k.Victim.PID, k.VictimPath, k.Seq)
 }
 func (s *sink) Group(path string) { s.tell("group kill in %s", path) }
-func (s *sink) Witness(pid int, path string, _ time.Time, comm string) {
-	s.tell("witness %d %s in %s", pid, comm, path)
+func (s *sink) Witness(w oom.Sighting) {
+	s.tell("%s saw %d %s in %s", w.By, w.Victim.PID, w.Victim.Comm, w.Path)
 }
 func (s *sink) Lost(n uint64)         { s.tell("lost %d", n) }
 func (s *sink) SetLog(l oom.LogState) { s.tell("log %d", l) }
@@ -79,9 +79,18 @@ func (s *sink) await(t *testing.T, n int) {
 	}
 }
 
+func open(t *testing.T, o Options) *Feed {
+	t.Helper()
+	f, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
 func TestDeviceFeedsTheSink(t *testing.T) {
 	var s sink
-	f := New(Options{Kmsg: device(t, reportOf42), KmsgMode: Auto, PageSize: 4096})
+	f := open(t, Options{Kmsg: device(t, reportOf42), KmsgMode: Auto, PageSize: 4096})
 	f.Connect(&s)
 	if f.PollLog() != nil {
 		t.Error("a device needs no polling")
@@ -123,7 +132,7 @@ func TestModes(t *testing.T) {
 	} {
 		var said bytes.Buffer
 		var s sink
-		f := New(Options{Kmsg: tt.kmsg, KmsgMode: tt.mode, Logger: log.NewLogfmtLogger(&said)})
+		f := open(t, Options{Kmsg: tt.kmsg, KmsgMode: tt.mode, Logger: log.NewLogfmtLogger(&said)})
 		f.Connect(&s)
 		if diff := cmp.Diff([]string{fmt.Sprintf("log %d", tt.state)}, s.all()); diff != "" {
 			t.Errorf("%s, %s (-want +got):\n%s", tt.mode, tt.kmsg, diff)
@@ -141,7 +150,7 @@ func TestModes(t *testing.T) {
 func TestARequiredDeviceThatComesLater(t *testing.T) {
 	var s sink
 	path := filepath.Join(t.TempDir(), "kmsg")
-	f := New(Options{Kmsg: path, KmsgMode: Require, PageSize: 4096})
+	f := open(t, Options{Kmsg: path, KmsgMode: Require, PageSize: 4096})
 	f.Connect(&s)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -164,7 +173,7 @@ func TestReportedCgroups(t *testing.T) {
 	for _, backlog := range []bool{false, true} {
 		var s sink
 		var reported []string
-		f := New(Options{KmsgMode: Off, PageSize: 4096, Reported: func(path string) { reported = append(reported, path) }})
+		f := open(t, Options{KmsgMode: Off, PageSize: 4096, Reported: func(path string) { reported = append(reported, path) }})
 		f.Connect(&s)
 		for i, line := range strings.Split(strings.TrimSpace(reportOf42), "\n")[:2] {
 			_, text, _ := strings.Cut(line, ";")
@@ -201,11 +210,11 @@ func TestReadLog(t *testing.T) {
 // Lost trace events are counted, and told of once a minute at most.
 func TestTraceLoss(t *testing.T) {
 	var said bytes.Buffer
-	f := New(Options{KmsgMode: Off, Logger: log.NewLogfmtLogger(&said)})
+	f := open(t, Options{KmsgMode: Off, Logger: log.NewLogfmtLogger(&said)})
 	if f.TraceEventsLost().IsSet() {
 		t.Error("lost events without a trace")
 	}
-	f.traceStarted()
+	f.traceStarted(oom.ByTracefs)
 	if got := f.TraceEventsLost(); got != oom.Of(0) {
 		t.Errorf("%v lost when the trace begins, want 0", got)
 	}
@@ -213,7 +222,7 @@ func TestTraceLoss(t *testing.T) {
 	for range 5 {
 		lost(7)
 	}
-	f.traceStarted() // again, after it ended.
+	f.traceStarted(oom.ByTracefs) // again, after it ended.
 	if got := f.TraceEventsLost(); got != oom.Of(35) {
 		t.Errorf("%v lost, want 35", got)
 	}

@@ -34,12 +34,12 @@ func (f *Feed) addTrace() {
 		return
 	}
 	if f.o.TracefsMode == Require {
-		f.setSource("tracefs", false)
+		f.setSource(oom.ByTracefs, false)
 	}
 	h := f.o.Hierarchy
 	o := tracefs.Options{
 		Root: f.o.Tracefs, Proc: f.o.Procfs, Unified: h.Version() == 2, Namespace: f.cgroupNamespace(),
-		Started: f.traceStarted, Lost: f.traceLoss(),
+		Started: func() { f.traceStarted(oom.ByTracefs) }, Lost: f.traceLoss(),
 	}
 	f.tasks = append(f.tasks, func(ctx context.Context) error { return f.trace(ctx, o) })
 }
@@ -48,7 +48,9 @@ func (f *Feed) addTrace() {
 func (f *Feed) trace(ctx context.Context, o tracefs.Options) error {
 	told := false
 	for {
-		err := tracefs.Run(ctx, o, func(v tracefs.Victim) { f.sink.Witness(v.PID, v.Path, v.Time, v.Comm) })
+		err := tracefs.Run(ctx, o, func(v tracefs.Victim) {
+			f.sink.Witness(oom.Sighting{By: oom.ByTracefs, Time: v.Time, Path: v.Path, Victim: oom.Victim{PID: v.PID, Comm: v.Comm}})
+		})
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -57,8 +59,8 @@ func (f *Feed) trace(ctx context.Context, o tracefs.Options) error {
 				"err", err, "remedy", traceRemedy)
 			told = true
 		}
-		if f.o.TracefsMode == Require || f.hasSource("tracefs") {
-			f.setSource("tracefs", false)
+		if f.o.TracefsMode == Require || f.hasSource(oom.ByTracefs) {
+			f.setSource(oom.ByTracefs, false)
 		}
 		select {
 		case <-ctx.Done():
@@ -68,15 +70,15 @@ func (f *Feed) trace(ctx context.Context, o tracefs.Options) error {
 	}
 }
 
-func (f *Feed) traceStarted() {
-	f.setSource("tracefs", true)
+func (f *Feed) traceStarted(source string) {
+	f.setSource(source, true)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.traceLost = oom.Of(f.traceLost.Or(0))
 }
 
-// traceLoss makes the function that counts and logs lost events. Only the goroutine
-// that reads the trace calls it.
+// traceLoss makes the function that counts and logs the lost events of a trace. Only
+// the goroutine that reads it calls the function.
 func (f *Feed) traceLoss() func(n uint64) {
 	var told time.Time
 	return func(n uint64) {

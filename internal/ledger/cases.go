@@ -31,7 +31,7 @@ type finding struct {
 	evidence string   // what named it.
 	shown    uint64   // the read of the cgroups that showed the kill.
 	decision uint64   // the OOM that it belongs to.
-	witness  *witness // the sighting (tracefs), where there is no line.
+	witness  *witness // the sighting (tracefs, BPF), where there is no line.
 	removed  bool     // it was in a removed child of the cgroup.
 }
 

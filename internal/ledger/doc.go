@@ -34,7 +34,8 @@
 //   - the step of removed children: a v2 cgroup also counts the kills in its
 //     children. What its counter moved by beyond its own kills and those of its
 //     living children happened in a child that is gone;
-//   - a witness: tracefs told of a dying process, and its cgroup was read;
+//   - a witness: a sighting of a dying process with its cgroup, which a BPF
+//     program has read at the kill, or we when tracefs told of it;
 //   - the processes of the last scans.
 //
 // Once a tick, match joins the evidence with the open cases. A line is joined

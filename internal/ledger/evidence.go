@@ -14,7 +14,6 @@ import (
 const (
 	byReport  = "report"
 	byCounter = "counter"
-	byTracefs = "tracefs"
 	byScan    = "scan"
 )
 
@@ -72,12 +71,11 @@ type line struct {
 // took along: where it has not come, that is not known.
 func (ln *line) ofGroupKill() bool { return ln == nil || ln.Kill.GroupKill && !ln.announces }
 
-// witness is a sighting of a dying process (tracefs) with its cgroup.
+// witness is a sighting of a dying process (tracefs, BPF) with its cgroup.
 type witness struct {
-	pid        int
-	path, comm string
-	at, taken  time.Time
-	read       uint64
+	oom.Sighting
+	taken time.Time
+	read  uint64
 }
 
 // Log takes a kill from the kernel log. Seq is the number of its record, 0
@@ -190,26 +188,46 @@ func (l *Ledger) recall() {
 
 // Witness says that a process that is being killed was seen in a cgroup. The
 // root and no cgroup at all are not believed: that is where the dying are seen.
-func (l *Ledger) Witness(pid int, path string, at time.Time, comm string) {
-	path = text.Escape(path)
-	if path == "" || path == "/" {
+func (l *Ledger) Witness(s oom.Sighting) {
+	if s.Path == "" || s.Path == "/" {
 		return
+	}
+	s.Path, s.Victim.Comm = text.Escape(s.Path), text.Escape(s.Victim.Comm)
+	if s.Trigger != nil {
+		trigger := *s.Trigger
+		trigger.Comm = text.Escape(trigger.Comm)
+		s.Trigger = &trigger
 	}
 	l.mu.Lock()
 	defer l.Wake()
 	defer l.mu.Unlock()
 	e := &l.evidence
+	if before, ok := e.witnesses[s.Victim.PID]; ok && before.Path == s.Path && s.CgroupID == 0 {
+		return // another source has told more of it.
+	}
 	if len(e.witnesses) >= maxWitnesses {
 		clear(e.witnesses)
 	}
-	e.witnesses[pid] = witness{pid: pid, path: path, comm: text.Escape(comm), at: at, taken: l.o.Now(), read: l.reads.begun}
+	e.witnesses[s.Victim.PID] = witness{Sighting: s, taken: l.o.Now(), read: l.reads.begun}
+}
+
+// complete adds to a kill what its line lacks and the sighting has.
+func (w *witness) complete(k *oom.Kill) {
+	if k.Trigger == nil {
+		k.Trigger = w.Trigger
+	}
+}
+
+// in tells whether the sighting was in this cgroup, as far as it knows.
+func (w *witness) in(id oom.GroupID) bool {
+	return w.Path == id.Path && (w.CgroupID == 0 || w.CgroupID == id.Inode)
 }
 
 // witnessIn returns the earliest sighting in the cgroup that no line has used.
-func (e *evidence) witnessIn(path string) *witness {
+func (e *evidence) witnessIn(id oom.GroupID) *witness {
 	var found *witness
 	for _, w := range e.witnesses {
-		if w.path == path && (found == nil || w.taken.Before(found.taken)) {
+		if w.in(id) && (found == nil || w.taken.Before(found.taken)) {
 			found = &w
 		}
 	}
@@ -241,8 +259,9 @@ func (e *evidence) nameLine(ln *line) {
 		return
 	}
 	pid := ln.Kill.Victim.PID
-	if w, ok := e.witnesses[pid]; ok && ln.better(w.path) {
-		ln.Path, ln.By = w.path, byTracefs
+	if w, ok := e.witnesses[pid]; ok && ln.better(w.Path) {
+		ln.Path, ln.By = w.Path, w.By
+		w.complete(&ln.Kill)
 		return
 	}
 	if ln.scanned {

@@ -15,7 +15,7 @@ func (l *Ledger) meetWitnessed(ln *line) bool {
 	}
 	return l.meet(ln, func(c *killCase) bool {
 		w := c.witness
-		return w != nil && w.pid == ln.Kill.Victim.PID && (w.comm == "" || w.comm == ln.Kill.Victim.Comm)
+		return w != nil && w.Victim.PID == ln.Kill.Victim.PID && (w.Victim.Comm == "" || w.Victim.Comm == ln.Kill.Victim.Comm)
 	})
 }
 
@@ -54,6 +54,9 @@ func (l *Ledger) giveLine(c *killCase, ln *line) {
 		return
 	}
 	k := ln.Kill
+	if c.witness != nil {
+		c.witness.complete(&k)
+	}
 	k.Level, k.LimitPath = c.record.Level, c.record.LimitPath
 	k.Workload, k.VictimPath, k.Evidence = c.workload, c.path, c.evidence
 	*c.record = k

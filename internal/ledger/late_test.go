@@ -12,6 +12,11 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
+// sighting is what tracefs tells of a dying process.
+func sighting(pid int, path string, at time.Time, comm string) oom.Sighting {
+	return oom.Sighting{By: oom.ByTracefs, Time: at, Path: path, Victim: oom.Victim{PID: pid, Comm: comm}}
+}
+
 // witnessed begins books without a log, in which a kill was witnessed in a
 // container that was gone before anybody could read it.
 func witnessed(t *testing.T) (k *kernel, a *kgroup, line oom.Kill) {
@@ -22,7 +27,7 @@ func witnessed(t *testing.T) (k *kernel, a *kgroup, line oom.Kill) {
 	k.noLog = true
 	a = k.container(pod, 1)
 	line = k.kill(a, a)
-	k.ledger.Witness(line.Victim.PID, a.path, k.now, line.Victim.Comm)
+	k.ledger.Witness(sighting(line.Victim.PID, a.path, k.now, line.Victim.Comm))
 	k.rmdir(a)
 	k.quiet(5 * time.Second)
 	return k, a, line
@@ -117,7 +122,7 @@ func TestLateLineOfAClaimThatAnotherTook(t *testing.T) {
 		t.Fatalf("before its own line came (-want +got):\n%s", diff)
 	}
 	k.rmdir(c[0])
-	k.ledger.Witness(line.Victim.PID, c[0].path, k.now, line.Victim.Comm)
+	k.ledger.Witness(sighting(line.Victim.PID, c[0].path, k.now, line.Victim.Comm))
 	k.noLog = false
 	v := settled(t, k)
 	want := map[oom.Workload]uint64{c[0].who.Workload: 1, pod.who.Workload: 1}
@@ -218,7 +223,7 @@ func TestASightingBeforeTheMove(t *testing.T) {
 	for name, see := range map[string]func(k *kernel, g *kgroup, line oom.Kill){
 		"scan": func(k *kernel, g *kgroup, line oom.Kill) { k.scan(g, line.Victim.PID, "") },
 		"witness": func(k *kernel, g *kgroup, line oom.Kill) {
-			k.ledger.Witness(line.Victim.PID, g.path, k.now, line.Victim.Comm)
+			k.ledger.Witness(sighting(line.Victim.PID, g.path, k.now, line.Victim.Comm))
 		},
 	} {
 		o := stateIn(t)
@@ -250,7 +255,7 @@ func TestLateLineOfASighting(t *testing.T) {
 	l := begin(t, k, Options{})
 	k.kill(c[1], c[1])
 	k.kill(c[0], c[0])
-	l.Witness(k.pid, c[0].path, k.now, "hog")
+	l.Witness(sighting(k.pid, c[0].path, k.now, "hog"))
 	k.rmdir(c[0])
 	for range 60 {
 		k.now = k.now.Add(100 * time.Millisecond)

@@ -3,6 +3,7 @@
 package ledger
 
 import (
+	"path"
 	"testing"
 	"time"
 
@@ -88,6 +89,92 @@ func TestRecordOfAReportedKill(t *testing.T) {
 	}
 }
 
+// traced is what a BPF program tells of a victim.
+func traced(line oom.Kill, path string, at time.Time) oom.Sighting {
+	return oom.Sighting{
+		By: oom.ByBPF, Time: at, Path: path, CgroupID: 4711,
+		Victim:  oom.Victim{PID: line.Victim.PID, Comm: line.Victim.Comm, AnonRSS: oom.Of(7 << 20), Adj: -998, AdjKnown: true},
+		Trigger: &oom.Trigger{PID: 77, Comm: "greedy\n"},
+	}
+}
+
+// Without the log, what the BPF program has seen is the record.
+func TestRecordOfATracedKill(t *testing.T) {
+	k := newKernel(1, 2)
+	pod := k.cluster(1, 1)[0].parent
+	l := begin(t, k, Options{})
+	k.noLog = true
+	a := k.container(pod, 1)
+	died := k.now
+	line := k.kill(a, a)
+	k.ledger.Witness(traced(line, a.path, died))
+	k.rmdir(a)
+	k.quiet(5 * time.Second)
+	want := traced(line, a.path, died)
+	want.Trigger.Comm = `greedy\x0a`
+	r := last(t, l)
+	got := oom.Sighting{By: r.Evidence, Time: r.Time, Path: r.VictimPath, CgroupID: want.CgroupID, Victim: r.Victim, Trigger: r.Trigger}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(oom.Amount{})); diff != "" || r.Approximate {
+		t.Errorf("record %+v (-want +got):\n%s", r, diff)
+	}
+	// Its line comes late, without a report: what the program has seen stays.
+	line.Seq, line.VictimPath, line.LimitPath, line.Trigger = 1<<20, "", "", nil
+	l.Log(line)
+	l.tick()
+	if r := last(t, l); r.Trigger == nil || r.Trigger.PID != 77 || r.Victim.PID != line.Victim.PID || r.Evidence != oom.ByBPF {
+		t.Errorf("record with its line %+v", r)
+	}
+}
+
+// A container that was removed and made anew has the path of the victim's, and its
+// counter did not move: the identity tells them apart.
+func TestTracedKillInACgroupThatWasMadeAnew(t *testing.T) {
+	for _, id := range []uint64{0, 4711} {
+		k := newKernel(1, 1)
+		pod := k.cluster(1, 1)[0].parent
+		l := begin(t, k, Options{})
+		k.noLog = true
+		a := k.container(pod, 1)
+		line := k.kill(a, a)
+		s := traced(line, a.path, k.now)
+		s.CgroupID = id
+		k.rmdir(a)
+		k.mkdir(pod, path.Base(a.path), a.kind, a.who)
+		k.quiet(300 * time.Millisecond) // it is read before the program's word comes.
+		k.ledger.Witness(s)
+		k.quiet(15 * time.Second)
+		named := last(t, l).Evidence == oom.ByBPF
+		if named != (id != 0) {
+			t.Errorf("cgroup %d: record %+v", id, last(t, l))
+		}
+	}
+}
+
+// A container that is first read with its kill has a step, and a sighting: both are
+// of one kill. The other one, of which nothing is known, is not its second.
+func TestTracedKillWithAStep(t *testing.T) {
+	k := newKernel(1, 1)
+	pod := k.cluster(1, 1)[0].parent
+	l := begin(t, k, Options{})
+	k.noLog = true
+	a, b := k.container(pod, 1), k.container(pod, 2)
+	line := k.kill(a, a)
+	s := traced(line, a.path, k.now)
+	s.CgroupID = a.inode
+	k.ledger.Witness(s)
+	k.ledger.Witness(sighting(line.Victim.PID, a.path, k.now, "hog")) // tracefs knows less.
+	k.kill(b, b)
+	k.rmdir(b)
+	k.quiet(15 * time.Second)
+	v := l.View()
+	if diff := cmp.Diff(map[oom.Workload]uint64{a.who.Workload: 1}, killsOf(v)); diff != "" || v.Unattributed != 1 {
+		t.Errorf("%d unattributed, want 1; kills (-want +got):\n%s", v.Unattributed, diff)
+	}
+	if r := l.Records()[0]; r.Victim.PID != line.Victim.PID || r.Trigger == nil {
+		t.Errorf("record %+v", r)
+	}
+}
+
 func TestWhatNamesAKillWithoutReport(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
@@ -96,20 +183,23 @@ func TestWhatNamesAKillWithoutReport(t *testing.T) {
 		evidence string
 	}{
 		{name: "its group's counter alone", evidence: byCounter},
-		{name: "a witness", evidence: byTracefs, vanish: true, see: func(k *kernel, g *kgroup, line oom.Kill) {
-			k.ledger.Witness(line.Victim.PID, g.path, k.now, "hog")
+		{name: "a witness", evidence: oom.ByTracefs, vanish: true, see: func(k *kernel, g *kgroup, line oom.Kill) {
+			k.ledger.Witness(sighting(line.Victim.PID, g.path, k.now, "hog"))
+		}},
+		{name: "a BPF program", evidence: oom.ByBPF, vanish: true, see: func(k *kernel, g *kgroup, line oom.Kill) {
+			k.ledger.Witness(traced(line, g.path, k.now))
 		}},
 		{name: "a scan", evidence: byScan, vanish: true, see: func(k *kernel, g *kgroup, line oom.Kill) {
 			k.scan(g, line.Victim.PID, "hog")
 		}},
 		{name: "a witness in the root", vanish: true, see: func(k *kernel, _ *kgroup, line oom.Kill) {
-			k.ledger.Witness(line.Victim.PID, "/", k.now, "hog")
+			k.ledger.Witness(sighting(line.Victim.PID, "/", k.now, "hog"))
 		}},
 		{name: "a scan of another process with this pid", vanish: true, see: func(k *kernel, g *kgroup, line oom.Kill) {
 			k.scan(g, line.Victim.PID, "bash")
 		}},
 		{name: "a witness whom the counters contradict", evidence: byCounter, see: func(k *kernel, g *kgroup, line oom.Kill) {
-			k.ledger.Witness(line.Victim.PID, k.containers()[0].path, k.now, "hog")
+			k.ledger.Witness(sighting(line.Victim.PID, k.containers()[0].path, k.now, "hog"))
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -84,7 +84,7 @@ func TestLevelOfAGroupThatIsGone(t *testing.T) {
 			limit = pod
 		}
 		line := k.kill(g, limit)
-		l.Witness(line.Victim.PID, g.path, k.now, "hog")
+		l.Witness(sighting(line.Victim.PID, g.path, k.now, "hog"))
 		k.rmdir(g)
 		v := settled(t, k)
 		if v.ByLevel[tt.want] != 1 || killsOf(v)[g.who.Workload] != 1 {

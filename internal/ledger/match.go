@@ -207,7 +207,7 @@ func (l *Ledger) matchSteps(now time.Time) {
 	for _, g := range l.cgroups.stepped {
 		for len(l.cases.open) > 0 && len(g.steps) > 0 && ready(g.steps[0]) {
 			f := finding{cgroup: g, path: g.id.Path, evidence: byCounter, decision: l.evidence.nextDecision(g)}
-			f.witness = l.evidence.witnessIn(g.id.Path)
+			f.witness = l.evidence.witnessIn(g.id)
 			f.shown = g.join()
 			l.publish(f)
 		}
@@ -222,21 +222,30 @@ func (l *Ledger) matchWitnesses(now time.Time) {
 			delete(l.evidence.witnesses, pid)
 			continue
 		}
-		read := l.reads.done > w.read
-		waited := now.Sub(w.taken) >= lineWait || l.log == oom.LogAbsent && read
-		if !waited || !read || len(l.cases.open) <= len(l.evidence.lines) {
+		if !l.hasWaited(&w, now) || l.reads.done <= w.read || len(l.cases.open) <= len(l.evidence.lines) {
 			continue
 		}
-		g := l.cgroups.byPath[w.path]
+		g := l.cgroups.byPath[w.Path]
+		if g != nil && !w.in(g.id) {
+			g = nil // another one has the path now.
+		}
+		if g != nil && len(g.steps) > 0 {
+			continue // it is published with the step.
+		}
 		if l.cgroups.alive(g) && g.counted() && g.wasThere(w.read, false) {
 			continue // its counter would have moved.
 		}
-		l.cgroups.takeRemoved(w.path)
+		l.cgroups.takeRemoved(w.Path)
 		l.publish(finding{
-			cgroup: g, path: w.path, evidence: byTracefs, shown: l.reads.done,
+			cgroup: g, path: w.Path, evidence: w.By, shown: l.reads.done,
 			decision: l.evidence.nextDecision(nil), witness: &w,
 		})
 	}
+}
+
+// hasWaited tells whether no line will come any more for the kill that was seen.
+func (l *Ledger) hasWaited(w *witness, now time.Time) bool {
+	return l.log == oom.LogAbsent || now.Sub(w.taken) >= lineWait
 }
 
 // closeRipe publishes what has waited long enough: for the cgroup above a

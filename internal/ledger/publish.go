@@ -72,8 +72,8 @@ func (c *killCase) kill() oom.Kill {
 	}
 	k := oom.Kill{Time: c.opened, Approximate: true, Partial: true}
 	if w := c.witness; w != nil {
-		k.Time, k.Approximate = w.at, false
-		k.Victim.PID, k.Victim.Comm = w.pid, w.comm
+		k.Time, k.Approximate = w.Time, false
+		k.Victim, k.Trigger = w.Victim, w.Trigger
 	}
 	return k
 }

@@ -283,6 +283,11 @@ func (l *Ledger) needGroups(now time.Time) bool {
 			return true
 		}
 	}
+	for _, w := range l.evidence.witnesses {
+		if l.hasWaited(&w, now) && l.reads.done <= w.read {
+			return true
+		}
+	}
 	before := now
 	if l.log == oom.LogLive && l.o.PollLog == nil {
 		before = now.Add(-groupsGap) // a line that names the cgroup may be on its way.

@@ -248,7 +248,7 @@ func (st *state) addCases(cs *cases) {
 			saved.ID = c.cgroup.id
 		}
 		if c.witness != nil {
-			saved.PID, saved.Comm = c.witness.pid, c.witness.comm
+			saved.PID, saved.Comm = c.witness.Victim.PID, c.witness.Victim.Comm
 		}
 		if c.line != nil {
 			ln := *c.line
@@ -326,7 +326,7 @@ func (l *Ledger) restoreCases(st *state, now time.Time) {
 			},
 		}
 		if s.PID != 0 {
-			c.witness = &witness{pid: s.PID, comm: s.Comm}
+			c.witness = &witness{Sighting: oom.Sighting{Victim: oom.Victim{PID: s.PID, Comm: s.Comm}}}
 		}
 		l.cases.closed = append(l.cases.closed, c)
 	}

@@ -69,6 +69,23 @@ type Kill struct {
 	Partial     bool // the report was cut, broken or suppressed.
 	History     bool // before the epoch: told, never counted.
 	// Evidence says what named the victim's group: report, counter, scan,
-	// tracefs; empty when nothing did.
+	// tracefs, bpf; empty when nothing did.
 	Evidence string
+}
+
+// What can see a victim while the kernel kills it.
+const (
+	ByTracefs = "tracefs"
+	ByBPF     = "bpf"
+)
+
+// Sighting is a process that was seen while the kernel killed it.
+type Sighting struct {
+	By   string
+	Time time.Time
+	Path string // of its memory cgroup; empty where it was too late.
+	// CgroupID is the inode of that cgroup's directory; 0 if unknown.
+	CgroupID uint64
+	Victim   Victim
+	Trigger  *Trigger // nil if unknown.
 }

@@ -263,7 +263,7 @@ func evidenceText(e string) string {
 		return "the kernel's counter of the cgroup"
 	case "scan":
 		return "the processes that were in the cgroup"
-	case "tracefs":
+	case oom.ByTracefs, oom.ByBPF:
 		return "the trace of victims"
 	default:
 		return text.Label(e)

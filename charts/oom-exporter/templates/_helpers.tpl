@@ -102,6 +102,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 - --web.config.file=/etc/oom_exporter/web/web-config.yml
 {{- end }}
 - --events.kmsg={{ ternary "off" "require" (default false .Values.unprivileged) }}
+{{- if (default dict .Values.bpf).enabled }}
+- --source.bpf={{ default "auto" .Values.bpf.mode }}
+{{- end }}
 {{- if not .Values.hostPID }}
 - --no-collector.process
 - --no-collector.predict
@@ -158,7 +161,7 @@ readOnlyRootFilesystem: true
 capabilities:
   drop: [ALL]
   {{- if not .Values.unprivileged }}
-  add: [SYSLOG]
+  add: [SYSLOG{{ if (default dict .Values.bpf).enabled }}, BPF, PERFMON{{ end }}]
   {{- end }}
 {{- with .Values.seLinuxOptions }}
 seLinuxOptions:

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package bpf asks the kernel by small programs that run in it for what its
+// files tell too late: which process the OOM killer takes, in which cgroup, and
+// whose allocation was the reason, at the moment of the kill. It is optional:
+// what it needs is in docs/bpf.md, and where it can't be had an error says why.
+//
+// The programs are in src, and their objects, which the package embeds, are made
+// by make bpf. They read the kernel's structs by the names of the fields, which
+// are found when a program is loaded (CO-RE), so that one object fits all
+// kernels that describe their types (BTF).
+package bpf
+
+import "fmt"
+
+// Options say where to look.
+type Options struct {
+	// BTF is the file with the types of the running kernel, such as
+	// /sys/kernel/btf/vmlinux.
+	BTF string
+	// RingBytes is the size of the buffer for what is not read yet: a power of two
+	// and at least a page; 0: enough for some 800 victims.
+	RingBytes uint32
+}
+
+// UnavailableError says why BPF can't be used here, and how it could.
+type UnavailableError struct {
+	Err    error
+	Remedy string
+}
+
+func (e *UnavailableError) Error() string {
+	return fmt.Sprintf("%v; remedy: %s", e.Err, e.Remedy)
+}
+
+func (e *UnavailableError) Unwrap() error { return e.Err }

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !(linux && (amd64 || arm64))
+
+package bpf
+
+import (
+	"context"
+	"errors"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
+)
+
+// Victims tells of the processes that the OOM killer takes; the programs are
+// there for Linux on amd64 and arm64 only.
+type Victims struct{}
+
+// OpenVictims returns an *UnavailableError.
+func OpenVictims(Options) (*Victims, error) {
+	return nil, &UnavailableError{errors.ErrUnsupported, "Linux on amd64 or arm64"}
+}
+
+// Run returns an error.
+func (*Victims) Run(context.Context, func(oom.Sighting), func(uint64)) error {
+	return errors.ErrUnsupported
+}
+
+// Close does nothing.
+func (*Victims) Close() error { return nil }

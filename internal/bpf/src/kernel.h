@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+
+/* What the programs read of the kernel, and no more: the fields, not where they
+   are. That is found out when a program is loaded, from the types of the kernel
+   that runs (CO-RE). A type that has another form in other kernels is here once
+   for each, with a suffix after three underscores. */
+
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef short s16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+typedef long long s64;
+
+#define SEC(name) __attribute__((section(name), used))
+#define always_inline inline __attribute__((always_inline))
+
+/* Maps are described by the types of a struct's fields. */
+#define __uint(name, value) int(*name)[value]
+#define __type(name, type) typeof(type) *name
+
+enum { BPF_MAP_TYPE_PERCPU_ARRAY = 6, BPF_MAP_TYPE_LRU_HASH = 9, BPF_MAP_TYPE_RINGBUF = 27 };
+
+/* The kernel's functions by their numbers, see bpf-helpers(7). */
+static void *(*const bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
+static long (*const bpf_map_update_elem)(void *map, const void *key, const void *value, u64 flags) = (void *)2;
+static long (*const bpf_map_delete_elem)(void *map, const void *key) = (void *)3;
+static u64 (*const bpf_get_current_pid_tgid)(void) = (void *)14;
+static u64 (*const bpf_get_current_task)(void) = (void *)35;
+static long (*const bpf_probe_read_kernel)(void *to, u32 size, const void *from) = (void *)113;
+static long (*const bpf_probe_read_kernel_str)(void *to, u32 size, const void *from) = (void *)115;
+static u64 (*const bpf_ktime_get_boot_ns)(void) = (void *)125;
+static long (*const bpf_ringbuf_output)(void *ring, void *data, u64 size, u64 flags) = (void *)130;
+
+/* Whether the kernel that runs has a field, and the value of its enumerator. */
+#define has_field(field) __builtin_preserve_field_info(field, 2)
+#define enum_value(type, name) __builtin_preserve_enum_value(*(type *)name, 1)
+
+#define read(to, from) bpf_probe_read_kernel(&(to), sizeof(to), from)
+
+/* Keeps the compiler from deriving bounds that the verifier can't follow. */
+#define opaque(variable) asm volatile("" : "+r"(variable))
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct kernfs_node {
+	struct kernfs_node *__parent;
+	const char *name;
+	u64 id;
+};
+
+struct kernfs_node___before_6_15 {
+	struct kernfs_node *parent;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+};
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+};
+
+enum cgroup_subsys_id { memory_cgrp_id = 4 };
+
+struct css_set {
+	struct cgroup_subsys_state *subsys[16];
+};
+
+typedef struct {
+	s64 counter;
+} atomic_long_t;
+
+struct percpu_counter {
+	s64 count;
+};
+
+struct mm_rss_stat {
+	atomic_long_t count[4];
+};
+
+struct mm_struct {
+	struct percpu_counter rss_stat[4];
+	unsigned long total_vm;
+	atomic_long_t pgtables_bytes;
+};
+
+struct mm_struct___before_6_2 {
+	struct mm_rss_stat rss_stat;
+};
+
+struct signal_struct {
+	short oom_score_adj;
+};
+
+typedef struct {
+	u32 val;
+} kuid_t;
+
+struct cred {
+	kuid_t uid;
+};
+
+struct task_struct {
+	struct mm_struct *mm;
+	int pid;
+	int tgid;
+	const struct cred *real_cred;
+	char comm[16];
+	struct signal_struct *signal;
+	struct css_set *cgroups;
+};
+
+#pragma clang attribute pop
