@@ -152,9 +152,13 @@ func Guard(t testing.TB) string {
 	return goProgram(t, &guard, "oom_guard", "./cmd/oom_guard")
 }
 
-// Hog compiles e2e/hog and returns its path.
+// Hog compiles e2e/hog and returns its path. OOM_E2E_HOG names a ready-made one
+// instead.
 func Hog(t testing.TB) string {
 	t.Helper()
+	if path := os.Getenv("OOM_E2E_HOG"); path != "" {
+		return path
+	}
 	src := filepath.Join(Repository(t), "e2e", "hog", "hog.c")
 	return hog.get(t, "hog", func(out string) *exec.Cmd {
 		return exec.Command("gcc", "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", out, src)

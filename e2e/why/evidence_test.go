@@ -18,6 +18,29 @@ import (
 
 func plainClient() *http.Client { return &http.Client{Timeout: 10 * time.Second} }
 
+// full tells whether there is time for what CI leaves out.
+func full() bool { return os.Getenv("OOM_E2E_FULL") != "" }
+
+func inGuest() bool { return os.Getenv("OOM_E2E_GUEST") != "" }
+
+// seed is that of this run.
+func seed(t *testing.T) uint64 {
+	t.Helper()
+	n := uint64(time.Now().UnixNano())
+	if text := os.Getenv("OOM_E2E_SEED"); text != "" {
+		if _, err := fmt.Sscan(text, &n); err != nil {
+			t.Fatalf("OOM_E2E_SEED=%s: %v", text, err)
+		}
+	}
+	t.Logf("seed %d: repeat with OOM_E2E_SEED=%d", n, n)
+	return n
+}
+
+func kernelRelease() string {
+	text, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	return strings.TrimSpace(string(text))
+}
+
 // score counts the verdicts that are right, those that are wrong and not only
 // unknown, and those that say rightly what grew.
 func score(t *testing.T, all []workload) (right, wrong, grew int) {
@@ -51,7 +74,7 @@ func held(right, wrong, n int) bool { return wrong*50 <= n && right*10 >= n*9 }
 func judge(t *testing.T, e *lab.Exporter, all []workload, seed uint64) {
 	t.Helper()
 	right, wrong, grew := score(t, all)
-	n := len(all)
+	n, version := len(all), lab.MemoryHierarchy(t).Version
 	if !held(right, wrong, n) {
 		t.Errorf("%d of %d right, %d wrong", right, n, wrong)
 	}
@@ -74,15 +97,15 @@ func judge(t *testing.T, e *lab.Exporter, all []workload, seed uint64) {
 Each row is a container that the kernel killed in for a known reason, and what the exporter said of it: %d of %d right, %d wrong, what grew right in %d.
 Gap is the time from the last sample to the kill, in seconds.
 
-Written by `+"`go test -tags e2e ./e2e/why`"+` with OOM_E2E_EVIDENCE set, %s, cgroup v%d, seed %d.
+Written by `+"`go test -tags e2e ./e2e/why`"+` with OOM_E2E_EVIDENCE set, %s, Linux %s, cgroup v%d, seed %d.
 
 | truth | verdict | confidence | grew | said | gap | sentence |
 |---|---|---|---|---|---|---|
-%s`, right, n, wrong, grew, time.Now().UTC().Format("2006-01-02"), lab.MemoryHierarchy(t).Version, seed, rows.String())
+%s`, right, n, wrong, grew, time.Now().UTC().Format(time.DateOnly), kernelRelease(), version, seed, rows.String())
 	t.Log("\n" + page)
 	counted(t, e, all)
 	if dir := os.Getenv("OOM_E2E_EVIDENCE"); dir != "" && !t.Failed() {
-		if err := os.WriteFile(filepath.Join(dir, "why-v1.md"), []byte(page), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("why-v%d.md", version)), []byte(page), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
