@@ -111,6 +111,10 @@ func TestMakeTargets(t *testing.T) {
 	} {
 		cmd := exec.Command("sh", "-c", command+" --dry-run --no-print-directory")
 		cmd.Dir = root
+		// As in a shell of its own: make test may have been given flags.
+		cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
+			return strings.HasPrefix(v, "MAKE") || strings.HasPrefix(v, "MFLAGS=") || strings.HasPrefix(v, "TESTFLAGS=")
+		})
 		out, err := cmd.CombinedOutput()
 		if err != nil || string(out) != want {
 			t.Errorf("%s runs %s (%v), want %s", command, out, err, want)
