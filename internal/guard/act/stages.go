@@ -47,8 +47,12 @@ func (k *Kernel) catches(pid int32, sig syscall.Signal) bool {
 	return err == nil && parseCaught(b, sig)
 }
 
-// parseCaught finds a signal in the line "SigCgt:" of /proc/PID/status, proc(5).
+// parseCaught finds a signal, one of 1 to 64, in the line "SigCgt:" of
+// /proc/PID/status, proc(5).
 func parseCaught(status []byte, sig syscall.Signal) bool {
+	if sig < 1 || sig > 64 {
+		return false
+	}
 	for line := range bytes.Lines(status) {
 		if mask, ok := bytes.CutPrefix(line, []byte("SigCgt:")); ok {
 			n, err := strconv.ParseUint(string(bytes.TrimSpace(mask)), 16, 64)

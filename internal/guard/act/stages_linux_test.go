@@ -72,7 +72,7 @@ func TestAWarningKillsNobody(t *testing.T) {
 
 func TestParseCaught(t *testing.T) {
 	const status = "Name:\tx\nSigIgn:\t0000000000000200\nSigCgt:\t0000000180004203\n"
-	for sig, want := range map[syscall.Signal]bool{syscall.SIGUSR1: true, syscall.SIGUSR2: false, syscall.SIGHUP: true, syscall.SIGTERM: true, 64: false} {
+	for sig, want := range map[syscall.Signal]bool{syscall.SIGUSR1: true, syscall.SIGUSR2: false, syscall.SIGHUP: true, syscall.SIGTERM: true, 64: false, 0: false, -1: false, 65: false} {
 		if got := parseCaught([]byte(status), sig); got != want {
 			t.Errorf("%v: %v, want %v", sig, got, want)
 		}
