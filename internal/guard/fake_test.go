@@ -42,6 +42,7 @@ type fake struct {
 	sharers   []Victim
 	killErr   error // after the kills that were made.
 	onWait    func()
+	onObserve func() (missed bool)
 	onKill    func() // between the choice and the last look.
 	reclaims  int
 	reads     map[string]int
@@ -253,7 +254,12 @@ type fakeMeter struct {
 }
 
 func (f *fake) Watch(id oom.GroupID, _ uint32) (Meter, error) { return fakeMeter{f, id}, nil }
-func (f *fake) Observe(*oom.Tree) bool                        { return true }
+func (f *fake) Observe(*oom.Tree) (told, missed bool) {
+	if f.onObserve != nil {
+		return true, f.onObserve()
+	}
+	return true, false
+}
 func (f *fake) Wake()                                         { defer f.locked()(); f.wakes++ }
 func (f *fake) Wait(d time.Duration) []Notice {
 	defer f.locked()()

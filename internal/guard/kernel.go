@@ -75,8 +75,10 @@ type Bell interface {
 	// Watch opens a meter. Its notices have the token.
 	Watch(id oom.GroupID, token uint32) (Meter, error)
 	// Observe makes changes below the group be told, as far as the kernel can.
-	// It returns false where it can't, and the guard has to look by itself.
-	Observe(tree *oom.Tree) bool
+	// It returns false for told where it can't, and the guard has to look by itself;
+	// and true for missed where a change since the tree was read may have come
+	// before anybody listened, so that it has to be read again.
+	Observe(tree *oom.Tree) (told, missed bool)
 	// Wait waits for notices, for a Wake or for the timeout.
 	Wait(timeout time.Duration) []Notice
 	// Wake ends a Wait.

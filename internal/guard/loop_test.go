@@ -223,6 +223,31 @@ func TestResizeMovesTheThreshold(t *testing.T) {
 	}
 }
 
+// TestALimitBeforeAnybodyListens comes after the group was read, and before changes
+// in it are told of.
+func TestALimitBeforeAnybodyListens(t *testing.T) {
+	f := newFake(t)
+	group := f.add("/a", oom.KindContainer, 0, 10*mib, 10)
+	f.onObserve = func() bool {
+		missed := group.Limit == oom.Unlimited()
+		group.Limit = oom.Of(100 * mib)
+		return missed
+	}
+	g := f.start(f.options())
+	settle(g)
+	if len(g.watched) != 0 || len(g.rescan) != 1 {
+		t.Fatalf("%d watched, %d scans asked for, want 0 and 1", len(g.watched), len(g.rescan))
+	}
+	<-g.rescan
+	if err := g.Scan(); err != nil {
+		t.Fatal(err)
+	}
+	settle(g)
+	if len(g.watched) != 1 || len(g.rescan) != 0 {
+		t.Errorf("%d watched, %d scans asked for, want 1 and 0", len(g.watched), len(g.rescan))
+	}
+}
+
 func TestGroupsComeAndGo(t *testing.T) {
 	f := newFake(t)
 	f.add("/a", oom.KindContainer, 100*mib, 10*mib, 10)

@@ -20,7 +20,10 @@ func (g *Guard) takeScan() {
 		return
 	}
 	g.changed = true
-	observed := g.o.Bell.Observe(tree)
+	observed, missed := g.o.Bell.Observe(tree)
+	if missed {
+		g.wantScan()
+	}
 	if g.observed && !observed {
 		_ = level.Warn(g.o.Logger).Log("msg", "new groups and limits can't be watched; looking for them now and then", "every", blindScan,
 			"remedy", "raise fs.inotify.max_user_watches")

@@ -381,7 +381,11 @@ func TestNoticesAndReclaim(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Observe(&tree)
+	for _, first := range []bool{true, false} {
+		if told, missed := b.Observe(&tree); !told || missed != first {
+			t.Errorf("observed for the first time %v: told %v, missed %v", first, told, missed)
+		}
+	}
 	m, err := b.Watch(id, 7)
 	if err != nil {
 		t.Fatal(err)

@@ -79,8 +79,9 @@ func (f *files) forget(token uint32) {
 }
 
 // Observe implements guard.Bell: new groups come below slices and pods, and a
-// container without a limit may get one.
-func (b *Bell) Observe(tree *oom.Tree) bool {
+// container without a limit may get one. Of a directory that was not watched
+// before, a group or a limit that came after it was read is missed.
+func (b *Bell) Observe(tree *oom.Tree) (told, missed bool) {
 	for i := range tree.Groups {
 		g := &tree.Groups[i]
 		if g.Parent == 0 {
@@ -89,9 +90,12 @@ func (b *Bell) Observe(tree *oom.Tree) bool {
 		if b.files == nil || g.Kind == oom.KindPart || g.Kind == oom.KindSandbox {
 			continue
 		}
-		b.files.dir(filepath.Join(b.kernel.scanned.Mount(), filepath.FromSlash(g.Path)))
+		path := filepath.Join(b.kernel.scanned.Mount(), filepath.FromSlash(g.Path))
+		_, known := b.files.dirs[path]
+		_, watched := b.files.dir(path)
+		missed = missed || watched && !known
 	}
-	return b.files != nil && !b.files.full
+	return b.files != nil && !b.files.full, missed
 }
 
 // read turns the events that are there into notices.
