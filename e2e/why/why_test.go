@@ -170,7 +170,10 @@ func TestWhyHost(t *testing.T) {
 	var all []workload
 	for round := range rounds {
 		batch := draw(each, round)
-		t.Run(fmt.Sprint(round), func(t *testing.T) { die(t, e, batch, seed+uint64(round)) })
+		t.Run(fmt.Sprint(round), func(t *testing.T) {
+			lab.NewGroup(t, parent(round), lab.Unlimited) // first, so that it is removed last.
+			die(t, e, batch, seed+uint64(round))
+		})
 		all = append(all, batch...)
 		if right, wrong, _ := score(t, all); held(right, wrong, len(all)) {
 			break
@@ -178,6 +181,9 @@ func TestWhyHost(t *testing.T) {
 	}
 	judge(t, e, all, seed)
 }
+
+// parent is the cgroup of all workloads of a round.
+func parent(round int) string { return fmt.Sprintf("/oom-e2e-%d/why%d", os.Getpid(), round) }
 
 // die has all of the workloads killed, and waits until the exporter has said why.
 func die(t *testing.T, e *lab.Exporter, batch []workload, seed uint64) {
@@ -216,7 +222,7 @@ func draw(each, round int) []workload {
 			continue
 		}
 		for i := range each {
-			path := fmt.Sprintf("/oom-e2e-%d/why%d/"+k.path, os.Getpid(), round, i)
+			path := parent(round) + "/" + fmt.Sprintf(k.path, i)
 			all = append(all, workload{cause: k.cause, grew: k.grew, path: path, run: k.run})
 		}
 	}
