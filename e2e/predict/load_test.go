@@ -88,7 +88,12 @@ func (m *member) do(format string, args ...any) error {
 // must is do for what has to work.
 func (m *member) must(t *testing.T, format string, args ...any) {
 	t.Helper()
-	if err := m.do(format, args...); err != nil {
+	err := m.do(format, args...)
+	if errors.Is(err, errEnded) {
+		<-m.ended
+		err = fmt.Errorf("%w: %v", err, m.cmd.ProcessState)
+	}
+	if err != nil {
 		t.Fatalf("%s: %v", fmt.Sprintf(format, args...), err)
 	}
 }
