@@ -260,7 +260,7 @@ func (f *fake) Observe(*oom.Tree) (told, missed bool) {
 	}
 	return true, false
 }
-func (f *fake) Wake()                                         { defer f.locked()(); f.wakes++ }
+func (f *fake) Wake() { defer f.locked()(); f.wakes++ }
 func (f *fake) Wait(d time.Duration) []Notice {
 	defer f.locked()()
 	if f.onWait != nil {
