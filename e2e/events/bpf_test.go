@@ -57,18 +57,7 @@ func (b *bench) bpfRow(t *testing.T, s named) string {
 	for i := range plan {
 		plan[i] = lab.Death{At: b.slow(3*time.Second) * time.Duration(i) / n, Comm: b.comm(), Path: b.name(p).path}
 	}
-	vmstat, cpu := lab.NodeKills(t), e.CPUTime(t)
-	deaths, _ := b.storm(t, plan)
-	<-time.After(quiet)
-	cpu = e.CPUTime(t) - cpu
-	d := b.settled(t, e, before).since(before)
-	truth := float64(lab.NodeKills(t) - vmstat)
-	if err := d.balance(); err != nil {
-		t.Error(err)
-	}
-	if d.counted() != truth {
-		t.Errorf("counted %v of %v kills", d.counted(), truth)
-	}
+	deaths, d, truth, cpu := b.counted(t, e, before, plan)
 	named, wrong := d.right(deaths)
 	right, whole := rightRecords(t, e, deaths)
 	lost := e.Scrape(t).Sum("oom_trace_events_lost_total")

@@ -144,18 +144,7 @@ func (b *bench) short(t *testing.T, s short) (row string, named float64) {
 	for i := range plan {
 		plan[i] = lab.Death{At: b.slow(over) * time.Duration(i) / n, Life: s.life, Comm: b.comm(), Path: b.name(p).path}
 	}
-	vmstat, cpu := lab.NodeKills(t), e.CPUTime(t)
-	deaths, _ := b.storm(t, plan)
-	<-time.After(quiet)
-	cpu = e.CPUTime(t) - cpu
-	d := b.settled(t, e, before).since(before)
-	truth := float64(lab.NodeKills(t) - vmstat)
-	if err := d.balance(); err != nil {
-		t.Error(err)
-	}
-	if d.counted() != truth {
-		t.Errorf("counted %v of %v kills", d.counted(), truth)
-	}
+	deaths, d, truth, cpu := b.counted(t, e, before, plan)
 	right, wrong := d.right(deaths)
 	if wrong > 0 {
 		t.Log(d.explain(deaths))
@@ -254,4 +243,23 @@ func (b *bench) recorded(t *testing.T, traced bool) (row string, named float64) 
 		t.Errorf("%v of %d records name a wrong container", wrong, n)
 	}
 	return fmt.Sprintf("| %s | %d | %.1f s | %.3f | %.3f | %.3f | %.3f |\n", onOff(traced), n, took.Seconds(), right/n, bare/n, wrong/n, missing/n), right / n
+}
+
+// counted runs a storm and checks that its kills were counted: it returns the deaths,
+// what the books have gained, the kernel's own count, and the exporter's CPU time.
+func (b *bench) counted(t *testing.T, e *lab.Exporter, before books, plan []lab.Death) (deaths []lab.Death, d books, truth float64, cpu time.Duration) {
+	t.Helper()
+	vmstat, begun := lab.NodeKills(t), e.CPUTime(t)
+	deaths, _ = b.storm(t, plan)
+	<-time.After(quiet)
+	cpu = e.CPUTime(t) - begun
+	d = b.settled(t, e, before).since(before)
+	truth = float64(lab.NodeKills(t) - vmstat)
+	if err := d.balance(); err != nil {
+		t.Error(err)
+	}
+	if d.counted() != truth {
+		t.Errorf("counted %v of %v kills", d.counted(), truth)
+	}
+	return deaths, d, truth, cpu
 }
