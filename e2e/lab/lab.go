@@ -123,6 +123,23 @@ func FreePort(t testing.TB) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
+// LastingPort is FreePort for a program that ends and starts again: no connection
+// gets this port for its own end in the meantime, not even one to itself.
+func LastingPort(t testing.TB) int {
+	t.Helper()
+	const first, ports = 20_000, 10_000 // below the kernel's default range for connections.
+	for i := range ports {
+		port := first + (os.Getpid()+i)%ports
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			defer l.Close()
+			return port
+		}
+	}
+	t.Fatal("no port is free")
+	return 0
+}
+
 // built remembers what this test process has built already.
 type built struct {
 	once sync.Once
