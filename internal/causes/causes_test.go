@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
@@ -176,4 +178,65 @@ func TestBounds(t *testing.T) {
 	if whole != maxVerdicts-1 {
 		t.Errorf("%d whole verdicts, want %d", whole, maxVerdicts-1)
 	}
+}
+
+// hostileFiles are what somebody may write who may write to the directory.
+func hostileFiles() map[string]string {
+	w := `{"Namespace":"shop","Pod":"web-1","Container":"app"}`
+	return map[string]string{
+		"a sum that wraps":   `{"version":1,"boot":"boot","counts":[{"workload":` + w + `,"cause":"leak","grew":"anon","kills":18446744073709551615},{"workload":` + w + `,"cause":"leak","grew":"anon","kills":2}]}`,
+		"too many kills":     `{"version":1,"boot":"boot","counts":[{"workload":` + w + `,"cause":"leak","grew":"anon","kills":1099511627777}]}`,
+		"an unknown cause":   `{"version":1,"boot":"boot","counts":[{"workload":` + w + `,"cause":"leak\n","grew":"anon","kills":1}]}`,
+		"an unknown memory":  `{"version":1,"boot":"boot","counts":[{"workload":` + w + `,"cause":"leak","grew":"everything","kills":1}]}`,
+		"a verdict of none":  `{"version":1,"boot":"boot","kills":[{"id":"b-1","workload":` + w + `,"verdict":{"Cause":"x"}}]}`,
+		"many short entries": `{"version":1,"boot":"boot","kills":[{}` + strings.Repeat(",{}", maxFile/3-100) + `]}`,
+	}
+}
+
+// TestHostileFiles: what can't have been saved here is refused, before it takes more
+// memory than the file.
+func TestHostileFiles(t *testing.T) {
+	for name, content := range hostileFiles() {
+		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			if _, err := parseState([]byte(content)); err == nil {
+				t.Error("it was taken")
+			}
+			runtime.ReadMemStats(&after)
+			if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 4*maxFile {
+				t.Errorf("%d MiB allocated", allocated>>20)
+			}
+		})
+	}
+}
+
+// FuzzState reads files of anybody's making, and goes on from those that are taken.
+func FuzzState(f *testing.F) {
+	for _, content := range hostileFiles() {
+		if len(content) < 1000 {
+			f.Add([]byte(content))
+		}
+	}
+	f.Add([]byte(`{"version":1,"boot":"boot","counts":[{"workload":{"Container":"app"},"cause":"leak","grew":"anon","kills":3,"last":true}],"kills":[{"id":"b-1","workload":{"Container":"app"},"verdict":{"Cause":"leak"}}]}`))
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, b []byte) {
+		st, err := parseState(b)
+		if err != nil {
+			return
+		}
+		o := Options{File: filepath.Join(dir, "verdicts"), BootID: st.Boot}
+		if err := os.WriteFile(o.File, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := New(o)
+		if len(s.kills) > maxKills {
+			t.Errorf("%d kills are remembered", len(s.kills))
+		}
+		for k, n := range s.counts {
+			if n > maxCount*uint64(len(st.Counts)) {
+				t.Errorf("%+v has %d kills", k, n)
+			}
+		}
+	})
 }

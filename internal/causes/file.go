@@ -20,8 +20,11 @@ import (
 
 const (
 	version = 1
-	// maxFile bounds what is read.
-	maxFile = 16 << 20
+	// maxFile bounds what is read, maxEntries the entries of all of its lists.
+	maxFile    = 16 << 20
+	maxEntries = 100_000
+	// maxCount bounds each count, so that no sum of them wraps.
+	maxCount = 1 << 40
 	// saveGap is the least time between two saves.
 	saveGap = 500 * time.Millisecond
 )
@@ -77,12 +80,45 @@ func readState(path string) (state, error) {
 	if err != nil {
 		return state{}, err
 	}
-	var st state
-	if err := json.Unmarshal(b, &st); err != nil {
+	st, err := parseState(b)
+	if err != nil {
 		return state{}, fmt.Errorf("read %s: %w", path, err)
 	}
+	return st, nil
+}
+
+var (
+	errEntries = errors.New("too many entries")
+	errCount   = errors.New("a count is out of range")
+	errCause   = errors.New("a cause that there is not")
+)
+
+// parseState reads a file that may be of anybody's making.
+func parseState(b []byte) (state, error) {
+	// An entry of two bytes can take hundreds when it is decoded.
+	if n := statefile.CountElements(b); n > maxEntries {
+		return state{}, fmt.Errorf("%w: %d, want at most %d", errEntries, n, maxEntries)
+	}
+	var st state
+	if err := json.Unmarshal(b, &st); err != nil {
+		return state{}, err
+	}
 	if st.Version != version {
-		return state{}, fmt.Errorf("read %s: version is %d, want %d", path, st.Version, version)
+		return state{}, fmt.Errorf("version is %d, want %d", st.Version, version)
+	}
+	for i := range st.Counts {
+		c := &st.Counts[i]
+		if c.Kills > maxCount {
+			return state{}, errCount
+		}
+		if !c.Cause.Known() || !c.Grew.Known() {
+			return state{}, errCause
+		}
+	}
+	for i := range st.Kills {
+		if v := &st.Kills[i].Verdict; v.Cause != "" && !v.Cause.Known() || !v.Grew.Known() {
+			return state{}, errCause
+		}
 	}
 	return st, nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
+	"github.com/oom-exporter/oom_exporter/internal/statefile"
 )
 
 // stateVersion is that of the state file's form.
@@ -124,7 +125,7 @@ func parseFile(b []byte) (json.RawMessage, error) {
 }
 
 func parseBody(b []byte, bootID string, now time.Time) (*state, error) {
-	if n := countElements(b); n > maxSaved {
+	if n := statefile.CountElements(b); n > maxSaved {
 		return nil, fmt.Errorf("%w: %d, want at most %d", errEntries, n, maxSaved)
 	}
 	st := &state{}

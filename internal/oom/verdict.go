@@ -21,6 +21,16 @@ const (
 	CauseUnknown      Cause = "unknown"       // too few samples, or they contradict each other.
 )
 
+// Known tells whether it is one of the causes.
+func (c Cause) Known() bool {
+	switch c {
+	case CauseStartup, CauseLeak, CauseBurst, CauseSteady, CauseLimitLowered, CauseSibling, CauseNode, CauseProcesses, CauseRestartDebt, CauseUnknown:
+		return true
+	default:
+		return false
+	}
+}
+
 // Memory is the kind of memory that grew: anon, shmem, kernel, file, hugetlb
 // or mixed; empty if unknown.
 type Memory string
@@ -34,6 +44,16 @@ const (
 	MemoryHugetlb Memory = "hugetlb"
 	MemoryMixed   Memory = "mixed"
 )
+
+// Known tells whether it is empty or one of the kinds.
+func (m Memory) Known() bool {
+	switch m {
+	case "", MemoryAnon, MemoryShmem, MemoryKernel, MemoryFile, MemoryHugetlb, MemoryMixed:
+		return true
+	default:
+		return false
+	}
+}
 
 // TaskGrowth is by how much one process grew before a kill, in bytes.
 type TaskGrowth struct {
