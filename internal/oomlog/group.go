@@ -163,16 +163,8 @@ func (p *Parser) groupKill(kill *oom.Kill) {
 	if r.Constraint != "" {
 		kill.Constraint = r.Constraint
 	}
-	kill.LimitPath, kill.Sysrq = r.LimitPath, r.Sysrq
 	kill.Level = level(kill.Constraint, kill.Global)
-	if r.Trigger != nil {
-		t := *r.Trigger
-		kill.Trigger = &t
-	}
-	if !r.Global {
-		_, u := r.Binding()
-		kill.Usage, kill.Limit = u.Usage, u.Limit
-	}
+	r.addReason(kill)
 	if row := r.Task(kill.Victim); row != nil {
 		kill.Victim.Swap = row.Swap
 		complete(&kill.Victim, row)

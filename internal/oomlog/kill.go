@@ -172,9 +172,18 @@ func (p *Parser) first(kill *oom.Kill, k killedLine) {
 	}
 	kill.Constraint, kill.Global = r.Constraint, r.Global
 	r.useCaller()
-	kill.LimitPath, kill.VictimPath = r.LimitPath, r.VictimPath
-	kill.Sysrq = r.Sysrq
+	r.addReason(kill)
+	kill.VictimPath = r.VictimPath
 	kill.Partial = kill.Partial || r.Partial
+	if kill.VictimPath != "" {
+		kill.Evidence = evidence
+	}
+	kill.Level = level(kill.Constraint, kill.Global)
+}
+
+// addReason says whose limit was reached, and by whose allocation.
+func (r *Report) addReason(kill *oom.Kill) {
+	kill.LimitPath, kill.Sysrq = r.LimitPath, r.Sysrq
 	if r.Trigger != nil {
 		t := *r.Trigger
 		kill.Trigger = &t
@@ -183,10 +192,6 @@ func (p *Parser) first(kill *oom.Kill, k killedLine) {
 		_, u := r.Binding()
 		kill.Usage, kill.Limit = u.Usage, u.Limit
 	}
-	if kill.VictimPath != "" {
-		kill.Evidence = evidence
-	}
-	kill.Level = level(kill.Constraint, kill.Global)
 }
 
 // evidence is the word for what the report names.

@@ -92,15 +92,7 @@ func drawBefore(t *oom.Track, killed time.Time) *curve {
 	}
 	p.area, p.lines = &held, []plotLine{limit, usage}
 	p.fit()
-	span := p.to.Sub(p.from)
-	for _, part := range []float64{1, 0.75, 0.5, 0.25, 0} {
-		back := time.Duration(part * float64(span))
-		words := "-" + text.Duration(back)
-		if part == 0 {
-			words = "kill"
-		}
-		p.ticks = append(p.ticks, plotTick{p.to.Add(-back), words})
-	}
+	span := p.addTicks("kill")
 	last := &samples[len(samples)-1]
 	return p.draw(
 		fmt.Sprintf("Memory in the %s before the kill: usage from %s to %s, limit %s.", text.Duration(span), amount(samples[0].Usage), amount(last.Usage), amount(last.Limit)),
@@ -134,19 +126,23 @@ func drawDay(t *oom.Track) *curve {
 	}
 	p.area, p.lines = &band, []plotLine{held}
 	p.fit()
-	span := p.to.Sub(p.from)
-	for _, part := range []float64{1, 0.75, 0.5, 0.25, 0} {
-		back := time.Duration(part * float64(span))
-		words := "-" + text.Duration(back)
-		if part == 0 {
-			words = "now"
-		}
-		p.ticks = append(p.ticks, plotTick{p.to.Add(-back), words})
-	}
+	span := p.addTicks("now")
 	return p.draw(
 		fmt.Sprintf("Memory in the last %s: usage between %s and %s.", text.Duration(span), text.Bytes(uint64(band.least())), text.Bytes(uint64(band.most()))),
 		[]legend{{"usage", "most that could not be reclaimed"}, {"held", "usage, least to most in 5 minutes"}},
 	)
+}
+
+// addTicks marks the quarters of the time that is drawn by how long they are
+// before the end, and returns how long it is.
+func (p *plot) addTicks(end string) time.Duration {
+	span := p.to.Sub(p.from)
+	for _, part := range []float64{1, 0.75, 0.5, 0.25} {
+		back := time.Duration(part * float64(span))
+		p.ticks = append(p.ticks, plotTick{p.to.Add(-back), "-" + text.Duration(back)})
+	}
+	p.ticks = append(p.ticks, plotTick{p.to, end})
+	return span
 }
 
 func (l *plotLine) add(t time.Time, a oom.Amount) {

@@ -216,7 +216,7 @@ func victimRows(look *Look) []victimRow {
 	var rows []victimRow
 	for i := range look.Processes.Victims {
 		v := &look.Processes.Victims[i]
-		r := victimRow{Scope: index.scope(v), Who: victimText(v), Badness: badness(v.Badness)}
+		r := victimRow{Scope: index.scope(v), Who: victimText(v), Badness: text.Signed(v.Badness)}
 		if v.Process.PID != 0 {
 			r.Of, r.Href = fullName(v.Process.Workload), workloadLink(v.Process.Workload)
 		}
@@ -238,13 +238,6 @@ func victimText(v *oom.NextVictim) string {
 		who += ", or another of its size"
 	}
 	return who
-}
-
-func badness(n int64) string {
-	if n < 0 {
-		return "-" + text.Bytes(uint64(-n))
-	}
-	return text.Bytes(uint64(n))
 }
 
 // index finds rows and victims by the path of their cgroup.

@@ -275,7 +275,7 @@ func processRows(look *Look, want oom.Workload) []processRow {
 		seen[r.PID] = true
 		rows = append(rows, processRow{
 			Who: process(r.Comm, int(r.PID)), RSS: text.Bytes(r.RSS), Swap: text.Bytes(r.Swap),
-			Score: r.Score.String(), Adj: strconv.Itoa(int(r.Adj)), Badness: badness(r.Badness),
+			Score: r.Score.String(), Adj: strconv.Itoa(int(r.Adj)), Badness: text.Signed(r.Badness),
 		})
 	}
 	return rows

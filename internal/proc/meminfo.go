@@ -18,11 +18,10 @@ import (
 // has no KReclaimable, and fails as a whole on one line that it cannot parse.
 func parseMeminfo(b []byte, n *oom.Node) {
 	var pages, size oom.Amount
-	for len(b) > 0 {
-		line, whole := cutLine(&b)
-		key, value, found := bytes.Cut(line, []byte(":"))
-		if !found || !whole {
-			continue
+	for {
+		key, value, ok := cutField(&b)
+		if !ok {
+			break
 		}
 		var field *oom.Amount
 		switch string(key) {

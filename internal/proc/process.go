@@ -50,11 +50,10 @@ func parseStatus(b []byte) (status, error) {
 		return s, fmt.Errorf("parse status: no name: %w", errDamaged)
 	}
 	s.name = unescapeName(name)
-	for len(b) > 0 {
-		line, whole := cutLine(&b)
-		key, value, found := bytes.Cut(line, []byte(":"))
-		if !found || !whole {
-			continue
+	for {
+		key, value, ok := cutField(&b)
+		if !ok {
+			break
 		}
 		var field *oom.Amount
 		switch string(key) {
@@ -84,6 +83,18 @@ func cutLine(b *[]byte) ([]byte, bool) {
 	line, rest, whole := bytes.Cut(*b, []byte("\n"))
 	*b = rest
 	return line, whole
+}
+
+// cutField takes the first line "key: value" off b. Lines that are none, and a last
+// one without a newline, are passed over; ok is false when there is no more.
+func cutField(b *[]byte) (key, value []byte, ok bool) {
+	for len(*b) > 0 {
+		line, whole := cutLine(b)
+		if key, value, found := bytes.Cut(line, []byte(":")); found && whole {
+			return key, value, true
+		}
+	}
+	return nil, nil, false
 }
 
 // unescapeName undoes proc_task_name(), which writes a newline and a backslash

@@ -3,8 +3,6 @@
 package proc
 
 import (
-	"bytes"
-
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
@@ -12,11 +10,10 @@ import (
 // Shmem are what memory.stat calls so: File contains Shmem.
 func parseNodeSample(b []byte, out *oom.Sample) {
 	var free, available, cached, buffers, slab, stack, tables oom.Amount
-	for len(b) > 0 {
-		line, whole := cutLine(&b)
-		key, value, found := bytes.Cut(line, []byte(":"))
-		if !found || !whole {
-			continue
+	for {
+		key, value, ok := cutField(&b)
+		if !ok {
+			break
 		}
 		var field *oom.Amount
 		switch string(key) {

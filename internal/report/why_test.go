@@ -50,7 +50,7 @@ func TestWhyFitsTheTerminal(t *testing.T) {
 				t.Errorf("width %d: a line of %d: %q", width, n, line)
 			}
 		}
-		for _, part := range []string{"Cause: leak, of anon memory", "It grew.", "java (pid 7): from 1.0 MiB to 100.0 MiB", "side: from 0.0 MiB to 1.0 MiB", "What to do: Mend it.", "█", "100.0 MiB |"} {
+		for _, part := range []string{"Cause: leak, of anon memory", "It grew.", "java (pid 7): from 1.0 MiB to 100.0 MiB", "side: from 0 B to 1.0 MiB", "What to do: Mend it.", "█", "100.0 MiB |"} {
 			if !strings.Contains(strings.Join(strings.Fields(text), " "), part) {
 				t.Errorf("width %d lacks %q:\n%s", width, part, text)
 			}

@@ -9,21 +9,17 @@ import (
 )
 
 const (
-	kib = 1 << 10
 	mib = 1 << 20
 	gib = 1 << 30
 )
 
-// Size prints a number of bytes for people: 512.0 MiB, 64 KiB, 12.5 GiB.
+// Size prints a number of bytes in a sentence: as Bytes, but with all MiB of a
+// limit of a few GiB, of which a tenth of a GiB would say too little: 1536.0 MiB.
 func Size(n uint64) string {
-	switch {
-	case n < mib && n%kib == 0 && n > 0:
-		return fmt.Sprintf("%d KiB", n/kib)
-	case n >= 10*gib:
-		return fmt.Sprintf("%.1f GiB", float64(n)/gib)
-	default:
+	if n >= gib && n < 10*gib {
 		return fmt.Sprintf("%.1f MiB", float64(n)/mib)
 	}
+	return Bytes(n)
 }
 
 // Bytes prints a size in at most nine columns: 20.0 MiB.
@@ -38,6 +34,14 @@ func Bytes(n uint64) string {
 		unit++
 	}
 	return fmt.Sprintf("%.1f %ciB", f, units[unit])
+}
+
+// Signed prints a size that may be negative, a badness say: -1.5 GiB.
+func Signed(n int64) string {
+	if n < 0 {
+		return "-" + Bytes(-uint64(n)) // also the least, which has no opposite.
+	}
+	return Bytes(uint64(n))
 }
 
 // Percent prints a ratio in whole percent. It is 0% or 100% only where it is

@@ -10,7 +10,7 @@ import (
 
 func TestSize(t *testing.T) {
 	for n, want := range map[uint64]string{
-		0: "0.0 MiB", 4096: "4 KiB", 5000: "0.0 MiB", 512 << 20: "512.0 MiB", 9 << 30: "9216.0 MiB", 12<<30 + 512<<20: "12.5 GiB",
+		0: "0 B", 4096: "4.0 KiB", 5000: "4.9 KiB", 512 << 20: "512.0 MiB", 1 << 30: "1024.0 MiB", 9 << 30: "9216.0 MiB", 12<<30 + 512<<20: "12.5 GiB", 3 << 40: "3.0 TiB",
 	} {
 		if got := Size(n); got != want {
 			t.Errorf("Size(%d) = %q, want %q", n, got, want)
@@ -24,6 +24,16 @@ func TestBytes(t *testing.T) {
 		5 << 30: "5.0 GiB", math.MaxUint64: "16.0 EiB",
 	} {
 		if got := Bytes(n); got != want {
+			t.Errorf("%d: %q, want %q", n, got, want)
+		}
+	}
+}
+
+func TestSigned(t *testing.T) {
+	for n, want := range map[int64]string{
+		0: "0 B", 1536 << 20: "1.5 GiB", -1: "-1 B", -1536 << 20: "-1.5 GiB", math.MinInt64: "-8.0 EiB", math.MaxInt64: "8.0 EiB",
+	} {
+		if got := Signed(n); got != want {
 			t.Errorf("%d: %q, want %q", n, got, want)
 		}
 	}

@@ -75,7 +75,7 @@ func renderDetails(f *Frame, w oom.Workload, o Options) string {
 	}
 	for _, r := range f.processes(Options{}) {
 		if r.Workload == w {
-			item(fmt.Sprintf("process %d", r.PID), fmt.Sprintf("%s, %s resident, badness %s", text.Escape(r.Comm), text.Bytes(r.RSS), signed(r.Badness)))
+			item(fmt.Sprintf("process %d", r.PID), fmt.Sprintf("%s, %s resident, badness %s", text.Escape(r.Comm), text.Bytes(r.RSS), text.Signed(r.Badness)))
 		}
 	}
 	p.line(plain, "")

@@ -51,7 +51,7 @@ func processRows(p *page, f *Frame, o Options) []row {
 	var rows []row
 	for _, r := range f.processes(o) {
 		rows = append(rows, row{plain, fmt.Sprintf("%7d %s %5s %5d %9s %9s %9s  %s",
-			r.PID, fit(text.Escape(r.Comm), 15), r.Score, r.Adj, text.Bytes(r.RSS), text.Bytes(r.Swap), signed(r.Badness), fitMiddle(text.Escape(name(r.Workload)), names))})
+			r.PID, fit(text.Escape(r.Comm), 15), r.Score, r.Adj, text.Bytes(r.RSS), text.Bytes(r.Swap), text.Signed(r.Badness), fitMiddle(text.Escape(name(r.Workload)), names))})
 	}
 	return rows
 }

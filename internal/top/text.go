@@ -10,14 +10,6 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/text"
 )
 
-// signed prints a badness, which may be negative.
-func signed(n int64) string {
-	if n < 0 {
-		return "-" + text.Bytes(uint64(-n))
-	}
-	return text.Bytes(uint64(n))
-}
-
 // size prints an amount: a dash where it is not limited or not known.
 func size(a oom.Amount) string {
 	n, ok := a.Get()
