@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/oom-exporter/oom_exporter/internal/page"
 )
 
 func TestMetricsThatThereAreNot(t *testing.T) {
@@ -116,5 +118,14 @@ func TestDoctor(t *testing.T) {
 		if f.State != "ok" && f.State != "optional" && f.Remedy == "" {
 			t.Errorf("%s is %s without a remedy", f.Source, f.State)
 		}
+	}
+}
+
+func TestLandlockFinding(t *testing.T) {
+	if f := landlockFinding(0); f.State != page.StateOptional || f.Remedy == "" {
+		t.Errorf("without Landlock: %+v", f)
+	}
+	if f := landlockFinding(7); f.State != page.StateOK || !strings.Contains(f.Detail, "version 7") || f.Remedy != "" {
+		t.Errorf("with Landlock: %+v", f)
 	}
 }

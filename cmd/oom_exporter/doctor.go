@@ -19,6 +19,7 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 	"github.com/oom-exporter/oom_exporter/internal/page"
 	"github.com/oom-exporter/oom_exporter/internal/proc"
+	"github.com/oom-exporter/oom_exporter/internal/rights"
 )
 
 // Exit codes of doctor, beside those of all commands.
@@ -31,6 +32,9 @@ const (
 // to fix what is missing.
 func doctor(_ context.Context, c *config, std streams) error {
 	findings := c.examine(func() error { return killfeed.BPFAccess(c.btf()) })
+	if std.dropRights != nil { // the kernel's, whatever roots the flags name.
+		findings = append(findings, landlockFinding(rights.LandlockVersion()))
+	}
 	write := writeFindings
 	if c.format == "json" {
 		write = writeFindingsJSON
@@ -261,6 +265,15 @@ func bpfFinding(err error) page.Finding {
 	default:
 		return finding("bpf", page.StateOptional, err.Error()+lost, "optional: --source.bpf=auto")
 	}
+}
+
+// landlockFinding says what holds back somebody who takes over the exporter.
+func landlockFinding(version int) page.Finding {
+	if version == 0 {
+		return finding("Landlock", page.StateOptional, "the kernel has none, or it is not active: whoever takes over the exporter can do what its user can",
+			"optional: a kernel of 5.13 or later with landlock in its lsm= list")
+	}
+	return page.Finding{Source: "Landlock", State: page.StateOK, Detail: fmt.Sprintf("version %d: once it serves, the exporter writes to its own files only and reaches into no other process", version)}
 }
 
 // examineNames looks at the places that know the names of containers.

@@ -13,8 +13,8 @@ import (
 type Options struct {
 	// Keep are the numbers of the capabilities to keep, where there are any.
 	Keep []int
-	// Writable are the directories, existing ones, below which files may be made,
-	// written and removed.
+	// Writable are the directories below which files may be made, written and
+	// removed, if they are there.
 	Writable []string
 	// Processes says that the files of other processes that ptrace rights guard
 	// are still needed: Landlock takes them away and is left out.

@@ -98,17 +98,22 @@ func dropCapabilities(keep []int) ([]string, error) {
 	return kept, errors.Join(errs...)
 }
 
-// written are Landlock's rights that change a file or directory, by the version
-// that brought them.
-var written = []struct {
-	version int
-	rights  uint64
+// restrictions are Landlock's rights that are given up, by the version of its
+// interface that brought them.
+var restrictions = []struct {
+	version           int
+	files, net, scope uint64
 }{
-	{1, unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_WRITE_FILE | unix.LANDLOCK_ACCESS_FS_REMOVE_DIR |
+	{version: 1, files: unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_WRITE_FILE | unix.LANDLOCK_ACCESS_FS_REMOVE_DIR |
 		unix.LANDLOCK_ACCESS_FS_REMOVE_FILE | unix.LANDLOCK_ACCESS_FS_MAKE_CHAR | unix.LANDLOCK_ACCESS_FS_MAKE_DIR |
 		unix.LANDLOCK_ACCESS_FS_MAKE_REG | unix.LANDLOCK_ACCESS_FS_MAKE_SOCK | unix.LANDLOCK_ACCESS_FS_MAKE_FIFO |
 		unix.LANDLOCK_ACCESS_FS_MAKE_BLOCK | unix.LANDLOCK_ACCESS_FS_MAKE_SYM},
-	{3, unix.LANDLOCK_ACCESS_FS_TRUNCATE},
+	{version: 3, files: unix.LANDLOCK_ACCESS_FS_TRUNCATE},
+	{version: 4, net: unix.LANDLOCK_ACCESS_NET_CONNECT_TCP | unix.LANDLOCK_ACCESS_NET_BIND_TCP},
+	{version: 5, files: unix.LANDLOCK_ACCESS_FS_IOCTL_DEV},
+	// Version 6 has it, too, but there each thread's signals to the others are
+	// refused, which Go's scheduler sends.
+	{version: 7, scope: unix.LANDLOCK_SCOPE_SIGNAL | unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET},
 }
 
 // mayWrite are the rights in the directories that are written to; tracefs needs
@@ -116,42 +121,75 @@ var written = []struct {
 const mayWrite = unix.LANDLOCK_ACCESS_FS_WRITE_FILE | unix.LANDLOCK_ACCESS_FS_MAKE_REG | unix.LANDLOCK_ACCESS_FS_REMOVE_FILE |
 	unix.LANDLOCK_ACCESS_FS_MAKE_DIR | unix.LANDLOCK_ACCESS_FS_REMOVE_DIR | unix.LANDLOCK_ACCESS_FS_TRUNCATE
 
-// restrictFiles lets nothing be written but in the directories, nothing be
-// executed and, from version 4 on, no TCP connection be made. As a process with
-// a Landlock domain has no ptrace rights over those outside, it also closes
-// their memory, environment and root directory. Returns the version, 0 where the
-// kernel has no Landlock.
-func restrictFiles(writable []string) (int, error) {
-	version, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
-	if errno == unix.ENOSYS || errno == unix.EOPNOTSUPP {
-		return 0, nil
+// LandlockVersion returns the version of the kernel's Landlock, 0 where there is
+// none, or it is not active.
+func LandlockVersion() int {
+	version, err := landlockVersion()
+	if err != nil {
+		return 0
 	}
-	if errno != 0 {
+	return version
+}
+
+func landlockVersion() (int, error) {
+	version, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
+	switch errno {
+	case 0:
+		return int(version), nil
+	case unix.ENOSYS, unix.EOPNOTSUPP:
+		return 0, nil
+	default:
 		return 0, errno
 	}
-	attr, size := unix.LandlockRulesetAttr{}, unsafe.Offsetof(unix.LandlockRulesetAttr{}.Handled_access_net)
-	for _, w := range written {
-		if int(version) >= w.version {
-			attr.Handled_access_fs |= w.rights
+}
+
+// ruleset returns what is given up, and how much of it the version knows.
+func ruleset(version int) (attr unix.LandlockRulesetAttr, size uintptr) {
+	size = unsafe.Offsetof(attr.Handled_access_net)
+	for _, r := range restrictions {
+		if version < r.version {
+			break
 		}
+		attr.Handled_access_fs |= r.files
+		attr.Handled_access_net |= r.net
+		attr.Scoped |= r.scope
 	}
-	if version >= 4 {
-		attr.Handled_access_net, size = unix.LANDLOCK_ACCESS_NET_CONNECT_TCP, unsafe.Offsetof(attr.Scoped)
+	if attr.Handled_access_net != 0 {
+		size = unsafe.Offsetof(attr.Scoped)
 	}
+	if attr.Scoped != 0 {
+		size = unsafe.Sizeof(attr)
+	}
+	return attr, size
+}
+
+// restrictFiles lets nothing be written but in the directories, nothing be
+// executed and, as far as the kernel's version goes, no TCP connection be made or
+// taken anew, no device be controlled, and no other process be sent a signal. As a
+// process with a Landlock domain has no ptrace rights over those outside, it also
+// closes their memory, environment and root directory. Returns the version, 0
+// where the kernel has no Landlock.
+func restrictFiles(writable []string) (int, error) {
+	version, err := landlockVersion()
+	if version == 0 {
+		return 0, err
+	}
+	attr, size := ruleset(version)
 	set, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), size, 0)
 	if errno != 0 {
 		return 0, errno
 	}
 	defer func() { _ = unix.Close(int(set)) }()
 	for _, dir := range writable {
-		if err := allow(set, dir, attr.Handled_access_fs&mayWrite); err != nil {
+		err := allow(set, dir, attr.Handled_access_fs&mayWrite)
+		if err != nil && !errors.Is(err, unix.ENOENT) { // what is not there needs no rule.
 			return 0, fmt.Errorf("%s: %w", dir, err)
 		}
 	}
 	if err := allThreads(unix.SYS_LANDLOCK_RESTRICT_SELF, set, 0, 0); err != nil {
 		return 0, err
 	}
-	return int(version), nil
+	return version, nil
 }
 
 func allow(set uintptr, dir string, rights uint64) error {

@@ -8,3 +8,6 @@ import "errors"
 
 // Drop is for Linux only.
 func Drop(Options) (Result, error) { return Result{}, errors.ErrUnsupported }
+
+// LandlockVersion is 0: there is none.
+func LandlockVersion() int { return 0 }
