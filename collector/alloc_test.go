@@ -64,6 +64,30 @@ func TestAllocationsPerSeries(t *testing.T) {
 	}
 }
 
+// BenchmarkGather is the part of BenchmarkExpose before the encoding.
+func BenchmarkGather(b *testing.B) {
+	h := manyContainers(1000)
+	for _, p := range []Profile{ProfileMinimal, ProfileDefault, ProfileFull} {
+		b.Run(string(p), func(b *testing.B) {
+			s := New(h, Options{Kills: h, Profile: p})
+			b.ReportAllocs()
+			series := 0
+			for b.Loop() {
+				mfs, done, err := s.Gather(Request{})
+				if err != nil {
+					b.Fatal(err)
+				}
+				series = 0
+				for _, mf := range mfs {
+					series += len(mf.Metric)
+				}
+				done()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*series), "ns/series")
+		})
+	}
+}
+
 func BenchmarkExpose(b *testing.B) {
 	h := manyContainers(1000)
 	for name, format := range map[string]expfmt.FormatType{"text": expfmt.TypeTextPlain, "openmetrics": expfmt.TypeOpenMetrics, "protobuf": expfmt.TypeProtoDelim} {

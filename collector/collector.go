@@ -87,11 +87,11 @@ func Profiles() []string {
 func (p Profile) has(f *family) bool {
 	switch p {
 	case ProfileMinimal:
-		return f.minimal
+		return f.profile == ProfileMinimal
 	case ProfileFull:
 		return true
 	default:
-		return !f.optional
+		return f.profile != ProfileFull
 	}
 }
 
@@ -108,10 +108,10 @@ func Names() []string {
 // Families lists the names of all families, also of those that are off by
 // default.
 func Families() []string {
-	t := table()
-	names := make([]string, 0, len(t))
-	for i := range t {
-		names = append(names, t[i].name)
+	all := allFamilies()
+	names := make([]string, 0, len(all))
+	for i := range all {
+		names = append(names, all[i].name)
 	}
 	return names
 }
@@ -137,16 +137,21 @@ type member struct {
 
 // Set runs the collectors and keeps memory from one scrape for the next.
 // It is safe for concurrent use.
+//
+// It is a gatherer and not a prometheus.Collector for a registry: a request may
+// ask for a part of it, and a registry takes six times as long for each series.
+// Gather without a request is a prometheus.TransactionalGatherer's; what it returns
+// is what a pedantic registry takes from a Collector that describes each family of
+// the table.
 type Set struct {
 	host    Host
 	o       Options
-	table   *[families]family
-	enabled [families]bool
+	table   *table
 	members []member
 	labels  *labelCache
 	begun   time.Time // since when it counts what scrapes leave out.
 
-	gathering sync.Mutex // one pass at a time; it guards labels and told.
+	gathering sync.Mutex // one pass at a time; it guards the table's rows, labels and told.
 	told      map[string]told
 
 	mu      sync.Mutex
@@ -169,17 +174,19 @@ func New(h Host, o Options) *Set {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Set{host: h, o: o, table: table(), labels: newLabelCache(), begun: o.Now(), told: map[string]told{}}
-	for i, f := range s.table {
-		on := o.Profile.has(&f) || o.Enable != nil && o.Enable.MatchString(f.name)
-		s.enabled[i] = on && (o.Disable == nil || !o.Disable.MatchString(f.name))
-	}
+	s := &Set{host: h, o: o, table: newTable(o.wants), labels: newLabelCache(), begun: o.Now(), told: map[string]told{}}
 	for _, m := range s.all() {
 		if (o.Enabled == nil || o.Enabled[m.name]) && (m.name != "event" || o.Kills != nil) {
 			s.members = append(s.members, m)
 		}
 	}
 	return s
+}
+
+// wants tells whether a family is on.
+func (o *Options) wants(f *family) bool {
+	on := o.Profile.has(f) || o.Enable != nil && o.Enable.MatchString(f.name)
+	return on && (o.Disable == nil || !o.Disable.MatchString(f.name))
 }
 
 // Request narrows one scrape. The zero value asks for everything.
@@ -238,16 +245,18 @@ func (s *Set) run(m member, sc Scrape, out *sink) error {
 	start := s.o.Now()
 	err := guarded(m, sc, out)
 	s.logChange(m.name, err)
-	success := 1.0
 	if errors.Is(err, ErrNoData) {
 		err = nil
-	} else if err != nil {
-		success = 0
 	}
-	pairs := s.labels.pairs(shapeCollector, m.name)
-	out.add(collectorDuration, s.o.Now().Sub(start).Seconds(), pairs)
-	out.add(collectorSuccess, success, pairs)
+	s.table.runs.emitCopy(out, collectorRun{m.name, s.o.Now().Sub(start), err == nil})
 	return err
+}
+
+// collectorRun is how one collector did in a scrape.
+type collectorRun struct {
+	name    string
+	took    time.Duration
+	success bool
 }
 
 // guarded turns a panic into an error: a defect in one collector must not end
@@ -301,7 +310,7 @@ func (s *Set) take(scrape uint64) *result {
 		r.sink.reset(scrape)
 		return r
 	}
-	return &result{sink: newSink(s.table, &s.enabled, scrape, s.o.MaxSeries)}
+	return &result{sink: newSink(s.table.families, s.labels, scrape, s.o.MaxSeries)}
 }
 
 // give keeps one result: more are only needed while slow clients read.

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -17,6 +19,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
@@ -231,7 +234,7 @@ func TestEveryFamilyHasASample(t *testing.T) {
 	row := &h.groups.Containers[0]
 	row.KillDisabled, row.UnderOOM = oom.Of(1), oom.Of(1)
 	text := exposition(t, New(h, Options{Kills: h, Recorder: h, Advice: someAdvice, Leaks: someLeaks, Enable: regexp.MustCompile(".*")}), Request{})
-	for _, f := range table() {
+	for _, f := range allFamilies() {
 		if f.name != "oom_scrape_collector_duration_seconds" && !strings.Contains(text, "# TYPE "+f.name+" ") {
 			t.Errorf("no sample of %s", f.name)
 		}
@@ -323,8 +326,8 @@ type adapter struct {
 }
 
 func (a adapter) Describe(ch chan<- *prometheus.Desc) {
-	for i, f := range a.table {
-		if a.enabled[i] {
+	for _, f := range a.table.families {
+		if a.o.wants(&f) {
 			ch <- prometheus.NewDesc(f.name, f.help, labelNames(f.labels), nil)
 		}
 	}
@@ -337,7 +340,7 @@ func (a adapter) Collect(ch chan<- prometheus.Metric) {
 	}
 	defer done()
 	descs := map[string]*prometheus.Desc{}
-	for _, f := range a.table {
+	for _, f := range a.table.families {
 		descs[f.name] = prometheus.NewDesc(f.name, f.help, labelNames(f.labels), nil)
 	}
 	for _, mf := range mfs {
@@ -379,6 +382,30 @@ func pedantic(t *testing.T, s *Set) {
 func TestPedanticRegistryAndLint(t *testing.T) {
 	h := fullHost()
 	pedantic(t, New(h, Options{Kills: h, Recorder: h, Enable: regexp.MustCompile(".*")}))
+}
+
+// transactional is a Set as client_golang's handlers take it.
+type transactional struct{ *Set }
+
+func (s transactional) Gather() ([]*dto.MetricFamily, func(), error) { return s.Set.Gather(Request{}) }
+
+// A handler of client_golang serves what Gather returns, and gives it back.
+func TestServedByClientGolang(t *testing.T) {
+	h := fullHost()
+	h.skipped = oom.Skipped{} // which would add up.
+	s := New(h, Options{Kills: h, Recorder: h, Now: begun})
+	var want bytes.Buffer
+	expose(t, s, &want, expfmt.TypeTextPlain)
+	for range 2 {
+		w := httptest.NewRecorder()
+		promhttp.HandlerForTransactional(transactional{s}, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+		if d := cmp.Diff(want.String(), w.Body.String()); d != "" {
+			t.Errorf("promhttp serves something else:\n%s", d)
+		}
+	}
+	if len(s.pool) != 1 {
+		t.Errorf("%d results are kept for the next scrape, want 1", len(s.pool))
+	}
 }
 
 func TestEqualLabelsNeverFailAScrape(t *testing.T) {

@@ -149,7 +149,7 @@ func TestEveryCounterOfKillsSaysSince(t *testing.T) {
 		"oom_kmsg_records_lost_total", "oom_trace_events_lost_total", // reading begins before counting.
 		"oom_recorder_samples_total", "oom_recorder_recordings_dropped_total",
 	}
-	for _, f := range table() {
+	for _, f := range allFamilies() {
 		if f.typ != counter && f.since != epochUnknown {
 			t.Errorf("%s is no counter", f.name)
 		}

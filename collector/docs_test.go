@@ -3,6 +3,7 @@
 package collector
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -13,18 +14,12 @@ func writeDocs(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString(docsHead)
 	section := ""
-	for _, f := range table() {
+	for _, f := range allFamilies() {
 		if s := sectionOf(&f); s != section {
 			section = s
 			fmt.Fprintf(&b, "\n## %s\n\n| family | type | labels | profile | meaning | from (v2 \\| v1) |\n|---|---|---|---|---|---|\n", s)
 		}
-		profile := "default"
-		switch {
-		case f.minimal:
-			profile = "minimal"
-		case f.optional:
-			profile = "full"
-		}
+		profile := cmp.Or(f.profile, ProfileDefault)
 		labels := "-"
 		if names := labelNames(f.labels); len(names) > 0 {
 			labels = "`" + strings.Join(names, ", ") + "`"

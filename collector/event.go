@@ -19,42 +19,54 @@ func (c eventCollector) update(s Scrape, out *sink) error {
 	c.workloads(out, groups, &totals)
 	c.pods(out, groups, &totals)
 	c.causes(out, &totals)
-	c.node(s, out, &totals)
-	for _, l := range oom.Levels() {
-		out.add(kills, float64(totals.ByLevel[l]), c.labels.pairs(shapeLevel, l.String()))
-	}
-	out.add(pendingKills, float64(totals.Pending), nil)
-	out.add(unattributedKills, float64(totals.Unattributed), nil)
-	out.add(evictedKills, float64(totals.Evicted), nil)
-	out.add(killDuplicates, float64(totals.Duplicates), nil)
-	out.add(recordsLost, float64(totals.RecordsLost), nil)
-	out.amount(traceEventsLost, totals.TraceEventsLost, nil)
-	if totals.HasState {
-		out.add(stateUnsaved, totals.Unsaved.Seconds(), nil)
-	}
-	if !totals.LastKill.IsZero() {
-		out.add(nodeLastKill, seconds(totals.LastKill), nil)
-	}
-	c.recorder(out)
+	c.advice(out)
 	c.leaks(out)
-	for _, src := range totals.Sources {
-		up := 0.0
-		if src.Up {
-			up = 1
-		}
-		out.add(sourceUp, up, c.labels.pairs(shapeSource, src.Name))
+	c.node(s, out, totals)
+	for _, l := range oom.Levels() {
+		c.table.levels.emitCopy(out, levelKills{l, totals.ByLevel[l]})
+	}
+	for i := range totals.Sources {
+		c.table.sources.emit(out, &totals.Sources[i])
+	}
+	if c.o.Recorder != nil {
+		c.table.recorder.emitCopy(out, c.o.Recorder.Health())
 	}
 	return err
 }
 
+// levelKills are the kills by the limits of one level.
+type levelKills struct {
+	level oom.Level
+	kills uint64
+}
+
+// workloadKills are the kills of a workload. Without a limit of its own, and
+// before the first kill, only the kills are counted.
+type workloadKills struct {
+	oom.WorkloadKills
+	limited bool
+}
+
 // leaks adds when those that leak reach their limits.
 func (c eventCollector) leaks(out *sink) {
-	if c.o.Leaks == nil || !c.enabled[containerLeak] {
+	if c.o.Leaks == nil || !c.table.leaks.wanted() {
 		return
 	}
 	for _, l := range c.o.Leaks() {
 		if c.o.Keep.keeps(l.Workload) {
-			out.add(containerLeak, l.In.Seconds(), c.labels.pairs(shapeWorkload, l.Workload.Namespace, l.Workload.Pod, l.Workload.Container))
+			c.table.leaks.emitCopy(out, l)
+		}
+	}
+}
+
+// advice adds the advised limits.
+func (c eventCollector) advice(out *sink) {
+	if c.o.Advice == nil || !c.table.advice.wanted() {
+		return
+	}
+	for _, a := range c.o.Advice() {
+		if c.o.Keep.keeps(a.Workload) {
+			c.table.advice.emitCopy(out, a)
 		}
 	}
 }
@@ -71,35 +83,17 @@ func countsSince(out *sink, totals *oom.KillTotals) {
 	out.countsSince(epochWorkloads, workloads)
 }
 
-// recorder adds the flight recorder's own health.
-func (c eventCollector) recorder(out *sink) {
-	if c.o.Recorder == nil {
-		return
-	}
-	h := c.o.Recorder.Health()
-	out.add(recorderInterval, h.Interval.Seconds(), nil)
-	out.add(recorderCgroups, float64(h.Cgroups), nil)
-	out.add(recorderFast, float64(h.Fast), nil)
-	out.add(recorderOver, float64(h.Over), nil)
-	out.add(recorderSamples, float64(h.Samples), nil)
-	out.add(recorderRecordings, float64(h.Recordings), nil)
-	out.add(recorderDropped, float64(h.RecordingsDropped), nil)
-	if h.HasFile {
-		out.add(recorderUnsaved, h.Unsaved.Seconds(), nil)
-	}
-}
-
-// node adds the kernel's count as of the same moment as the other counters, so that
-// they balance in each scrape. Before the ledger counts, the node's own read is used.
-func (c eventCollector) node(s Scrape, out *sink, totals *oom.KillTotals) {
-	raw := totals.NodeKills
+// node adds the totals. The kernel's own count is as of the same moment as the
+// other counters, so that they balance in each scrape; before the ledger counts,
+// the node's own read is used.
+func (c eventCollector) node(s Scrape, out *sink, totals oom.KillTotals) {
 	if n, err := s.Node(); err == nil {
 		out.countsSince(epochBoot, n.BootTime)
-		if !raw.IsSet() {
-			raw = n.OOMKills
+		if !totals.NodeKills.IsSet() {
+			totals.NodeKills = n.OOMKills
 		}
 	}
-	out.amount(nodeKills, raw, nil)
+	c.table.totals.emitCopy(out, totals)
 }
 
 // workloads adds the totals of workloads that had kills, and a 0 for every other
@@ -112,93 +106,62 @@ func (c eventCollector) workloads(out *sink, groups *oom.Groups, totals *oom.Kil
 		if !c.o.Keep.keeps(w.Workload) {
 			continue
 		}
-		pairs := c.labels.pairs(shapeWorkload, w.Workload.Namespace, w.Workload.Pod, w.Workload.Container)
-		out.add(containerKills, float64(w.Kills), pairs)
-		out.add(containerOOMs, float64(w.OOMs), pairs)
-		out.add(containerSurvived, float64(w.Survived), pairs)
-		c.lastKill(out, w, pairs)
+		c.table.kills.emitCopy(out, workloadKills{*w, true})
+		if w.Last != nil {
+			c.table.lastKills.emit(out, w)
+			c.table.lastKillInfos.emit(out, w)
+		}
 	}
 	if groups == nil {
 		return
 	}
+	none := c.table.kills.blank()
 	for i := range groups.Containers {
 		r := &groups.Containers[i]
-		w := r.Workload
-		if killed[w] || !c.o.Keep.keeps(w) {
+		if killed[r.Workload] || !c.o.Keep.keeps(r.Workload) {
 			continue
 		}
-		pairs := c.labels.pairs(shapeWorkload, w.Namespace, w.Pod, w.Container)
-		out.add(containerKills, 0, pairs)
-		if r.Limit.IsValue() {
-			out.add(containerOOMs, 0, pairs)
-			out.add(containerSurvived, 0, pairs)
-		}
+		none.Workload, none.limited = r.Workload, r.Limit.IsValue()
+		c.table.kills.emit(out, none)
 	}
 }
 
-// lastKill adds what a notification needs to know about a workload's last kill.
-func (c eventCollector) lastKill(out *sink, w *oom.WorkloadKills, pairs *labels) {
-	if !w.LastKill.IsZero() {
-		out.add(containerLastKill, seconds(w.LastKill), pairs)
-	}
-	k := w.Last
-	if k == nil {
-		return
-	}
-	out.add(containerLastKillInfo, 1, c.labels.pairs(shapeWorkloadKill, w.Workload.Namespace, w.Workload.Pod, w.Workload.Container, k.Victim.Comm, k.Level.String()))
-	out.amount(containerLastKillResident, k.Victim.AnonRSS.Plus(k.Victim.FileRSS).Plus(k.Victim.ShmemRSS), pairs)
-	out.amount(containerLastKillLimit, k.Limit, pairs)
+// resident is the whole resident memory of a victim.
+func resident(v *oom.Victim) oom.Amount {
+	return v.AnonRSS.Plus(v.FileRSS).Plus(v.ShmemRSS)
 }
 
-// causes adds the causes of kills, and the advised limits.
+// causes adds the causes of kills.
 func (c eventCollector) causes(out *sink, totals *oom.KillTotals) {
 	for i := range totals.Causes {
-		k := &totals.Causes[i]
-		if !c.o.Keep.keeps(k.Workload) {
-			continue
-		}
-		grew := string(k.Grew)
-		if grew == "" {
-			grew = "unknown"
-		}
-		pairs := c.labels.pairs(shapeWorkloadCause, k.Workload.Namespace, k.Workload.Pod, k.Workload.Container, string(k.Cause), grew)
-		out.add(containerKillCauses, float64(k.Kills), pairs)
-		if k.Last {
-			out.add(containerLastCause, 1, pairs)
-		}
-	}
-	if c.o.Advice == nil || !c.enabled[containerAdvised] {
-		return
-	}
-	for _, a := range c.o.Advice() {
-		if c.o.Keep.keeps(a.Workload) {
-			out.amount(containerAdvised, a.Advised, c.labels.pairs(shapeWorkload, a.Workload.Namespace, a.Workload.Pod, a.Workload.Container))
+		if k := &totals.Causes[i]; c.o.Keep.keeps(k.Workload) {
+			c.table.causes.emit(out, k)
 		}
 	}
 }
 
+// pods adds the kills by the limits of pods, and a 0 for every other live pod
+// with a limit.
 func (c eventCollector) pods(out *sink, groups *oom.Groups, totals *oom.KillTotals) {
 	type pod struct{ namespace, name string }
 	killed := make(map[pod]bool, len(totals.Pods))
-	add := func(namespace, name string, n uint64) {
-		if c.o.Keep.keepsPod(oom.Workload{Namespace: namespace, Pod: name}) {
-			out.add(podLimitKills, float64(n), c.labels.pairs(shapePod, namespace, name))
-		}
-	}
-	for _, p := range totals.Pods {
+	for i := range totals.Pods {
+		p := &totals.Pods[i]
 		killed[pod{p.Namespace, p.Pod}] = true
-		add(p.Namespace, p.Pod, p.LimitKills)
+		if c.o.Keep.keepsPod(oom.Workload{Namespace: p.Namespace, Pod: p.Pod}) {
+			c.table.podKills.emit(out, p)
+		}
 	}
 	if groups == nil {
 		return
 	}
+	none := c.table.podKills.blank()
 	for i := range groups.Pods {
 		r := &groups.Pods[i]
 		w := r.Workload
-		if r.Limit.IsValue() && !killed[pod{w.Namespace, w.Pod}] {
-			add(w.Namespace, w.Pod, 0)
+		if r.Limit.IsValue() && !killed[pod{w.Namespace, w.Pod}] && c.o.Keep.keepsPod(w) {
+			none.Namespace, none.Pod = w.Namespace, w.Pod
+			c.table.podKills.emit(out, none)
 		}
 	}
 }
-
-func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1e3 }

@@ -8,18 +8,23 @@ import (
 
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/oom-exporter/oom_exporter/internal/oom"
 	"github.com/oom-exporter/oom_exporter/internal/text"
 )
 
 // maxValues is how many labels the longest shape has.
 const maxValues = 7
 
+// maxFamilies is for how many families a label set has room; a test notes when
+// the table outgrows it.
+const maxFamilies = 128
+
 // labels is one label set of a shape. Equal label sets are the same object.
 type labels struct {
 	pairs  []*dto.LabelPair
-	used   uint64                       // scrape of the last use.
-	scrape uint64                       // scrape that seen is about.
-	seen   [(families + 63) / 64]uint64 // families that have a sample with these labels.
+	used   uint64                   // scrape of the last use.
+	scrape uint64                   // scrape that seen is about.
+	seen   [maxFamilies / 64]uint64 // families that have a sample with these labels.
 }
 
 // list returns the pairs; a nil label set is the empty one.
@@ -54,6 +59,8 @@ type labelCache struct {
 	few     map[[2]string]*dto.LabelPair
 	key     []byte
 	scrape  uint64
+	last    *labels // what workload returned last in this scrape, and of which.
+	lastOf  oom.Workload
 }
 
 func newLabelCache() *labelCache {
@@ -84,11 +91,20 @@ func (c *labelCache) pairs(s shape, values ...string) *labels {
 	return l
 }
 
+// workload returns the label set of a workload. The last one is often asked for
+// again, by another kind of row of the same container.
+func (c *labelCache) workload(w oom.Workload) *labels {
+	if c.last == nil || c.lastOf != w {
+		c.last, c.lastOf = c.pairs(shapeWorkload, w.Namespace, w.Pod, w.Container), w
+	}
+	return c.last
+}
+
 // build makes the pairs of a label set. Those of a workload are shared by all
 // shapes that begin with them, and so are values of which there are few.
 func (c *labelCache) build(s shape, values []string) []*dto.LabelPair {
 	pairs := make([]*dto.LabelPair, 0, len(values))
-	if s == shapeWorkloadLevel || s == shapeWorkloadInfo || s == shapeWorkloadKill || s == shapeProcess {
+	if len(values) > 3 && *c.names[s][0] == "namespace" {
 		pairs = append(pairs, c.pairs(shapeWorkload, values[:3]...).pairs...)
 	}
 	for i := len(pairs); i < len(values); i++ {
@@ -120,6 +136,7 @@ func (c *labelCache) next() uint64 {
 			delete(c.entries, k)
 		}
 	}
+	c.last = nil
 	c.scrape++
 	return c.scrape
 }

@@ -2,6 +2,8 @@
 
 package collector
 
+import "github.com/oom-exporter/oom_exporter/internal/oom"
+
 type nodeCollector struct{ *Set }
 
 func (c nodeCollector) update(s Scrape, out *sink) error {
@@ -9,29 +11,23 @@ func (c nodeCollector) update(s Scrape, out *sink) error {
 	if err != nil {
 		return err
 	}
-	out.amount(nodeCapacity, n.Total, nil)
-	out.amount(nodeAvailable, n.Available, nil)
-	out.add(nodeTime, seconds(c.o.Now()), nil)
-	out.amount(nodePanic, n.PanicOnOOM, nil)
-	out.amount(nodeAllocating, n.KillAllocatingTask, nil)
-	out.amount(nodeOvercommit, n.Overcommit, nil)
-	if n.Margin.Known {
-		out.add(nodeMargin, float64(n.Margin.Bytes), nil)
-		out.add(nodeMarginRatio, n.Margin.Ratio, nil)
-	}
-	out.amount(nodeEvictionThreshold, n.EvictionThreshold, nil)
-	if available, ok := n.EvictionAvailable.Get(); ok {
-		if threshold, ok := n.EvictionThreshold.Get(); ok {
-			out.add(nodeEvictionMargin, float64(available)-float64(threshold), nil)
-		}
-	}
-	if !c.enabled[nodeUnkillable] {
+	c.table.node.emit(out, n)
+	c.table.clock.emitCopy(out, c.o.Now())
+	if !c.table.unkillable.wanted() {
 		return nil
 	}
 	ps, err := s.Processes()
 	if err != nil {
 		return err
 	}
-	out.amount(nodeUnkillable, ps.Unkillable, nil)
+	c.table.unkillable.emit(out, ps)
 	return nil
+}
+
+// evictionMargin is how far the node is from kubelet's eviction; negative while
+// it evicts.
+func evictionMargin(n *oom.NodeState) (float64, bool) {
+	available, ok := n.EvictionAvailable.Get()
+	threshold, ok2 := n.EvictionThreshold.Get()
+	return float64(available) - float64(threshold), ok && ok2
 }

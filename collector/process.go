@@ -31,13 +31,7 @@ func (c processCollector) sample(out *sink, p *oom.ProcessRow, shown map[int32]b
 		return
 	}
 	shown[p.PID] = true
-	w := p.Workload
-	pairs := c.labels.pairs(shapeProcess, w.Namespace, w.Pod, w.Container, pid(p.PID), p.Comm)
-	out.amount(processScore, p.Score, pairs)
-	out.add(processAdj, float64(p.Adj), pairs)
-	out.add(processBadness, float64(p.Badness), pairs)
-	out.add(processResident, float64(p.RSS), pairs)
-	out.add(processSwap, float64(p.Swap), pairs)
+	c.table.processes.emit(out, p)
 }
 
 type predictCollector struct{ *Set }
@@ -48,11 +42,7 @@ func (c predictCollector) update(s Scrape, out *sink) error {
 		return err
 	}
 	for i := range ps.Victims {
-		v := &ps.Victims[i]
-		p := &v.Process
-		w := p.Workload
-		out.add(nextVictim, float64(v.Badness), c.labels.pairs(shapeVictim,
-			v.Scope.String(), v.Cgroup, w.Namespace, w.Pod, w.Container, pid(p.PID), p.Comm))
+		c.table.victims.emit(out, &ps.Victims[i])
 	}
 	return nil
 }

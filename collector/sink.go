@@ -8,23 +8,32 @@ import (
 
 	dto "github.com/prometheus/client_model/go"
 	"google.golang.org/protobuf/types/known/timestamppb"
-
-	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
 // sink collects the samples of one scrape. It keeps its families, samples and
 // label pairs from scrape to scrape: at 30,000 series, allocating them again
 // costs more than reading the kernel's files.
 type sink struct {
-	out     [families]*dto.MetricFamily
-	filled  [families]int // samples behind the end of a family's slice, to be used again.
-	enabled *[families]bool
-	scrape  uint64 // number of the scrape, unique in its Set.
-	table   *[families]family
+	columns []column // by the families' ids.
+	labels  *labelCache
+	scrape  uint64                         // number of the scrape, unique in its Set.
 	created [epochs]*timestamppb.Timestamp // nil: unknown.
 
 	most, series int    // bound and number of series whose labels are open-ended.
 	refused      uint64 // series over the bound.
+}
+
+// column is a family with its samples, whose memory is used again scrape after
+// scrape.
+type column struct {
+	*dto.MetricFamily
+	blocks  [][]sample // the memory of its samples.
+	used    int        // how many of them this scrape has begun.
+	free    []sample   // what is left of the last of these.
+	open    bool       // its labels are open-ended.
+	kills   bool       // its collector is that of kills.
+	counter bool
+	since   epoch
 }
 
 // sample is one metric with the values it points to.
@@ -33,10 +42,14 @@ type sample struct {
 	value  float64
 }
 
-func newSink(t *[families]family, enabled *[families]bool, scrape uint64, most int) *sink {
-	s := &sink{enabled: enabled, scrape: scrape, table: t, most: most}
-	for i := range t {
-		s.out[i] = &dto.MetricFamily{Name: &t[i].name, Help: &t[i].help, Type: &t[i].typ}
+func newSink(table []family, l *labelCache, scrape uint64, most int) *sink {
+	s := &sink{columns: make([]column, len(table)), labels: l, scrape: scrape, most: most}
+	for i := range table {
+		f := &table[i]
+		s.columns[i] = column{
+			MetricFamily: &dto.MetricFamily{Name: &f.name, Help: &f.help, Type: &f.typ},
+			open:         f.labels.isOpen(), kills: f.collector == "event", counter: f.typ == counter, since: f.since,
+		}
 	}
 	return s
 }
@@ -44,17 +57,18 @@ func newSink(t *[families]family, enabled *[families]bool, scrape uint64, most i
 // reset forgets the samples and keeps their memory.
 func (s *sink) reset(scrape uint64) {
 	s.scrape, s.series, s.refused = scrape, 0, 0
-	for _, f := range s.out {
-		f.Metric = f.Metric[:0]
+	for i := range s.columns {
+		c := &s.columns[i]
+		c.Metric, c.used, c.free = c.Metric[:0], 0, nil
 	}
 }
 
 // gather returns the families that have samples, ordered by name as the
 // exposition formats want it.
 func (s *sink) gather(dst []*dto.MetricFamily) []*dto.MetricFamily {
-	for _, f := range s.out {
-		if len(f.Metric) > 0 {
-			dst = append(dst, f)
+	for i := range s.columns {
+		if c := &s.columns[i]; len(c.Metric) > 0 {
+			dst = append(dst, c.MetricFamily)
 		}
 	}
 	slices.SortFunc(dst, func(a, b *dto.MetricFamily) int {
@@ -72,27 +86,23 @@ func (s *sink) gather(dst []*dto.MetricFamily) []*dto.MetricFamily {
 // add appends a sample. Two samples with equal labels would fail the whole
 // scrape, so the second one joins the first: a counter adds, a gauge replaces.
 func (s *sink) add(i id, value float64, pairs *labels) {
-	if !s.enabled[i] {
-		return
-	}
-	f := s.out[i]
+	c := &s.columns[i]
 	if pairs.taken(i, s.scrape) {
-		s.join(i, value, pairs)
+		c.join(value, pairs)
 		return
 	}
-	if s.table[i].labels.isOpen() && !s.room(i) {
+	if c.open && !s.room(c) {
 		return
 	}
-	n := len(f.Metric)
-	if n == s.filled[i] {
-		s.grow(i)
+	if len(c.free) == 0 {
+		c.nextBlock()
 	}
-	f.Metric = f.Metric[:n+1]
-	m := f.Metric[n]
-	*number(m) = value
-	m.Label = pairs.list()
-	if m.Counter != nil {
-		m.Counter.CreatedTimestamp = s.created[s.table[i].since]
+	m := &c.free[0]
+	c.free = c.free[1:]
+	c.Metric = append(c.Metric, &m.metric)
+	m.value, m.metric.Label = value, pairs.list()
+	if c.since != epochUnknown {
+		m.metric.Counter.CreatedTimestamp = s.created[c.since]
 	}
 }
 
@@ -108,9 +118,9 @@ func (s *sink) countsSince(e epoch, t time.Time) {
 
 // room tells whether the family may have another series. A fifth of the bound is
 // reserved for kills, which are added last.
-func (s *sink) room(i id) bool {
+func (s *sink) room(c *column) bool {
 	most := s.most
-	if s.table[i].collector != "event" {
+	if !c.kills {
 		most -= most / 5
 	}
 	if s.most > 0 && s.series >= most {
@@ -121,65 +131,45 @@ func (s *sink) room(i id) bool {
 	return true
 }
 
-// number is where a sample has its value.
-func number(m *dto.Metric) *float64 {
-	if m.Counter != nil {
-		return m.Counter.Value
-	}
-	return m.Gauge.Value
-}
-
 // join finds the sample that has these labels already.
-func (s *sink) join(i id, value float64, pairs *labels) {
-	for _, m := range slices.Backward(s.out[i].Metric) {
+func (c *column) join(value float64, pairs *labels) {
+	for _, m := range slices.Backward(c.Metric) {
 		if !slices.Equal(m.Label, pairs.list()) {
 			continue
 		}
-		if s.out[i].GetType() == counter {
-			value += *number(m)
+		if c.counter {
+			*m.Counter.Value += value
+		} else {
+			*m.Gauge.Value = value
 		}
-		*number(m) = value
 		return
 	}
 }
 
-// grow adds samples in blocks, so that a scrape allocates rarely.
-func (s *sink) grow(i id) {
-	f, have := s.out[i], s.filled[i]
-	n := max(8, min(have/4, 128))
+// nextBlock goes on to the next block of samples, and makes it if need be. They
+// are large, so that a scrape allocates rarely.
+func (c *column) nextBlock() {
+	if c.used == len(c.blocks) {
+		c.blocks = append(c.blocks, newBlock(max(8, min(len(c.Metric)/4, 128)), c.counter))
+	}
+	c.free = c.blocks[c.used]
+	c.used++
+}
+
+func newBlock(n int, ofCounters bool) []sample {
 	block := make([]sample, n)
-	if f.GetType() == counter {
+	if ofCounters {
 		counters := make([]dto.Counter, n)
 		for k := range block {
 			counters[k].Value = &block[k].value
 			block[k].metric.Counter = &counters[k]
 		}
-	} else {
-		gauges := make([]dto.Gauge, n)
-		for k := range block {
-			gauges[k].Value = &block[k].value
-			block[k].metric.Gauge = &gauges[k]
-		}
+		return block
 	}
-	used := len(f.Metric)
-	f.Metric = slices.Grow(f.Metric[:have], n)
+	gauges := make([]dto.Gauge, n)
 	for k := range block {
-		f.Metric = append(f.Metric, &block[k].metric)
+		gauges[k].Value = &block[k].value
+		block[k].metric.Gauge = &gauges[k]
 	}
-	f.Metric, s.filled[i] = f.Metric[:used], have+n
-}
-
-// amount adds a sample where the kernel gave a value, and none where it is
-// unset or unlimited.
-func (s *sink) amount(i id, a oom.Amount, pairs *labels) {
-	if v, ok := a.Get(); ok {
-		s.add(i, float64(v), pairs)
-	}
-}
-
-// micros adds a time in microseconds as seconds.
-func (s *sink) micros(i id, a oom.Amount, pairs *labels) {
-	if v, ok := a.Get(); ok {
-		s.add(i, float64(v)/1e6, pairs)
-	}
+	return block
 }

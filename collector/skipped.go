@@ -9,6 +9,12 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/text"
 )
 
+// skipCount is how much was left out for one reason.
+type skipCount struct {
+	kind string
+	n    uint64
+}
+
 // countSkipped adds what this scrape left out to the totals and exposes them.
 func (s *Set) countSkipped(sc Scrape, out *sink) {
 	s.mu.Lock()
@@ -18,10 +24,7 @@ func (s *Set) countSkipped(sc Scrape, out *sink) {
 	s.logCrowd(now.Crowd)
 	s.skipped.Add(now)
 	out.countsSince(epochStart, s.begun)
-	for _, k := range []struct {
-		kind string
-		n    uint64
-	}{
+	for _, k := range []skipCount{
 		{"group_vanished", s.skipped.VanishedGroups},
 		{"group_unreadable", s.skipped.UnreadableGroups},
 		{"group_over_limit", s.skipped.GroupsOverBound},
@@ -33,7 +36,7 @@ func (s *Set) countSkipped(sc Scrape, out *sink) {
 		{"victim_over_limit", s.skipped.VictimsOverBound},
 		{"series_over_limit", s.skipped.SeriesOverBound},
 	} {
-		out.add(skipped, float64(k.n), s.labels.pairs(shapeKind, k.kind))
+		s.table.skips.emitCopy(out, k)
 	}
 }
 

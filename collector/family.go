@@ -2,111 +2,14 @@
 
 package collector
 
-import dto "github.com/prometheus/client_model/go"
+import (
+	"slices"
+
+	dto "github.com/prometheus/client_model/go"
+)
 
 // id is the place of a family in the table.
 type id int
-
-// The families, in the order of docs/metrics.md.
-const (
-	containerUsage id = iota
-	containerWorkingSet
-	containerLimit
-	containerHigh
-	containerUnreclaimable
-	containerLimitMargin
-	containerLimitMarginRatio
-	containerKillMargin
-	containerKillMarginRatio
-	containerKillMarginInfo
-	containerAnon
-	containerShmem
-	containerKernel
-	containerFile
-	containerActiveFile
-	containerInactiveFile
-	containerSlabReclaimable
-	containerUnevictable
-	containerSwap
-	containerPeak
-	containerLimitHits
-	containerHighHits
-	containerWaiting
-	containerStalled
-	containerScoreMax
-	containerAdjMax
-	containerProcesses
-	containerMismatch
-	containerUnderOOM
-	containerInfo
-	containerStart
-	containerKills
-	containerOOMs
-	containerSurvived
-	containerLastKill
-	containerLastKillInfo
-	containerLastKillResident
-	containerLastKillLimit
-	containerKillCauses
-	containerLastCause
-	containerAdvised
-	containerLeak
-	podUsage
-	podWorkingSet
-	podLimit
-	podUnreclaimable
-	podLimitMargin
-	podKillMargin
-	podKillMarginRatio
-	podLimitKills
-	sliceUsage
-	sliceWorkingSet
-	sliceLimit
-	sliceUnreclaimable
-	sliceLimitMargin
-	sliceKillMargin
-	sliceKillMarginRatio
-	processScore
-	processAdj
-	processBadness
-	processResident
-	processSwap
-	nextVictim
-	nodeKills
-	nodeMargin
-	nodeMarginRatio
-	nodeCapacity
-	nodeAvailable
-	nodeEvictionMargin
-	nodeEvictionThreshold
-	nodeUnkillable
-	nodePanic
-	nodeAllocating
-	nodeOvercommit
-	nodeLastKill
-	nodeTime
-	kills
-	pendingKills
-	unattributedKills
-	evictedKills
-	killDuplicates
-	recordsLost
-	traceEventsLost
-	stateUnsaved
-	recorderInterval
-	recorderCgroups
-	recorderFast
-	recorderOver
-	recorderSamples
-	recorderRecordings
-	recorderDropped
-	recorderUnsaved
-	sourceUp
-	collectorDuration
-	collectorSuccess
-	skipped
-	families // their number.
-)
 
 const (
 	gauge   = dto.MetricType_GAUGE
@@ -137,12 +40,7 @@ const (
 // isOpen tells whether the labels are open-ended: they name workloads, cgroups or
 // processes.
 func (s shape) isOpen() bool {
-	switch s {
-	case shapeWorkload, shapeWorkloadLevel, shapeWorkloadInfo, shapeWorkloadCause, shapePod, shapeCgroup, shapeProcess, shapeVictim:
-		return true
-	default:
-		return false
-	}
+	return slices.ContainsFunc(labelNames(s), func(label string) bool { return label == "namespace" || label == "cgroup" })
 }
 
 // labelNames gives each shape's labels in the order of the values.
@@ -199,8 +97,7 @@ type family struct {
 	typ       dto.MetricType
 	labels    shape
 	collector string
-	optional  bool // off unless switched on by --metrics.enable.
-	minimal   bool // in the minimal profile: what the shipped rules need.
+	profile   Profile // the smallest that has it; none is ProfileDefault.
 	since     epoch
 	help      string
 	source    string // the kernel file or the formula that it rests on, v2 | v1.
