@@ -5,11 +5,14 @@
 package hostile_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -67,12 +70,42 @@ func forge(options string) {
 	}
 }
 
-// stallMany opens connections that ask for pages and never read.
-func stallMany(t *testing.T, e *lab.Exporter, connections int) {
+// crowd is clients that ask for pages and do not read, as long as the test runs.
+type crowd struct {
+	stalled atomic.Int64 // connections so far.
+}
+
+// startSlowClients keeps so many connections stalled. Each is given up before the
+// exporter's own deadline, and made anew: an exporter that is killed meets all of
+// them again.
+func startSlowClients(t *testing.T, port, connections int) *crowd {
 	t.Helper()
+	const patience = 8 * time.Second
+	c := &crowd{}
+	ctx, cancel := context.WithCancel(context.Background())
+	var all sync.WaitGroup
+	t.Cleanup(func() { cancel(); all.Wait() })
 	for i := range connections {
-		stall(t, e, []string{"/metrics", "/api/v1/kills"}[i%2])
+		all.Go(func() {
+			for ctx.Err() == nil {
+				conn, err := dialSmall(ctx, fmt.Sprint("127.0.0.1:", port))
+				wait := 100 * time.Millisecond // it may be about to start again.
+				if err == nil {
+					_, _ = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", []string{"/metrics", "/api/v1/kills"}[i%2])
+					c.stalled.Add(1)
+					wait = patience
+				}
+				select {
+				case <-ctx.Done():
+				case <-time.After(wait):
+				}
+				if err == nil {
+					_ = conn.Close()
+				}
+			}
+		})
 	}
+	return c
 }
 
 // makeBomb makes n cgroups in one that is there, which go when the test ends.

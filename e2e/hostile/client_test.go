@@ -25,14 +25,19 @@ import (
 	"github.com/oom-exporter/oom_exporter/e2e/lab"
 )
 
-// stall sends a request on a connection of its own, and never reads.
-func stall(t *testing.T, e *lab.Exporter, path string) {
-	t.Helper()
+// dialSmall connects with a receive buffer that holds little.
+func dialSmall(ctx context.Context, address string) (net.Conn, error) {
 	// Set before the connection is made, a small buffer makes a small window.
 	small := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
 		return raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 4096) })
 	}}
-	c, err := small.Dial("tcp", strings.TrimPrefix(e.URL, "http://"))
+	return small.DialContext(ctx, "tcp", address)
+}
+
+// stall sends a request on a separate connection, and never reads.
+func stall(t *testing.T, e *lab.Exporter, path string) {
+	t.Helper()
+	c, err := dialSmall(t.Context(), strings.TrimPrefix(e.URL, "http://"))
 	if err != nil {
 		return // the exporter is dead; the honest scrapes will tell.
 	}
@@ -113,6 +118,7 @@ func state(t *testing.T, e *lab.Exporter) string {
 type attack struct {
 	name string
 	run  func(t *testing.T, binary string) (result string, survived bool)
+	full bool // CI has no time for it.
 }
 
 // TestClients attacks the exporter as a client on the network, within the
@@ -122,14 +128,19 @@ func TestClients(t *testing.T) {
 	raiseFileLimit(t)
 	report := newReport()
 	for _, a := range []attack{
-		{"150 connections ask for `/api/v1/kills` (1,000 records) and never read", unreadKills},
-		{"8,000 idle keep-alive connections", idleCrowd},
-		{"40 connections ask for `/metrics` and never read", unreadMetrics},
-		{"10 clients scrape without pause with a timeout of 4 ms", shortTimeouts},
-		{"a scrape with a timeout of 1 ns", tinyTimeout},
-		{"one client scrapes without pause", func(t *testing.T, b string) (string, bool) { return busyClients(t, b, 1) }},
-		{"50 clients scrape without pause", func(t *testing.T, b string) (string, bool) { return busyClients(t, b, 50) }},
+		{"150 connections ask for `/api/v1/kills` (1,000 records) and never read", unreadKills, false},
+		{"8,000 idle keep-alive connections", idleCrowd, false},
+		{"40 connections ask for `/metrics` and never read", unreadMetrics, false},
+		{"10 clients scrape without pause with a timeout of 4 ms", shortTimeouts, false},
+		{"a scrape with a timeout of 1 ns", tinyTimeout, false},
+		{"one client scrapes without pause", func(t *testing.T, b string) (string, bool) { return busyClients(t, b, 1, plainly) }, false},
+		{"50 clients scrape without pause", func(t *testing.T, b string) (string, bool) { return busyClients(t, b, 50, plainly) }, false},
+		{"50 clients scrape without pause, in all forms", func(t *testing.T, b string) (string, bool) { return busyClients(t, b, 50, inAnyForm) }, false},
+		{"50 clients ask for pages without pause", func(t *testing.T, b string) (string, bool) { return busyClients(t, b, 50, pages) }, true},
 	} {
+		if a.full && os.Getenv("OOM_E2E_FULL") == "" {
+			continue // unit tests of internal/web have the same.
+		}
 		t.Run(a.name, func(t *testing.T) {
 			report.row(t, a)
 		})
@@ -217,9 +228,29 @@ func tinyTimeout(t *testing.T, binary string) (string, bool) {
 	return result, code == http.StatusServiceUnavailable || code == http.StatusOK && whole
 }
 
-// busyClients measures which share of a CPU the clients take, and how fast an
-// honest scrape is beside them.
-func busyClients(t *testing.T, binary string, clients int) (string, bool) {
+// plainly asks for the metrics, as everybody does.
+func plainly(int) (path, accept string) { return "/metrics", "" }
+
+// inAnyForm asks for the metrics in each way that there is.
+func inAnyForm(i int) (path, accept string) {
+	formats := [...]string{
+		"text/plain;version=0.0.4", "application/openmetrics-text;version=1.0.0", "application/openmetrics-text;version=0.0.1",
+		"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited",
+		"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=text",
+		"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=compact-text",
+	}
+	escapings := [...]string{"allow-utf-8", "underscores", "dots", "values"}
+	return "/metrics", formats[i%len(formats)] + ";escaping=" + escapings[i/len(formats)%len(escapings)]
+}
+
+// pages asks for the pages that people look at.
+func pages(i int) (path, accept string) {
+	return [...]string{"/", "/workloads", "/kills", "/doctor", "/nowhere"}[i%5], ""
+}
+
+// busyClients measures which share of a CPU the clients take, each of which asks
+// in its way, and how fast an honest scrape is beside them.
+func busyClients(t *testing.T, binary string, clients int, way func(i int) (path, accept string)) (string, bool) {
 	tree := lab.MakeTree(t, 300, 3000)
 	e := start(t, binary, "--path.procfs="+tree.Procfs, "--path.sysfs="+tree.Sysfs)
 	one := e.CPUTime(t)
@@ -228,11 +259,15 @@ func busyClients(t *testing.T, binary string, clients int) (string, bool) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
 	var answers atomic.Int64
-	for range clients {
+	for i := range clients {
 		all.Go(func() {
 			client := &http.Client{Transport: &http.Transport{}}
+			path, accept := way(i)
 			for ctx.Err() == nil {
-				req, _ := http.NewRequestWithContext(ctx, http.MethodGet, e.URL+"/metrics", http.NoBody)
+				req, _ := http.NewRequestWithContext(ctx, http.MethodGet, e.URL+path, http.NoBody)
+				if accept != "" {
+					req.Header.Set("Accept", accept)
+				}
 				resp, err := client.Do(req)
 				if err != nil {
 					continue

@@ -31,7 +31,7 @@ func (s *stage) evidence(t *testing.T, m lab.Metrics, exact, kills, failed, scra
 		{
 			fmt.Sprintf("%d cgroups in one container, --limits.groups=%d", s.bomb, s.groups),
 			"none of 100 honest containers visible, no alert",
-			fmt.Sprintf("%d of %d visible; %.0f cgroups counted as left out, alert OOMExporterLeavesOut", tenants, tenants, count("group_over_limit")),
+			fmt.Sprintf("%d of %d visible in every scrape; %.0f cgroups counted as left out, alert OOMExporterLeavesOut", tenants, tenants, count("group_over_limit")),
 		},
 		{
 			fmt.Sprintf("%d workloads with names of 200 bytes of one user", s.rows),
@@ -49,7 +49,7 @@ func (s *stage) evidence(t *testing.T, m lab.Metrics, exact, kills, failed, scra
 			fmt.Sprintf("%d of %d containers exact; no counter fell", exact, tenants),
 		},
 		{
-			fmt.Sprintf("kill -9 of the exporter every %v, 20 clients that do not read", s.restart),
+			fmt.Sprintf("kill -9 of the exporter every %v, %d clients at any time that do not read", s.restart, slowClients),
 			"-",
 			fmt.Sprintf("%d of %d scrapes by Prometheus failed, none outside the %d restarts", failed, scrapes, len(s.restarts)),
 		},

@@ -46,6 +46,7 @@ func startPrometheus(t *testing.T, target int) *prometheus {
 
 // series is an answer of Prometheus: times in seconds, and values as text.
 type series struct {
+	Metric map[string]string
 	Value  [2]any
 	Values [][2]any
 }
@@ -70,22 +71,36 @@ func (p *prometheus) value(t *testing.T, text string) (sum float64) {
 	return sum
 }
 
+// samples are those of a series, by time in milliseconds.
+func (s series) samples(t *testing.T) map[int64]float64 {
+	t.Helper()
+	samples := map[int64]float64{}
+	for _, v := range s.Values {
+		at, ok := v[0].(float64)
+		if !ok {
+			t.Fatalf("no time: %v", v)
+		}
+		samples[int64(math.Round(at*1e3))] = number(t, v[1])
+	}
+	return samples
+}
+
+// ranges returns the samples of the last hour of what a selector finds.
+func (p *prometheus) ranges(t *testing.T, selector string) []series {
+	t.Helper()
+	all, err := p.query(selector + "[1h]")
+	must(t, err)
+	return all
+}
+
 // history returns the samples of a family with one series, by time in milliseconds.
 func (p *prometheus) history(t *testing.T, family string) map[int64]float64 {
 	t.Helper()
-	all, err := p.query(family + "[1h]")
-	must(t, err)
-	samples := map[int64]float64{}
-	for _, s := range all {
-		for _, v := range s.Values {
-			at, ok := v[0].(float64)
-			if !ok {
-				t.Fatalf("no time: %v", v)
-			}
-			samples[int64(math.Round(at*1e3))] = number(t, v[1])
-		}
+	all := p.ranges(t, family)
+	if len(all) != 1 {
+		t.Fatalf("%d series of %s", len(all), family)
 	}
-	return samples
+	return all[0].samples(t)
 }
 
 func number(t *testing.T, v any) float64 {

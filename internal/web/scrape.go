@@ -28,6 +28,9 @@ const (
 	timeoutHeader = "X-Prometheus-Scrape-Timeout-Seconds"
 	// minTimeout is the least time that a pass gets, whatever the header says.
 	minTimeout = 100 * time.Millisecond
+	// maxAccept is how much of a header may say what a client accepts. Prometheus
+	// takes 400 bytes.
+	maxAccept = 1 << 10
 	// maxWait is how long a request without the header waits for its answer.
 	maxWait = time.Minute
 )
@@ -44,7 +47,7 @@ type scrapes struct {
 	slots    chan struct{} // for requests whose work is not shared; nil: no bound.
 	sender   *sender
 	gzipped  *squeezer
-	formats  []expfmt.Format // what a client may ask for; without an Accept header it gets text.
+	formats  []expfmt.Format // what a client may ask for, those that a Prometheus reads; without an Accept header it gets text.
 	errorLog *stdlog.Logger
 }
 
@@ -53,7 +56,7 @@ var errTooLate = errors.New("the scrape took longer than its timeout allows")
 func newScrapes(o Options, s *sender) *scrapes {
 	h := &scrapes{
 		o: o, parts: newPacer(o.MinInterval), sender: s, gzipped: &squeezer{},
-		formats:  expfmt.DefaultOpenMetricsAcceptedFormats(),
+		formats:  []expfmt.Format{expfmt.FmtOpenMetrics_1_0_0, expfmt.FmtOpenMetrics_0_0_1, expfmt.FmtProtoDelim, expfmt.FmtText},
 		errorLog: stdlog.New(log.NewStdlibAdapter(level.Error(o.Logger)), "", 0),
 	}
 	h.shared = &sharer[families]{pace: newPacer(o.MinInterval), gather: h.gatherAll}
@@ -90,11 +93,11 @@ func (h *scrapes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // answer makes what is sent, or takes what has been made for others.
 func (h *scrapes) answer(ctx context.Context, req Request, q url.Values, r *http.Request) (*answer, error) {
-	render := func(mfs families) *answer { return h.encode(mfs, r) }
-	names, part := q["name[]"], len(req.Collect)+len(req.Exclude) > 0
-	key := string(expfmt.NegotiateAccept(r.Header, h.formats...)) +
-		strconv.FormatBool(takesGzip(r.Header.Values("Accept-Encoding")))
-	if !part && len(names) == 0 {
+	header := h.formOf(r.Header)
+	names := q["name[]"]
+	render := func(mfs families) *answer { return h.encode(mfs, header, names) }
+	if len(req.Collect)+len(req.Exclude)+len(names) == 0 {
+		key := fmt.Sprint(header)
 		return h.shared.answer(ctx, req.Deadline, key, render)
 	}
 	if h.slots != nil {
@@ -105,19 +108,36 @@ func (h *scrapes) answer(ctx context.Context, req Request, q url.Values, r *http
 			return nil, fmt.Errorf("%d scrapes are being worked on already: raise --web.max-requests or scrape less often", h.o.MaxRequests)
 		}
 	}
-	if !part {
-		return h.shared.answer(ctx, req.Deadline, key+"\n"+strings.Join(names, "\n"), render)
-	}
 	if err := h.parts.begin(ctx); err != nil {
 		return nil, err
 	}
 	defer h.parts.end()
-	mfs, release, err := h.gather(req)
+	gather := func() (families, func(), error) { return h.gather(req) }
+	if len(req.Collect)+len(req.Exclude) == 0 {
+		gather = func() (families, func(), error) { return h.gatherAll(req.Deadline) }
+	}
+	mfs, release, err := gather()
 	if err != nil {
 		return nil, err
 	}
 	defer release()
 	return render(mfs), nil
+}
+
+// formOf returns the headers that ask for the same form as a client's. There are
+// few: of what a client may ask for, how names are escaped makes no difference to
+// names that need none, and so is left to the server.
+func (h *scrapes) formOf(client http.Header) http.Header {
+	encodings := client.Values("Accept-Encoding")
+	if len(client.Get("Accept")) > maxAccept {
+		client = nil
+	}
+	format, _, _ := strings.Cut(string(expfmt.NegotiateAccept(client, h.formats...)), "; escaping=")
+	header := http.Header{"Accept": {format}}
+	if len(strings.Join(encodings, ",")) <= maxAccept && takesGzip(encodings) {
+		header.Set("Accept-Encoding", "gzip")
+	}
+	return header
 }
 
 // gatherAll is a pass, with the exporter's own metrics.
@@ -143,8 +163,10 @@ func (h *scrapes) gather(req Request) (families, func(), error) {
 	return h.o.Source.Gather(req)
 }
 
-// encode writes the families in the form that the request accepts.
-func (h *scrapes) encode(mfs families, r *http.Request) *answer {
+// encode writes the families, or those with the names, in the form that the
+// headers ask for.
+func (h *scrapes) encode(mfs families, header http.Header, names []string) *answer {
+	r := &http.Request{Method: http.MethodGet, Header: header, URL: &url.URL{RawQuery: url.Values{"name[]": names}.Encode()}}
 	fixed := prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return mfs, nil })
 	return record(h.gzipped.wrap(promhttp.HandlerFor(fixed, promhttp.HandlerOpts{
 		ErrorLog:           h.errorLog,

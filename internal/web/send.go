@@ -57,23 +57,22 @@ func record(h http.Handler, r *http.Request) *answer {
 	return &answer{status: w.status, header: w.header, body: w.body.Bytes()}
 }
 
-// maxRendering is how many pages for people are made at one time.
-const maxRendering = 4
+// pageRest is the longest rest between two pages for people.
+const pageRest = 100 * time.Millisecond
 
-// inTurn lets a handler make few answers at one time, and sends them when they
-// are made.
-func inTurn(h http.Handler, s *sender) http.Handler {
-	turns := make(chan struct{}, maxRendering)
+// inTurn lets a handler make one answer at a time, with a rest after each, and
+// sends them when they are made.
+func inTurn(h http.Handler, rest time.Duration, s *sender) http.Handler {
+	pace := newPacer(min(rest, pageRest))
 	made := func(r *http.Request) *answer {
-		defer func() { <-turns }()
+		defer pace.end()
 		return record(h, r)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case turns <- struct{}{}:
-			s.send(w, made(r))
-		case <-r.Context().Done():
+		if pace.begin(r.Context()) != nil {
+			return // the client has gone.
 		}
+		s.send(w, made(r))
 	})
 }
 

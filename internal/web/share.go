@@ -27,13 +27,19 @@ type pass[T any] struct {
 	data     T
 	release  func()
 	err      error
+	forms    map[string]*form // by key; of a pass that is done.
+}
 
-	rendering sync.Mutex // one answer is made at a time.
-	answers   map[string]*answer
+// form is an answer that is made of a pass.
+type form struct {
+	waiting int           // requests that want it.
+	ready   chan struct{} // closed when it is made.
+	answer  *answer
+	err     error
 }
 
 // answer returns what render makes of a pass; requests with the same key share
-// it. It returns an error when ctx ends before the pass.
+// it. It returns an error when ctx ends before that.
 func (s *sharer[T]) answer(ctx context.Context, deadline time.Time, key string, render func(T) *answer) (*answer, error) {
 	p := s.join(deadline)
 	defer s.leave(p)
@@ -45,14 +51,69 @@ func (s *sharer[T]) answer(ctx context.Context, deadline time.Time, key string, 
 	if p.err != nil {
 		return nil, p.err
 	}
-	p.rendering.Lock()
-	defer p.rendering.Unlock()
-	a := p.answers[key]
-	if a == nil {
-		a = render(p.data)
-		p.answers[key] = a
+	f := s.want(p, key, render)
+	select {
+	case <-f.ready:
+		return f.answer, f.err
+	case <-ctx.Done():
+		s.unwant(f)
+		return nil, ctx.Err()
 	}
-	return a, nil
+}
+
+// want returns a form of the pass. Who wants it first has it made: the first form
+// of a pass at once, others in turn with the passes, so that who asks for many
+// forms takes no more of a CPU than who asks for one.
+func (s *sharer[T]) want(p *pass[T], key string, render func(T) *answer) *form {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := p.forms[key]
+	if f == nil {
+		f = &form{ready: make(chan struct{})}
+		further := len(p.forms) > 0
+		p.forms[key] = f
+		p.readers++
+		go func() {
+			defer s.leave(p)
+			if further {
+				_ = s.pace.begin(context.Background()) // that never ends.
+				defer s.pace.end()
+			}
+			if !s.unwanted(p, key, f) {
+				f.make(func() *answer { return render(p.data) })
+			}
+		}()
+	}
+	f.waiting++
+	return f
+}
+
+func (s *sharer[T]) unwant(f *form) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f.waiting--
+}
+
+// unwanted tells whether all have left who wanted the form, and forgets it then.
+func (s *sharer[T]) unwanted(p *pass[T], key string, f *form) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f.waiting > 0 {
+		return false
+	}
+	delete(p.forms, key)
+	return true
+}
+
+// make turns a panic into an error, as work does.
+func (f *form) make(render func() *answer) {
+	defer close(f.ready)
+	defer func() {
+		if r := recover(); r != nil {
+			f.err = fmt.Errorf("making the answer panicked: %v", r)
+		}
+	}()
+	f.answer = render()
 }
 
 // join returns the running pass if it will not give up before this request
@@ -66,7 +127,7 @@ func (s *sharer[T]) join(deadline time.Time) *pass[T] {
 	}
 	p := s.next
 	if p == nil {
-		p = &pass[T]{deadline: deadline, readers: 1, ready: make(chan struct{}), answers: map[string]*answer{}}
+		p = &pass[T]{deadline: deadline, readers: 1, ready: make(chan struct{}), forms: map[string]*form{}}
 		s.next = p
 		go s.run()
 	}

@@ -82,7 +82,7 @@ func New(o Options) (http.Handler, error) {
 		return mux, nil
 	}
 	if o.Root != nil {
-		mux.Handle("/", inTurn(o.Root, sender))
+		mux.Handle("/", inTurn(o.Root, o.MinInterval, sender))
 		return mux, nil
 	}
 	landing, err := toolkit.NewLandingPage(toolkit.LandingConfig{
