@@ -78,8 +78,8 @@ func newApp(c *config) *kingpin.Application {
 func policyFlags(app *kingpin.Application, c *config) {
 	cli.Set(app.Flag("policy", "What to do about a group that is about to reach its limit, when reclaim does not help: noop (say what would be done), process (kill the process that the kernel would choose), container (end the container that it is in)."), string(guard.PolicyNoop), cli.OneOf(&c.policy, guard.Policies()...))
 	cli.Set(app.Flag("margin-ratio", "Margin below a limit, as a part of it: the threshold is the limit less the margin."), "0.02", cli.Ratio(&c.marginRatio))
-	cli.Set(app.Flag("min-margin", "The least margin. A group whose margin would take more than a quarter of its limit is not watched."), "1Mi", bytesOf(&c.marginMin))
-	cli.Set(app.Flag("max-margin", "The largest margin."), "50Mi", bytesOf(&c.marginMax))
+	cli.Set(app.Flag("min-margin", "The least margin. A group whose margin would take more than a quarter of its limit is not watched. On a node with more than two CPUs it is about 768 KiB a CPU, but no more than an eighth of the limit, since usage includes what the CPUs have charged ahead."), "1Mi", bytesOf(&c.marginMin))
+	cli.Set(app.Flag("max-margin", "The largest margin that the ratio gives."), "50Mi", bytesOf(&c.marginMax))
 	cli.Set(app.Flag("reclaimable-share", "Nothing is killed where reclaim could still free more than this part of the limit."), "0.05", cli.Ratio(&c.share))
 	cli.Set(app.Flag("time-to-limit", "Nothing is killed unless the group would reach its limit within this time, at the growth seen."), "250ms", cli.Duration(&c.timeToLimit, time.Millisecond))
 	var unused time.Duration // reclaim is asked for only where a kill is next, so there is nothing to space out.

@@ -76,6 +76,11 @@ func serveCRI(t *testing.T, r *fakeCRI) string {
 	return socket
 }
 
+// attacked is the limit of the groups that attack, in MiB. It leaves half a second
+// from where the guard can be certain of a leak to the limit, since the test is
+// about whom it ends and not about how soon.
+const attacked = 128
+
 // TestAttacks has leaks in groups that are called as somebody else's container,
 // that hold an empty group with the name of one, or a helper with the name of a
 // daemon: the leak is ended, and nothing else.
@@ -104,7 +109,7 @@ func TestAttacks(t *testing.T) {
 		{"an empty group in the container", path.Join(root, "plain/container"), "", strings.Repeat("2c", 32), ""},
 		{"a helper named sshd", path.Join(root, "kubepods/pod"+ownUID, strings.Repeat("3d", 32)), "", "", "comm:sshd"},
 	} {
-		group := lab.NewGroup(t, c.dir, 32*mib)
+		group := lab.NewGroup(t, c.dir, attacked*mib)
 		in := group
 		if c.inside != "" {
 			in = lab.NewGroup(t, path.Join(c.dir, c.inside), lab.Unlimited)
@@ -124,13 +129,13 @@ func TestAttacks(t *testing.T) {
 			"--policy=container", "--kills-per-minute=60000", "--kill-switch=" + filepath.Join(t.TempDir(), "off"),
 			"--path.sysfs=" + view(t, root, 0), "--path.rootfs=" + t.TempDir(), "--cri.socket=" + serveCRI(t, r),
 		})
-		w := watchGroup(t, group, 32*mib)
+		w := watchGroup(t, group, attacked*mib)
 		lab.Eventually(t, 30*time.Second, "the guard is ready", func() bool { return lab.Scrape(t, g.url).Value(t, "oom_guard_scans_total", "result", "success") > 0 })
-		rate := "rate:2M" // slow: it is not about speed here.
+		rate := "rate:2M"
 		if emulated() {
 			rate = "rate:512K"
 		}
-		leak := start(t, hog, in, "anon:24M", "sleep:300", rate, "anon:64M")
+		leak := start(t, hog, in, "anon:120M", "sleep:300", rate, "anon:64M")
 		status := leak.Wait(t, time.Minute)
 		w.end()
 		kernel := kernelKills(t, in)
@@ -149,11 +154,11 @@ func TestAttacks(t *testing.T) {
 	version := victimGroup.Version
 	evidence(t, fmt.Sprintf("guard-attacks-v%d.md", version), fmt.Sprintf(`# oom_guard under attack, cgroup v%d
 
-%s. Policy container, limits of 32 MiB. The victim is a container of another pod, which a CRI runtime confirms.
+%s. Policy container, limits of %d MiB. The victim is a container of another pod, which a CRI runtime confirms.
 
 | attack | the leak was met | kernel's kills | containers stopped over CRI | the victim runs |
 |---|---|---|---|---|
-%s`, version, machine(), b.String()))
+%s`, version, machine(), attacked, b.String()))
 }
 
 // stoppedGuard stops the guard while a leak runs into its limit, where the kernel

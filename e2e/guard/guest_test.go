@@ -22,7 +22,7 @@ import (
 func TestGuest(t *testing.T) {
 	tests := "TestLeaks|TestSwitchAndNoop|TestCacheIsNoReason|TestStanding|TestShapes|TestAttacks"
 	if full() {
-		tests += "|TestKilledInTheMiddle|TestManyGroups"
+		tests += "|TestKilledInTheMiddle|TestManyGroups|TestMatrix|TestHugePages"
 	}
 	if own := os.Getenv("OOM_E2E_GUEST"); own != "" {
 		tests = own
@@ -47,7 +47,7 @@ func inGuest(t *testing.T, tests string) {
 	keep := map[string]string{}
 	for test, table := range map[string]string{
 		"TestLeaks": "guard-v2.md", "TestCacheIsNoReason": "guard-cache-v2.md", "TestManyGroups": "guard-many-v2.md",
-		"TestStanding": "guard-standing-v2.md", "TestShapes": "guard-shapes-v2.md", "TestAttacks": "guard-attacks-v2.md",
+		"TestMatrix": "guard-matrix-v2.md", "TestStanding": "guard-standing-v2.md", "TestShapes": "guard-shapes-v2.md", "TestAttacks": "guard-attacks-v2.md", "TestHugePages": "guard-huge-v2.md",
 	} {
 		if dir := os.Getenv("OOM_E2E_EVIDENCE"); dir != "" && slices.Contains(strings.Split(tests, "|"), test) {
 			keep[table] = filepath.Join(dir, table)
@@ -56,16 +56,17 @@ func inGuest(t *testing.T, tests string) {
 	if leaks != "" && strings.Contains(tests, "TestLeaks") {
 		keep["leaks"] = leaks
 	}
-	timeout := 20 * time.Minute
+	timeout, disk := 20*time.Minute, 500
 	if full() {
-		timeout = 90 * time.Minute
+		timeout, disk = 150*time.Minute, 2000
 	}
-	guest.RunTests(t, guest.Options{MemoryMB: 5120, SwapMB: 500, Files: files}, guest.Tests{
+	guest.RunTests(t, guest.Options{MemoryMB: 5120, SwapMB: disk, Files: files}, guest.Tests{
 		Run: "^(" + tests + ")$", Before: guest.FileSystem + "[ ! -e /leaks ] || cp /leaks /out/leaks", Timeout: timeout, Keep: keep,
 		Env: map[string]string{
 			"OOM_E2E_HANDOFF": handoff(t).String(), "OOM_E2E_TICK": rest.String(), "OOM_E2E_GUARD": "/bin/oom_guard", "OOM_E2E_HOG": "/bin/hog",
 			"OOM_E2E_DISK": "/data", "OOM_E2E_LEAKS": "/out/leaks", "OOM_E2E_SEED": fmt.Sprint(seeded(t).Uint32() % 1e6),
 			"OOM_E2E_FULL": os.Getenv("OOM_E2E_FULL"), "OOM_E2E_CASES": os.Getenv("OOM_E2E_CASES"),
+			"OOM_E2E_KINDS": os.Getenv("OOM_E2E_KINDS"),
 		},
 	})
 }

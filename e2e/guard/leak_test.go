@@ -178,12 +178,13 @@ func (l *leak) run(t *testing.T, g *guard, hog string, group *lab.Group) {
 	w := watchGroup(t, group, l.Limit*mib)
 	p := start(t, hog, group, fmt.Sprintf("anon:%dK", filled>>10), "sleep:200", fmt.Sprintf("rate:%dM", l.Rate), fmt.Sprintf("anon:%dM", 2*l.Limit))
 	status := p.Wait(t, 2*time.Minute)
+	w.end()
 	l.Kernel = kernelKills(t, group)
 	if !killed(status) {
 		t.Fatalf("the leak ended with %v:\n%s", status, p.Output())
 	}
 	l.Acted = l.Kernel == 0
-	if most := peak(t, group); most > 0 {
+	if most := w.peak(t); most > 0 {
 		past := max(0, int(most)-threshold)
 		l.Over, l.OverKnow = time.Duration(float64(past)/float64(l.Rate*mib)*float64(time.Second)), true
 	}
@@ -195,7 +196,6 @@ func (l *leak) run(t *testing.T, g *guard, hog string, group *lab.Group) {
 		l.Reaction = g.reaction(name)
 		return l.Reaction > 0
 	})
-	w.end()
 	w.check(t, g.Output())
 	if l.Policy == "container" {
 		lab.Eventually(t, 10*time.Second, "the container's other process ends", func() bool { return !running(other) })

@@ -5,11 +5,13 @@
 package guard_test
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,12 +21,15 @@ import (
 
 // The matrix has leaks of every kind, rate and limit, on an idle and on a busy
 // machine. A leak must be met where it takes more than rowTime from the
-// threshold to the limit: rowShare of those of each kind, allShare of all.
+// threshold to the limit, or in a guest as much longer as its emulated CPUs need:
+// rowShare of those of each kind, allShare of all. A kind has 9 to 17 of them,
+// too few to tell a share of 0.95 by, so they run matrixRounds times.
 const (
-	rowTime  = 50 * time.Millisecond
-	rowShare = 0.95
-	allShare = 0.99
-	busyLoad = 10
+	rowTime      = 50 * time.Millisecond
+	matrixRounds = 3
+	rowShare     = 0.95
+	allShare     = 0.99
+	busyLoad     = 10
 )
 
 var (
@@ -53,6 +58,9 @@ func (c *cell) want() int {
 	return 1
 }
 
+// file is what fills the page cache.
+func (c *cell) file() string { return filepath.Join(c.dir, path.Base(c.in.Path)) }
+
 // fits tells whether the kind can have such a limit without being about
 // something else, such as the number of descriptors or the speed of the disk.
 func (c *cell) fits() bool {
@@ -78,11 +86,12 @@ func (c *cell) steps(filled int) []string {
 		slice := fmt.Sprintf("mlock:%dK", c.Rate<<10/20)
 		return then(fmt.Sprintf("mlock:%dK", filled>>10), strings.Fields(strings.Repeat(slice+" ", 40+20*c.margin()/(c.Rate*mib)))...)
 	case "pipes":
-		return then(fmt.Sprintf("pipes:%dK", filled>>10), fmt.Sprintf("pipes:%dM", c.Limit))
+		// A pipe takes up to a twentieth more than what is in it.
+		return then(fmt.Sprintf("pipes:%dK", (filled-filled/20)>>10), fmt.Sprintf("pipes:%dM", c.Limit))
 	case "fork pool":
 		return append([]string{fmt.Sprintf("fork:%d", forks)}, then(anon, more)...)
 	case "cache and leak":
-		return append([]string{fmt.Sprintf("file:%dM:%s", 3*c.Limit/2, filepath.Join(c.dir, path.Base(c.in.Path)))}, then(anon, more)...)
+		return append([]string{fmt.Sprintf("file:%dM:%s", 3*c.Limit/2, c.file())}, then(anon, more)...)
 	case "steps": // 20 a second.
 		step := fmt.Sprintf("anon:%dK sleep:50 ", c.Rate<<10/20)
 		return append([]string{anon, "sleep:200"}, strings.Fields(strings.Repeat(step, 40+20*c.margin()/(c.Rate*mib)))...)
@@ -96,9 +105,6 @@ func (c *cell) run(t *testing.T, g *guard, hog string) {
 	lab.Eventually(t, time.Minute, "the group is watched", func() bool {
 		return lab.Scrape(t, g.url).Has("oom_guard_threshold_bytes", "container", group.Path)
 	})
-	if c.kind == "1000 processes" {
-		sleepers(t, group)
-	}
 	threshold := c.Limit*mib - c.margin()
 	filled := max(mib, threshold-c.Rate*mib/2-mib-int(usage(t, group)))
 	w := watchGroup(t, group, c.Limit*mib)
@@ -111,16 +117,46 @@ func (c *cell) run(t *testing.T, g *guard, hog string) {
 	kills := w.check(t, g.Output())
 	c.Acted = c.Kernel == 0 && kills >= c.want()
 	if !c.Acted {
-		t.Logf("%s, %d MiB/s under %d MiB: %d kills by the guard, %d by the kernel, budget %v", c.kind, c.Rate, c.Limit, kills, c.Kernel, c.budget())
+		t.Logf("%s, %d MiB/s under %d MiB: %d kills by the guard, %d by the kernel, budget %v\n%s", c.kind, c.Rate, c.Limit, kills, c.Kernel, c.budget(),
+			linesWith(g.Output(), " cgroup="+group.Path+" "))
 	}
 	p.Signal(t, 9)
+	_ = os.Remove(c.file()) // few kinds have one.
 }
 
-// sleepers fills a group with a thousand processes.
-func sleepers(t *testing.T, group *lab.Group) {
+// linesWith is what a log says of something.
+func linesWith(log, of string) string {
+	var b strings.Builder
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, of) {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
+
+// processes is how many there are in the groups that have many.
+const processes = 1000
+
+// fill has a group hold many processes, which end with its removal. They must not
+// keep the shell's output open: whoever waits for its end would wait for theirs.
+func (c *cell) fill(t *testing.T) {
 	t.Helper()
-	script := "echo 0 > " + group.File("cgroup.procs") + "; for i in $(seq 1000); do sleep 600 & done; echo up; wait"
+	script := fmt.Sprintf("echo 0 > %s; for i in $(seq %d); do sleep 600 >/dev/null 2>&1 & done; echo up; wait", c.in.File("cgroup.procs"), processes)
 	lab.Start(t, exec.Command("sh", "-c", script)).WaitLine(t, "up")
+}
+
+// settle waits until a group has stopped growing: the last of its processes may
+// still be on their way into their program.
+func (c *cell) settle(t *testing.T) {
+	t.Helper()
+	before := uint64(0)
+	lab.Eventually(t, time.Minute, c.in.Path+" has stopped growing", func() bool {
+		was := before
+		before = usage(t, c.in)
+		<-time.After(100 * time.Millisecond)
+		return before == was
+	})
 }
 
 // usage is what a group uses now.
@@ -153,19 +189,15 @@ func TestMatrix(t *testing.T) {
 	var all []*cell
 	for _, load := range []int{0, busyLoad} {
 		for _, kind := range kinds {
-			t.Run(fmt.Sprintf("%s at load %d", kind, load), func(t *testing.T) {
-				keepBusy(t, load)
-				cells := cellsOf(t, root, dir, kind, load)
-				t.Run("leaks", func(t *testing.T) {
-					for _, c := range cells {
-						t.Run(fmt.Sprintf("%d MiB a second below %d MiB", c.Rate, c.Limit), func(t *testing.T) {
-							t.Parallel()
-							c.run(t, g, hog)
-						})
-					}
+			for round := range matrixRounds {
+				t.Run(fmt.Sprintf("%s at load %d, round %d", kind, load, round), func(t *testing.T) {
+					cells := cellsOf(t, root, dir, kind, load, round)
+					prepare(t, cells)
+					keepBusy(t, load)
+					runAll(t, cells, g, hog)
+					all = append(all, cells...)
 				})
-				all = append(all, cells...)
-			})
+			}
 		}
 	}
 	if len(all) == 0 {
@@ -174,9 +206,44 @@ func TestMatrix(t *testing.T) {
 	evidence(t, fmt.Sprintf("guard-matrix-v%d.md", lab.MemoryHierarchy(t).Version), matrixTable(t, all))
 }
 
+// prepare makes what is there before the leaks.
+func prepare(t *testing.T, cells []*cell) {
+	t.Helper()
+	if cells[0].kind != "1000 processes" {
+		return
+	}
+	for _, c := range cells {
+		c.fill(t)
+	}
+	for _, c := range cells {
+		c.settle(t)
+	}
+}
+
+func runAll(t *testing.T, cells []*cell, g *guard, hog string) {
+	t.Helper()
+	t.Run("leaks", func(t *testing.T) {
+		for _, c := range cells {
+			t.Run(fmt.Sprintf("%d MiB a second below %d MiB", c.Rate, c.Limit), func(t *testing.T) {
+				t.Parallel()
+				c.run(t, g, hog)
+			})
+		}
+	})
+}
+
+// parallel is how many leaks run at a time.
+func parallel() int {
+	n, err := strconv.Atoi(flag.Lookup("test.parallel").Value.String())
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
 // cellsOf makes the groups of one kind, all at once: the guard finds them in one
 // pass.
-func cellsOf(t *testing.T, root, dir, kind string, load int) []*cell {
+func cellsOf(t *testing.T, root, dir, kind string, load, round int) []*cell {
 	t.Helper()
 	var cells []*cell
 	for _, rate := range matrixRates {
@@ -185,7 +252,7 @@ func cellsOf(t *testing.T, root, dir, kind string, load int) []*cell {
 			if !c.fits() {
 				continue
 			}
-			name := fmt.Sprintf("%s-%d-%d-%d", strings.ReplaceAll(kind, " ", "-"), load, rate, limit)
+			name := fmt.Sprintf("%s-%d-%d-%d-%d", strings.ReplaceAll(kind, " ", "-"), load, round, rate, limit)
 			c.in = lab.NewGroup(t, path.Join(root, name), int64(limit)*mib)
 			cells = append(cells, c)
 		}
@@ -197,12 +264,18 @@ func cellsOf(t *testing.T, root, dir, kind string, load int) []*cell {
 // fails the test.
 func matrixTable(t *testing.T, all []*cell) string {
 	t.Helper()
+	took := measure(t)
+	bar := time.Duration(took.factor() * float64(rowTime))
 	var b strings.Builder
 	fmt.Fprintf(&b, "# oom_guard against leaks of all kinds, cgroup v%d\n\n%s.\n\n", lab.MemoryHierarchy(t).Version, machine())
-	fmt.Fprintf(&b, "Policy process; growth of 1 to 400 MiB/s under limits of 64 MiB to 1 GiB with the default margin, eight leaks at a time. \"Met\": the guard\n"+
+	fmt.Fprintf(&b, "Policy process; growth of 1 to 400 MiB/s under limits of 64 MiB to 1 GiB with the default margin, %d leaks at a time, all of it %d times. \"Met\": the guard\n"+
 		"killed and the kernel's oom_kill of the group did not move; each kill was held against a witness that reads usage and the kernel's counter\n"+
-		"by itself. A busy node has %d more processes that never wait. The bound is margin / growth, the time from the threshold to the limit.\n\n", busyLoad)
-	b.WriteString("| leak | node | leaks | met | bound > 50 ms: leaks | met | share |\n|---|---|---|---|---|---|---|\n")
+		"by itself. A busy node has %d more processes that never wait. The bound is margin / growth, the time from the threshold to the limit.\n\n",
+		parallel(), matrixRounds, busyLoad)
+	if emulated() {
+		fmt.Fprintf(&b, "The guest's CPUs are emulated, without KVM: what a notice and a look are made of takes %.1f times as long as on the host, and so does the bound.\n\n", took.factor())
+	}
+	fmt.Fprintf(&b, "| leak | node | leaks | met | bound > %v: leaks | met | share |\n|---|---|---|---|---|---|---|\n", bar.Round(time.Millisecond))
 	met, of := 0, 0
 	for start := 0; start < len(all); {
 		end, in, slow, inTime := start, 0, 0, 0
@@ -211,7 +284,7 @@ func matrixTable(t *testing.T, all []*cell) string {
 			if c.Acted {
 				in++
 			}
-			if c.budget() > rowTime {
+			if c.budget() > bar {
 				slow++
 				if c.Acted {
 					inTime++
@@ -225,13 +298,13 @@ func matrixTable(t *testing.T, all []*cell) string {
 		share := float64(inTime) / float64(max(slow, 1))
 		fmt.Fprintf(&b, "| %s | %s | %d | %d | %d | %d | %.3f |\n", all[start].kind, node, end-start, in, slow, inTime, share)
 		if share < rowShare {
-			t.Errorf("%s on a node that is %s: %d of %d leaks with more than %v were met", all[start].kind, node, inTime, slow, rowTime)
+			t.Errorf("%s on a node that is %s: %d of %d leaks with more than %v were met", all[start].kind, node, inTime, slow, bar)
 		}
 		met, of, start = met+inTime, of+slow, end
 	}
-	fmt.Fprintf(&b, "\nWith a bound above %v: %d of %d, a share of %.3f.\n", rowTime, met, of, float64(met)/float64(max(of, 1)))
+	fmt.Fprintf(&b, "\nWith a bound above %v: %d of %d, a share of %.3f.\n", bar.Round(time.Millisecond), met, of, float64(met)/float64(max(of, 1)))
 	if float64(met)/float64(max(of, 1)) < allShare {
-		t.Errorf("%d of %d leaks with more than %v were met, want %.0f %%", met, of, rowTime, 100*allShare)
+		t.Errorf("%d of %d leaks with more than %v were met, want %.0f %%", met, of, bar, 100*allShare)
 	}
 	return b.String()
 }

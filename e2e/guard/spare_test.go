@@ -245,68 +245,6 @@ func (g *guard) cpu(t *testing.T) time.Duration {
 	return time.Duration(sum)
 }
 
-// TestKilledInTheMiddle ends the guard with SIGKILL again and again in the
-// middle of what it does about a leak, between its crossing and the end of the
-// last of 24 processes, and starts it anew: nobody but that container is ever
-// killed, and its successor or the kernel ends what was begun.
-func TestKilledInTheMiddle(t *testing.T) {
-	root := base(t)
-	binary, hog := lab.Guard(t), hog(t)
-	rounds := 8
-	if full() {
-		rounds = 30
-	}
-	crowd(t)
-	neighbour := lab.NewGroup(t, path.Join(root, "neighbour"), 64*mib)
-	bystander := start(t, hog, neighbour, "anon:32M", "say:up")
-	bystander.WaitLine(t, "up")
-	before, half, after := 0, 0, 0
-	for i := range rounds {
-		name := path.Join(root, strconv.Itoa(i))
-		group := lab.NewGroup(t, name, 64*mib)
-		var leak []*lab.Process
-		for range 24 {
-			leak = append(leak, start(t, hog, group, "anon:1M", "say:up"))
-		}
-		for _, p := range leak {
-			p.WaitLine(t, "up")
-		}
-		g := startGuard(t, binary, root, "--policy=container")
-		lab.Eventually(t, time.Minute, "the group is watched", func() bool {
-			return lab.Scrape(t, g.url).Has("oom_guard_threshold_bytes", "container", name)
-		})
-		leak = append(leak, start(t, hog, group, "rate:20M", "anon:128M"))
-		const near = 64*mib - 64*mib/100 // half of the margin is used up: it acts.
-		for usage := uint64(0); usage < near && running(leak[24]); {
-			usage = group.Uint(t, map[int]string{1: "memory.usage_in_bytes", 2: "memory.current"}[group.Version])
-		}
-		<-time.After(time.Duration(i) * 16 * time.Millisecond / time.Duration(rounds)) // as long as a reaction takes.
-		g.Signal(t, syscall.SIGKILL)
-		g.Wait(t, 10*time.Second)
-		switch dead := count(leak, func(p *lab.Process) bool { return !running(p) }); dead {
-		case 0:
-			before++
-		case len(leak):
-			after++
-		default:
-			half++
-		}
-		again := startGuard(t, binary, root, "--policy=container")
-		leak[24].Wait(t, time.Minute) // by the guard, its successor or the kernel.
-		again.Signal(t, syscall.SIGTERM)
-		if status := again.Wait(t, 10*time.Second); status.ExitStatus() != 0 {
-			t.Errorf("the guard ended with %v:\n%s", status, again.Output())
-		}
-		if !running(bystander) {
-			t.Fatalf("round %d: the neighbour was killed", i)
-		}
-	}
-	t.Logf("killed before it did anything in %d rounds, with a part of the container dead in %d, all of it in %d", before, half, after)
-	if before == rounds || after == rounds {
-		t.Error("the guard was never killed in the middle: the test shows nothing")
-	}
-}
-
 func count[T any](all []T, of func(T) bool) int {
 	n := 0
 	for _, v := range all {
@@ -323,6 +261,10 @@ func TestSwitchAndNoop(t *testing.T) {
 	root := base(t)
 	binary, hog := lab.Guard(t), hog(t)
 	crowd(t)
+	rate := "rate:10M" // it is not about speed.
+	if emulated() {
+		rate = "rate:2M"
+	}
 	for i, c := range []struct {
 		args    []string
 		outcome string
@@ -335,7 +277,7 @@ func TestSwitchAndNoop(t *testing.T) {
 		group := lab.NewGroup(t, path.Join(root, strconv.Itoa(i)), 64*mib)
 		g := startGuard(t, binary, root, c.args...)
 		g.await(t, i+1)
-		p := start(t, hog, group, "anon:56M", "rate:10M", "anon:128M")
+		p := start(t, hog, group, "anon:60M", rate, "anon:128M")
 		if status := p.Wait(t, time.Minute); !killed(status) || kernelKills(t, group) != 1 {
 			t.Errorf("%v: ended with %v, the kernel killed %d", c.args, status, kernelKills(t, group))
 		}

@@ -106,7 +106,9 @@ func depends(packages []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parseDepends(string(out)), nil
+	list := append(parseDepends(string(out)), packages...) // asked for by name, an unwanted one is wanted.
+	slices.Sort(list)
+	return slices.Compact(list), nil
 }
 
 // parseDepends reads what apt-cache depends --recurse prints: each package at

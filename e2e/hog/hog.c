@@ -25,10 +25,12 @@ static const char usage[] =
 	"  enter:FILE        join by a cgroup.procs file and start anew, so that all pages are charged there\n"
 	"  comm:NAME  adj:N  set the name, oom_score_adj\n"
 	"  rate:SIZE         bytes a second from here on; 0: at once\n"
-	"  anon:SIZE  mlock:SIZE  shmem:SIZE\n"
+	"  pages:small       no transparent huge pages from here on; pages:huge: these where they are to be had\n"
+	"  anon:SIZE  anon:SIZE:OF (in a mapping of OF bytes)  mlock:SIZE  shmem:SIZE\n"
 	"  file:SIZE:PATH    write a file and sync it; dirty:SIZE:PATH: without the sync\n"
 	"  map:SIZE:PATH     map a file shared and read it; read:PATH: read it as it is read most often\n"
 	"  threads:N         threads that sleep\n"
+	"  churn:N           threads on one CPU after the other that give a page back and take it again\n"
 	"  pipes:SIZE        bytes in pipes that nobody reads: kernel memory that can't be freed\n"
 	"  dentries:N        look for N files that are not there\n"
 	"  files:N:BYTES:LENGTH:DIR  make N files of that many bytes, with names of that length\n"
@@ -41,6 +43,7 @@ static const char usage[] =
 	"  exec PROG ARG...  become another program\n";
 
 static size_t page, rate;
+static int huge;
 
 static void die(const char *what) {
 	fprintf(stderr, "hog: %s: %s\n", what, strerror(errno));
@@ -86,7 +89,14 @@ static void touch(volatile char *p, size_t n, int writing) {
 static char *map(size_t n, int flags, int fd) {
 	char *p = mmap(NULL, n, PROT_READ | (fd < 0 ? PROT_WRITE : 0), flags, fd, 0);
 	if (p == MAP_FAILED) die("mmap");
+	if (huge && fd < 0 && madvise(p, n, MADV_HUGEPAGE) != 0 && errno != EINVAL) die("madvise");
 	return p;
+}
+
+static void set_pages(const char *kind) {
+	huge = !strcmp(kind, "huge");
+	if (!huge && strcmp(kind, "small")) errno = EINVAL, die(kind);
+	if (prctl(PR_SET_THP_DISABLE, !huge, 0, 0, 0) != 0) die("PR_SET_THP_DISABLE");
 }
 
 // fill appends in small blocks: a block bigger than what a limit leaves would fail as a whole.
@@ -128,18 +138,38 @@ static void map_file(const char *arg) {
 	close(fd);
 }
 
+static void anon(const char *arg) {
+	const char *of = strchr(arg, ':');
+	size_t n = size_of(arg);
+	touch(map(of ? size_of(of + 1) : n, MAP_PRIVATE | MAP_ANONYMOUS, -1), n, 1);
+}
+
 static void *doze(void *unused) {
 	for (;;) pause();
 	return unused;
 }
 
-static void start_threads(int n) {
+// churn has the kernel charge ahead on one CPU every now and then.
+static void *churn(void *arg) {
+	unsigned seed = (long)arg;
+	cpu_set_t cpu;
+	CPU_ZERO(&cpu);
+	CPU_SET((long)arg % sysconf(_SC_NPROCESSORS_ONLN), &cpu);
+	if (pthread_setaffinity_np(pthread_self(), sizeof cpu, &cpu) != 0) die("pthread_setaffinity_np");
+	for (char *p = map(page, MAP_PRIVATE | MAP_ANONYMOUS, -1);; nap(0.005 * (1 + rand_r(&seed) % 40))) {
+		*(volatile char *)p = 1;
+		if (madvise(p, page, MADV_DONTNEED) != 0) die("madvise");
+	}
+	return NULL;
+}
+
+static void start_threads(int n, void *(*run)(void *)) {
 	pthread_attr_t attr;
 	pthread_t id;
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, 64 << 10);
 	while (n-- > 0)
-		if ((errno = pthread_create(&id, &attr, doze, NULL)) != 0) die("pthread_create");
+		if ((errno = pthread_create(&id, &attr, run, (void *)(long)n)) != 0) die("pthread_create");
 }
 
 // pipes fills pipes of 64 KiB and keeps them open.
@@ -265,7 +295,8 @@ static void step(char **argv) {
 	else if (IS("comm")) prctl(PR_SET_NAME, arg);
 	else if (IS("adj")) put("/proc/self/oom_score_adj", arg);
 	else if (IS("rate")) rate = size_of(arg);
-	else if (IS("anon")) touch(map(size_of(arg), MAP_PRIVATE | MAP_ANONYMOUS, -1), size_of(arg), 1);
+	else if (IS("pages")) set_pages(arg);
+	else if (IS("anon")) anon(arg);
 	else if (IS("shmem")) touch(map(size_of(arg), MAP_SHARED | MAP_ANONYMOUS, -1), size_of(arg), 1);
 	else if (IS("mlock")) {
 		char *p = map(size_of(arg), MAP_PRIVATE | MAP_ANONYMOUS, -1);
@@ -275,7 +306,8 @@ static void step(char **argv) {
 	else if (IS("dirty")) fill(arg, 0);
 	else if (IS("map")) map_file(arg);
 	else if (IS("read")) read_file(arg);
-	else if (IS("threads")) start_threads(atoi(arg));
+	else if (IS("threads")) start_threads(atoi(arg), doze);
+	else if (IS("churn")) start_threads(atoi(arg), churn);
 	else if (IS("pipes")) pipes(size_of(arg));
 	else if (IS("dentries")) dentries(atol(arg));
 	else if (IS("files")) files(arg);

@@ -20,6 +20,8 @@ func parseStatV1(b []byte, s *oom.Stat) {
 		switch string(key[6:]) {
 		case "rss":
 			s.Anon = amountOf(value)
+		case "rss_huge":
+			s.AnonHuge = amountOf(value)
 		case "cache":
 			s.File = amountOf(value)
 		case "shmem":
@@ -48,6 +50,8 @@ func parseStatV2(b []byte, s *oom.Stat) {
 		switch string(key) {
 		case "anon":
 			s.Anon = amountOf(value)
+		case "anon_thp":
+			s.AnonHuge = amountOf(value)
 		case "file":
 			s.File = amountOf(value)
 		case "shmem":

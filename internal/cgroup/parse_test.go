@@ -71,7 +71,7 @@ func TestParseStatV1OfARealKernel(t *testing.T) {
 	var got oom.Stat
 	parseStatV1(b, &got)
 	want := oom.Stat{ // the total_ lines of the file.
-		Anon: oom.Of(342589440), File: oom.Of(850968576), Shmem: oom.Of(9068544), Swap: oom.Of(0),
+		Anon: oom.Of(342589440), AnonHuge: oom.Of(0), File: oom.Of(850968576), Shmem: oom.Of(9068544), Swap: oom.Of(0),
 		InactiveFile: oom.Of(446603264), ActiveFile: oom.Of(395296768), Unevictable: oom.Of(22360064),
 	}
 	if d := cmp.Diff(want, got, amounts()); d != "" {
@@ -89,8 +89,8 @@ func TestParseStatV2(t *testing.T) {
 		}
 	}
 	f("", oom.Stat{})
-	f("anon 1\nfile 2\nkernel 3\nshmem 4\ninactive_file 5\nactive_file 6\nunevictable 7\nslab_reclaimable 8\n", oom.Stat{
-		Anon: oom.Of(1), File: oom.Of(2), Kernel: oom.Of(3), Shmem: oom.Of(4),
+	f("anon 1\nfile 2\nkernel 3\nshmem 4\ninactive_file 5\nactive_file 6\nunevictable 7\nslab_reclaimable 8\nanon_thp 9\n", oom.Stat{
+		Anon: oom.Of(1), AnonHuge: oom.Of(9), File: oom.Of(2), Kernel: oom.Of(3), Shmem: oom.Of(4),
 		InactiveFile: oom.Of(5), ActiveFile: oom.Of(6), Unevictable: oom.Of(7), SlabReclaimable: oom.Of(8),
 	})
 	// Where there is a kernel key, the parts don't count.
@@ -98,7 +98,7 @@ func TestParseStatV2(t *testing.T) {
 	f("kernel_stack 1\nslab 2\npercpu 4\nsock 8\npagetables 16\n", oom.Stat{Kernel: oom.Of(31)})
 	f("kernel_stack 1\nslab 2\nsock 8\n", oom.Stat{Kernel: oom.Of(11)})
 	// Similar keys are other keys.
-	f("inactive_anon 1\nfile_mapped 2\nanon_thp 3\nswapcached 4\nkernel_misc 5\n", oom.Stat{})
+	f("inactive_anon 1\nfile_mapped 2\nfile_thp 3\nswapcached 4\nkernel_misc 5\n", oom.Stat{})
 	// A cut last line has a wrong number; so has one beyond 2^64.
 	f("anon 1\nfile 23", oom.Stat{Anon: oom.Of(1)})
 	f("anon 18446744073709551616\nfile 2\n", oom.Stat{File: oom.Of(2)})

@@ -21,7 +21,7 @@ func (g *Guard) Check() ([]Row, error) {
 	tree := g.tree
 	g.mu.Unlock()
 	var rows []Row
-	for _, t := range targets(tree, g.o.Margin, &g.o.Filter) {
+	for _, t := range targets(tree, g.margin(), &g.o.Filter) {
 		rows = append(rows, g.preview(t))
 	}
 	return rows, nil

@@ -221,7 +221,8 @@ func (g *Guard) act(ctx context.Context, a *Action, kills oom.Amount, seen time.
 const staleTime = time.Second
 
 // still reads the limit, the usage and the kernel's own kills again, immediately
-// before a kill.
+// before a kill. A kill of the kernel's since the growth was seen has ended that, though
+// the memory may not have gone yet.
 func (g *Guard) still(a *Action, kills oom.Amount, seen time.Time) error {
 	if g.o.Now().Sub(seen) > staleTime {
 		return ErrStale
@@ -231,9 +232,9 @@ func (g *Guard) still(a *Action, kills oom.Amount, seen time.Time) error {
 		return err
 	}
 	limit, limited := now.Limit.Get()
-	threshold, ok := g.o.Margin.Threshold(limit)
+	threshold, ok := g.margin().Threshold(limit)
 	switch {
-	case !limited || !ok || now.Usage < threshold || now.Usage+g.o.Margin.Of(limit)/4 < a.Usage:
+	case !limited || !ok || now.Usage < threshold || now.Usage+g.margin().Of(limit)/4 < a.Usage:
 		return ErrBelow
 	case now.Kills != kills:
 		return ErrOvertaken

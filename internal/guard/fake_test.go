@@ -42,6 +42,8 @@ type fake struct {
 	sharers   []Victim
 	killErr   error // after the kills that were made.
 	onWait    func()
+	onRead    func() // before usage is read.
+	cpus      int
 	onObserve func() (missed bool)
 	onKill    func() // between the choice and the last look.
 	reclaims  int
@@ -56,7 +58,7 @@ type fake struct {
 
 func newFake(t *testing.T) *fake {
 	f := &fake{
-		t: t, now: time.Unix(1e9, 0), version: 2, groups: map[string]*oom.Group{}, procs: map[string][]oom.Process{},
+		t: t, now: time.Unix(1e9, 0), version: 2, cpus: 2, groups: map[string]*oom.Group{}, procs: map[string][]oom.Process{},
 		dying: map[int32]bool{}, names: map[string]oom.Identity{}, reads: map[string]int{}, marks: map[string][]uint64{}, muted: map[string]bool{}, armable: true,
 	}
 	f.add("/", oom.KindRoot, 0, 0)
@@ -100,13 +102,14 @@ func (f *fake) Scan() (oom.Node, oom.Tree, error) {
 			tree.Groups = append(tree.Groups, c)
 		}
 	}
-	return oom.Node{PageSize: 4096, CPUs: 2, Release: oom.ParseRelease("6.1.0"), Total: oom.Of(8 << 30), SwapTotal: oom.Of(0), PanicOnOOM: oom.Of(f.panics)}, tree, f.scanErr
+	return oom.Node{PageSize: 4096, CPUs: f.cpus, Release: oom.ParseRelease("6.1.0"), Total: oom.Of(8 << 30), SwapTotal: oom.Of(0), PanicOnOOM: oom.Of(f.panics)}, tree, f.scanErr
 }
 
 func (f *fake) Group(path string) (oom.Group, error) {
 	defer f.locked()()
 	f.reads[path]++
 	f.now = f.now.Add(f.lookCost)
+	f.raise()
 	if g := f.groups[path]; g != nil {
 		c := *g
 		if s := &c.Stat; !s.Kernel.IsSet() { // what a test has set is the usage.
@@ -132,8 +135,16 @@ func (f *fake) Runnable(*oom.Group) bool { return f.runnable }
 
 func (f *fake) Sharers(_ *Members, _ int) ([]Victim, error) { return f.sharers, nil }
 
+// raise lets a test change what is read next.
+func (f *fake) raise() {
+	if f.onRead != nil {
+		f.onRead()
+	}
+}
+
 func (f *fake) Usage(id oom.GroupID) (uint64, error) {
 	defer f.locked()()
+	f.raise()
 	if g := f.groups[id.Path]; g != nil && g.Inode == id.Inode {
 		return g.Usage.Or(0), nil
 	}
@@ -227,7 +238,7 @@ func (f *fake) Container(_ context.Context, e Ending) (int, error) {
 // ending is the growth of a group that is about to reach its limit.
 func (f *fake) ending(t Target) *growth {
 	var g growth
-	g.setLimit(t.Limit, t.Threshold)
+	g.setLimit(&t)
 	group := f.groups[t.Path]
 	if group == nil {
 		return &g
@@ -324,7 +335,7 @@ func settle(g *Guard) time.Duration {
 	for {
 		d := g.step(context.Background())
 		g.running.Wait()
-		if len(g.results) == 0 {
+		if len(g.results)+len(g.probed) == 0 {
 			return d
 		}
 	}

@@ -19,6 +19,8 @@ const (
 	// the pauses before were longer: then it is three times the longest.
 	patience    = 25 * time.Millisecond
 	patienceMax = 2 * time.Second
+	// climbTime is for how long a group that was at its limit must come up to it again.
+	climbTime = 100 * time.Millisecond
 	// blindTime is a gap between two readings that makes all before it worthless:
 	// the guard may have been stopped.
 	blindTime = time.Second
@@ -33,6 +35,11 @@ const (
 	// each CPU (MEMCG_CHARGE_BATCH).
 	page   = 4 << 10
 	charge = 64 * page
+	// hugePage is a transparent huge page, where pages have 4 KiB.
+	hugePage = 512 * page
+	// chargeTime is the least time for what one CPU charges ahead with which the guard can
+	// wait for the last of it below the limit.
+	chargeTime = 40 * time.Millisecond
 	// shortSpan is the time over which the latest growth is measured.
 	shortSpan = 10 * time.Millisecond
 )
@@ -41,11 +48,18 @@ const (
 // It follows the highest size seen, so that what comes and goes is no growth.
 type growth struct {
 	limit, threshold uint64
+	ahead, beyond    uint64 // see Margin.
 
 	rises   []rise // ascending in time and size; the first is where it began.
 	current uint64
+	most    uint64    // that was read since it began.
+	fellAt  time.Time // when it was seen to have fallen from the limit,
+	low     rise      // and the least since then, with when that was left.
 	at      time.Time // of the last reading.
-	least   uint64    // what is there for certain, at the last look.
+	free    uint64    // what reclaim can free, at the last look; sizes are without it.
+	least   uint64    // what is there for certain, at the last look,
+	surest  uint64    // however many CPUs have charged ahead.
+	huge    bool      // there were transparent huge pages then.
 	over    int       // index of the first rise over the threshold, -1: none.
 	run     int       // index of the rise that began the growth that goes on.
 	hits    uint64    // limit hits at the last look.
@@ -63,23 +77,37 @@ type rise struct {
 	size uint64
 }
 
-// reset forgets all but the limit.
+// reset forgets all that is about growth.
 func (g *growth) reset() {
-	*g = growth{limit: g.limit, threshold: g.threshold, over: -1}
+	*g = growth{limit: g.limit, threshold: g.threshold, ahead: g.ahead, beyond: g.beyond, free: g.free, huge: g.huge, over: -1}
 }
 
 // setLimit takes a limit; what was seen under another one counts no more.
-func (g *growth) setLimit(limit, threshold uint64) {
-	if g.limit != limit || g.threshold != threshold {
-		g.limit, g.threshold = limit, threshold
+func (g *growth) setLimit(t *Target) {
+	if g.limit != t.Limit || g.threshold != t.Threshold {
+		g.limit, g.threshold, g.ahead, g.beyond = t.Limit, t.Threshold, t.ahead, t.beyond
 		g.reset()
 	}
 }
 
 func (g *growth) margin() uint64 { return g.limit - g.threshold }
 
-// grain is the change below which nothing is taken for growth.
-func (g *growth) grain() uint64 { return max(g.margin()/64, 8<<10) }
+// grain is the change below which nothing is taken for growth. It is finer where a huge
+// page may have left so little below the limit that growth would not be seen else.
+func (g *growth) grain() uint64 {
+	grain := g.margin() / 64
+	if g.huge && g.left() < hugePage {
+		grain = min(grain, g.left()/16)
+	}
+	return max(grain, 8<<10)
+}
+
+// blurred tells whether usage says too little of what the group holds: the CPUs may have
+// charged so much ahead that there is no margin for it.
+func (g *growth) blurred() bool { return g.ahead > max(charge, g.margin()/4) }
+
+// slack is a fall that may be no more than what was charged ahead and taken back.
+func (g *growth) slack() uint64 { return max(g.margin()/4, g.ahead) }
 
 // see takes one reading.
 func (g *growth) see(now time.Time, size uint64) {
@@ -87,23 +115,50 @@ func (g *growth) see(now time.Time, size uint64) {
 		g.reset()
 	}
 	g.current, g.at = size, now
+	g.most = max(g.most, size)
 	if len(g.rises) == 0 {
 		g.start(now, size)
 		return
 	}
 	last := g.rises[len(g.rises)-1].size
 	switch {
-	case size+g.margin()/4 < last, size < g.threshold && last >= g.threshold:
+	case size+g.slack() < last, size < g.threshold && last >= g.threshold:
 		g.start(now, size)
 	case size > last+g.grain():
 		g.rise(now, size)
+	case g.isDrained():
+		g.climb(now, size)
+	default:
+		g.low = rise{}
 	}
 }
 
-// correct takes a reading that is better than those before, which took cache that
-// has come since for growth.
-func (g *growth) correct(now time.Time, size uint64) {
-	if len(g.rises) > 0 && size+2*g.grain() < g.last().size {
+// climb follows a group that was at its limit and has less now, since what was charged
+// ahead for it has been taken back. That close to the limit the kernel charges nothing
+// ahead, so a steady rise from there is growth, even to a size that was read before.
+func (g *growth) climb(now time.Time, size uint64) {
+	low := g.low
+	switch {
+	case low.at.IsZero():
+		g.low, g.fellAt = rise{now, size}, now
+	case size <= low.size+g.grain():
+		g.low = rise{now, min(size, low.size)}
+	case size > low.size+2*g.grain() && now.Sub(low.at) >= climbTime:
+		g.start(low.at, low.size)
+		g.rise(now, size)
+		g.run, g.most = 0, size
+	}
+}
+
+// correct takes a reading of which is known how much reclaim can free. Where that has
+// become more, the sizes since the last look may have been cache and no growth. Where
+// the limit was hit, all that was charged ahead has been taken back. Else a smaller size
+// tells nothing: what a CPU has charged ahead comes and goes.
+func (g *growth) correct(now time.Time, usage, free uint64) {
+	cached := free > g.free+2*g.grain()
+	g.free = free
+	size := usage - free
+	if g.fell(size) && (cached || g.hitAt.Equal(now) && g.wasFull()) {
 		g.start(now, size)
 		g.current, g.at = size, now
 		return
@@ -111,10 +166,23 @@ func (g *growth) correct(now time.Time, size uint64) {
 	g.see(now, size)
 }
 
+// fell tells whether a size is less than what was reached, by more than what is taken
+// for growth.
+func (g *growth) fell(size uint64) bool {
+	return len(g.rises) > 0 && size+2*g.grain() < g.last().size
+}
+
+// wasFull tells whether the group was seen at its limit.
+func (g *growth) wasFull() bool { return g.most+min(g.grain(), charge/4) >= g.limit }
+
+// isDrained tells whether a group may have been at its limit, where what was charged
+// ahead for it has been taken back.
+func (g *growth) isDrained() bool { return g.fell(g.current) && g.wasFull() }
+
 // start begins anew with a size that is no rise: what it came from is not known.
 func (g *growth) start(now time.Time, size uint64) {
 	g.rises = append(g.rises[:0], rise{now, size})
-	g.run, g.over = 0, -1
+	g.run, g.over, g.most, g.low = 0, -1, size, rise{}
 	if size >= g.threshold {
 		g.over = 0
 	}
@@ -174,27 +242,55 @@ func (g *growth) confirmed() bool {
 }
 
 // rate is the growth over the threshold in bytes a second: as it has been on
-// the whole, or lately if that is more.
+// the whole, or lately if that is more. What the CPUs may have charged ahead is none.
 func (g *growth) rate() float64 {
 	if g.over < 0 || len(g.rises) == 0 {
 		return 0
 	}
 	last, from := g.last(), g.from()
-	rate := speedOf(g.rises[from], last)
+	rate := g.speed(from)
 	for i := len(g.rises) - 1; i >= from; i-- {
 		if last.at.Sub(g.rises[i].at) >= shortSpan {
-			return max(rate, speedOf(g.rises[i], last))
+			return max(rate, g.speed(i))
 		}
 	}
 	return rate
 }
 
-func speedOf(a, b rise) float64 {
+// speed is the growth from a rise to the last one in bytes a second, without what the
+// CPUs may have charged ahead, and what may be left of a huge page.
+func (g *growth) speed(from int) float64 {
+	a, b := g.rises[from], g.last()
 	passed := b.at.Sub(a.at)
 	if passed <= 0 {
 		return 0
 	}
-	return float64(b.size-a.size) / max(passed, shortest).Seconds()
+	grown := b.size - a.size
+	grown -= min(grown, g.ahead-min(g.ahead, charge))
+	for i := len(g.rises) - 1; i > from; i-- {
+		if g.isLeap(i) {
+			grown -= min(grown, hugePage)
+			break
+		}
+	}
+	return float64(grown) / max(passed, shortest).Seconds()
+}
+
+// isLeap tells whether a rise may be a huge page, which is charged as a whole when the
+// first byte of it is written.
+func (g *growth) isLeap(i int) bool {
+	return g.huge && i > 0 && g.rises[i].size-g.rises[i-1].size >= hugePage-charge-g.beyond
+}
+
+// hasRoom tells whether half of the margin is gone only because of a huge page, which the
+// group may take long to use. What follows it is not known before usage has risen three
+// more times, since two CPUs may charge ahead, or the limit is hit.
+func (g *growth) hasRoom(now time.Time) bool {
+	if g.left()+hugePage <= g.margin()/2 || g.isHit(now) {
+		return false
+	}
+	last := len(g.rises) - 1
+	return g.isLeap(last) || g.isLeap(last-1) || g.isLeap(last-2)
 }
 
 // left is how far the limit is.
@@ -214,6 +310,20 @@ func (g *growth) timeLeft(now time.Time) time.Duration {
 	return time.Duration(seconds * float64(time.Second))
 }
 
+// reaches is the time to the limit at the growth that goes on, over the threshold or
+// on the way there.
+func (g *growth) reaches(now time.Time) time.Duration {
+	if len(g.rises) < 2 || !g.alive(now) {
+		return math.MaxInt64
+	}
+	begun, last := g.rises[g.run], g.last()
+	rate := g.speed(g.run)
+	if last.at.Sub(begun.at) < confirmTime || rate <= 0 {
+		return math.MaxInt64
+	}
+	return time.Duration(min(float64(g.left())/rate, time.Hour.Seconds()) * float64(time.Second))
+}
+
 // ends tells whether the group reaches its limit so soon that somebody must be
 // killed now.
 func (g *growth) ends(now time.Time, toLimit time.Duration) bool {
@@ -229,6 +339,9 @@ func (g *growth) endsByRate(now time.Time, toLimit time.Duration) bool {
 	if g.stuck {
 		return true
 	}
+	if g.hasRoom(now) {
+		return false
+	}
 	left := g.timeLeft(now)
 	return left != math.MaxInt64 && (left <= toLimit || g.isHit(now)) && g.isLate()
 }
@@ -240,17 +353,46 @@ func (g *growth) isLate() bool { return g.left() <= g.margin()/2 }
 // isCertain tells whether that much of the margin is gone for certain. Usage has
 // in it what the CPUs have charged ahead, so it is the most that there can be; the
 // statistics lag behind, so they are the least. A limit that was hit leaves no
-// doubt: the kernel has taken back what was charged ahead.
+// doubt where that is little: the kernel has taken it back then.
 func (g *growth) isCertain(now time.Time) bool {
-	return g.stuck || g.isHit(now) || g.limit-min(g.least, g.limit) <= g.margin()/2
+	if g.stuck || g.isHit(now) && !g.blurred() {
+		return true
+	}
+	return g.isHalf(g.surest) || g.isHalf(g.least) && (g.isFine() || !g.isSlow())
 }
 
-// isHit tells whether the limit was hit lately.
-func (g *growth) isHit(now time.Time) bool { return !g.hitAt.IsZero() && now.Sub(g.hitAt) <= blindTime }
+// isHalf tells whether half of the margin is gone at a size.
+func (g *growth) isHalf(size uint64) bool { return g.limit-min(size, g.limit) <= g.margin()/2 }
+
+// isSlow tells whether growth leaves the time to wait for what another CPU charges: a
+// rise may be no more than what that one charges ahead, when a thread has moved there.
+func (g *growth) isSlow() bool {
+	if g.over < 0 {
+		return false
+	}
+	from := g.rises[g.from()]
+	grown, passed := g.last().size-from.size, g.last().at.Sub(from.at)
+	return float64(grown-min(grown, charge+g.beyond))*chargeTime.Seconds() <= charge*passed.Seconds()
+}
+
+// isFine tells whether the last two rises began where there is no room to charge ahead,
+// so that they were by what the group has used.
+func (g *growth) isFine() bool {
+	n := len(g.rises)
+	return n > 2 && g.rises[n-3].size+charge > g.limit
+}
+
+// isHit tells whether the limit was hit lately. A huge page for which there is no room
+// hits it, too, but the kernel charges a small page instead: with huge pages, a hit counts
+// only close to the limit.
+func (g *growth) isHit(now time.Time) bool {
+	return !g.hitAt.IsZero() && now.Sub(g.hitAt) <= blindTime && (!g.huge || g.left() < charge)
+}
 
 // steps finds what a growth by steps with pauses between them has in common: the
 // largest step, the shortest and the longest time from one to the next. Sizes
-// differ by what the kernel charges ahead.
+// differ by what the kernel charges ahead. Huge pages are no such steps: where there is
+// no room for one, small ones are charged.
 func (g *growth) steps() (size uint64, least, most time.Duration, ok bool) {
 	const known = 4
 	n := len(g.rises)
@@ -264,7 +406,7 @@ func (g *growth) steps() (size uint64, least, most time.Duration, ok bool) {
 		size, smallest = max(size, step), min(smallest, step)
 		least, most = min(least, apart), max(most, apart)
 	}
-	regular := most <= 2*least && size-smallest <= size/2+charge
+	regular := most <= 2*least && size-smallest <= size/2+charge && !g.isLeap(n-1)
 	return size, least, most, regular && least >= patience && size <= g.margin()
 }
 

@@ -24,7 +24,7 @@ func watchBlurred(limit uint64, size, ahead, lag func(at time.Duration) uint64, 
 	m := Margin{Ratio: 0.02, Min: mib, Max: 50 * mib}
 	threshold, _ := m.Threshold(limit)
 	var g growth
-	g.setLimit(limit, threshold)
+	g.setLimit(&Target{Limit: limit, Threshold: threshold, ahead: charge})
 	for at := phase; at < last; {
 		now := time.Unix(0, 0).Add(at)
 		real := size(at)
@@ -34,6 +34,7 @@ func watchBlurred(limit uint64, size, ahead, lag func(at time.Duration) uint64, 
 		current := min(limit, real+ahead(at))
 		g.see(now, current)
 		g.least = max(real-lag(at), current-min(charge, g.margin()/4))
+		g.surest = g.least
 		if ends, _ := g.endsForCertain(now, toLimit); ends {
 			return real
 		}
@@ -238,7 +239,7 @@ func TestAStarvedFillIsNoGrowth(t *testing.T) {
 // tells it nothing, and after the kernel has killed it begins anew.
 func TestOldGrowthIsWorthless(t *testing.T) {
 	var g growth
-	g.setLimit(100*mib, 98*mib)
+	g.setLimit(&Target{Limit: 100 * mib, Threshold: 98 * mib, ahead: charge})
 	at := time.Unix(0, 0)
 	for range 20 {
 		at = at.Add(2 * time.Millisecond)
@@ -252,7 +253,7 @@ func TestOldGrowthIsWorthless(t *testing.T) {
 	if g.ends(at, time.Hour) {
 		t.Error("killed by what was seen before a stop")
 	}
-	g.setLimit(200*mib, 196*mib)
+	g.setLimit(&Target{Limit: 200 * mib, Threshold: 196 * mib, ahead: charge})
 	if g.ends(at, time.Hour) || len(g.rises) > 0 {
 		t.Error("killed by what was seen under another limit")
 	}
@@ -261,7 +262,7 @@ func TestOldGrowthIsWorthless(t *testing.T) {
 // TestHitsNeedGrowth: limit hits alone kill nobody, hits with growth do.
 func TestHitsNeedGrowth(t *testing.T) {
 	var g growth
-	g.setLimit(100*mib, 98*mib)
+	g.setLimit(&Target{Limit: 100 * mib, Threshold: 98 * mib, ahead: charge})
 	at := time.Unix(0, 0)
 	for i := range uint64(100) {
 		at = at.Add(5 * time.Millisecond)

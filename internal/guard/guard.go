@@ -46,7 +46,10 @@ type Guard struct {
 	stuck    atomic.Int32 // workers that have taken longer than slotTime.
 	running  sync.WaitGroup
 	ready    atomic.Bool // a look has been rehearsed.
+	cpus     atomic.Int32
 	results  chan result
+	probes   int // that run.
+	probed   chan probed
 	rescan   chan struct{}
 	ending   chan struct{} // closed when Run ends.
 	// throttled are the groups whose memory.high is to be put back.
@@ -75,7 +78,7 @@ func New(o Options) (*Guard, error) {
 	return &Guard{
 		o: o, stats: newStats(), limiter: newLimiter(o.KillsPerMinute, o.KillsPerTenant, o.CoolDown, o.Now()),
 		watched: map[uint32]*watched{}, byPath: map[string]uint32{}, tops: map[string]*top{},
-		slots: make(chan struct{}, workers), results: make(chan result, 4*workers), rescan: make(chan struct{}, 1), ending: make(chan struct{}),
+		slots: make(chan struct{}, workers), results: make(chan result, 4*workers), probed: make(chan probed, maxProbes), rescan: make(chan struct{}, 1), ending: make(chan struct{}),
 		observed: true, every: o.ScanInterval, slowest: fastReclaim,
 	}, nil
 }
@@ -173,10 +176,18 @@ func (g *Guard) Scan() error {
 	}
 	belong(&tree)
 	containers := containersOf(&tree)
+	g.cpus.Store(int32(node.CPUs))
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.node, g.tree, g.containers = node, &tree, containers
 	return nil
+}
+
+// margin is the margin below limits on this node.
+func (g *Guard) margin() Margin {
+	m := g.o.Margin
+	m.CPUs = int(g.cpus.Load())
+	return m
 }
 
 // wantScan asks for a scan.

@@ -90,17 +90,22 @@ func (g *Guard) weigh(ctx context.Context, a *Action, seen *growth) (Outcome, st
 func (g *Guard) observe(a *Action, seen *growth) (*oom.Group, Outcome, string) {
 	group, outcome, reason := g.look(a)
 	if outcome != "" {
+		if a.Usage > 0 { // it was looked at.
+			seen.free = a.Reclaimable
+		}
 		return nil, outcome, reason
 	}
 	now := g.o.Now()
-	seen.setLimit(a.Target.Limit, a.Target.Threshold)
+	seen.setLimit(&a.Target)
 	if before, ok := a.Target.kills.Get(); ok && a.kills.Or(before) != before {
 		seen.reset()
+		seen.free = a.Reclaimable
 		return nil, OutcomeOvertaken, ""
 	}
-	seen.correct(now, a.Usage-a.Reclaimable)
-	seen.least = g.certain(a, group)
+	seen.huge = group.Stat.AnonHuge.Or(0) >= hugePage
 	seen.hit(now, group.Events.Max.Or(0), group.KillDisabled.Or(0) != 0 && group.UnderOOM.Or(0) != 0)
+	seen.correct(now, a.Usage, a.Reclaimable)
+	seen.least, seen.surest = certain(a, group, seen)
 	return group, "", ""
 }
 
@@ -111,18 +116,22 @@ func (g *Guard) mustAct(group *oom.Group, seen *growth, now time.Time) bool {
 }
 
 // certain is the least that a group holds and reclaim can't free: what its
-// statistics add up to, which lag behind by some hundred pages, or its usage
-// without what a CPU may have charged ahead. More than one CPU may have, but then
-// most of it is taken back soon, by whatever else is charged there.
-func (g *Guard) certain(a *Action, group *oom.Group) uint64 {
+// statistics add up to, which lag behind, or its usage without what the CPUs may have
+// charged ahead; surest is without what one CPU beyond these may have.
+func certain(a *Action, group *oom.Group, seen *growth) (least, surest uint64) {
 	most := a.Usage - a.Reclaimable
-	least := most - min(most, charge, g.o.Margin.Of(a.Target.Limit)/4)
+	least = most - min(most, seen.ahead, seen.margin()/4)
+	if seen.blurred() {
+		least = 0
+	}
+	surest = least - min(least, seen.beyond)
 	s := &group.Stat
 	if !s.Anon.IsSet() || !s.File.IsSet() || !s.Kernel.IsSet() {
-		return least
+		return least, surest
 	}
 	sum := s.Anon.Or(0) + s.File.Or(0) + s.Kernel.Or(0)
-	return min(most, max(least, sum-min(sum, a.Reclaimable)))
+	sum -= min(sum, a.Reclaimable)
+	return min(most, max(least, sum)), min(most, max(surest, sum))
 }
 
 // grows tells whether a group is on its way into its limit.
@@ -132,13 +141,13 @@ func (g *Guard) grows(seen *growth) bool {
 }
 
 // spared is how much of a group must be reclaimable for nobody to be killed.
-func (g *Guard) spared(a *Action) uint64 {
-	return uint64(float64(a.Target.Limit) * g.o.ReclaimableShare)
+func (g *Guard) spared(limit uint64) uint64 {
+	return uint64(float64(limit) * g.o.ReclaimableShare)
 }
 
 // idle is the outcome where nothing need be done.
 func (g *Guard) idle(a *Action) Outcome {
-	if a.Reclaimable > g.spared(a) {
+	if a.Reclaimable > g.spared(a.Target.Limit) {
 		return OutcomeReclaimable
 	}
 	return OutcomeStanding
@@ -149,6 +158,10 @@ func (g *Guard) strike(ctx context.Context, a *Action, group *oom.Group, seen *g
 	first, err := g.o.Kernel.Recheck(a.Target.GroupID)
 	if err != nil {
 		return excuse(err)
+	}
+	kills := a.kills // when the growth was seen.
+	if !kills.IsSet() {
+		kills = first.Kills
 	}
 	if outcome, reason := g.chooseNow(a, group, seen); outcome != "" {
 		return outcome, reason
@@ -162,7 +175,7 @@ func (g *Guard) strike(ctx context.Context, a *Action, group *oom.Group, seen *g
 	if g.o.Policy == PolicyNoop {
 		return OutcomeWouldKill, ""
 	}
-	err = g.act(ctx, a, first.Kills, now)
+	err = g.act(ctx, a, kills, now)
 	switch {
 	case err == nil:
 		return OutcomeKilled, ""
@@ -186,7 +199,7 @@ func (g *Guard) look(a *Action) (*oom.Group, Outcome, string) {
 	}
 	group.Identity, group.Kind = a.Target.Identity, a.Target.Kind
 	a.kills = kernelKills(&group.Events)
-	now, ok := newTarget(&group, g.o.Margin)
+	now, ok := newTarget(&group, g.margin())
 	if !ok {
 		return nil, OutcomeBelow, "the limit has gone"
 	}
@@ -195,7 +208,7 @@ func (g *Guard) look(a *Action) (*oom.Group, Outcome, string) {
 	if !ok || !known {
 		return nil, OutcomeFailed, "what reclaim could free is not known"
 	}
-	a.Target.Limit, a.Target.Threshold = now.Limit, now.Threshold
+	a.Target.Limit, a.Target.Threshold, a.Target.ahead, a.Target.beyond = now.Limit, now.Threshold, now.ahead, now.beyond
 	a.Usage, a.Reclaimable = usage, free
 	if usage < now.Threshold {
 		return nil, OutcomeBelow, ""
@@ -228,15 +241,8 @@ func (g *Guard) reclaim(a *Action, group *oom.Group, seen *growth) (Outcome, str
 	if g.o.Policy == PolicyNoop || a.Reclaimable+hidden <= short || hidden == 0 && !g.hasTime(seen) {
 		return "", ""
 	}
-	before, begun := a.Usage, g.o.Now()
-	err := g.o.Reclaimer.Reclaim(a.Target.GroupID, short+g.o.Margin.Of(a.Target.Limit)/4)
-	g.timeReclaim(g.o.Now().Sub(begun))
-	g.stats.update(func(s *Stats) {
-		s.Reclaims++
-		if err != nil {
-			s.ReclaimFailed++
-		}
-	})
+	before := a.Usage
+	g.reclaimNow(a.Target.GroupID, short+g.margin().Of(a.Target.Limit)/4)
 	now, outcome, reason := g.observe(a, seen)
 	a.Reclaimed = before - min(before, a.Usage)
 	if outcome != "" {
@@ -244,7 +250,7 @@ func (g *Guard) reclaim(a *Action, group *oom.Group, seen *growth) (Outcome, str
 	}
 	*group = *now
 	seen.pinned = group.Stat.Kernel.Or(0)
-	if a.Reclaimable > g.spared(a) {
+	if a.Reclaimable > g.spared(a.Target.Limit) {
 		return OutcomeReclaimable, ""
 	}
 	return "", ""
@@ -258,7 +264,7 @@ func (g *Guard) hidden(a *Action, group *oom.Group, seen *growth) uint64 {
 		return 0
 	}
 	kernel := group.Stat.Kernel.Or(0)
-	return kernel - min(kernel, max(g.spared(a), seen.pinned+g.spared(a)))
+	return kernel - min(kernel, max(g.spared(a.Target.Limit), seen.pinned+g.spared(a.Target.Limit)))
 }
 
 // hasTime tells whether there is the time for reclaim: on a busy node with v1 it

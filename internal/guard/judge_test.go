@@ -49,6 +49,14 @@ func TestWeigh(t *testing.T) {
 		"kernel kills meanwhile": {func(f *fake, _ *Options) {
 			f.onKill = func() { f.groups["/a"].Events.OwnKills = oom.Of(3) }
 		}, OutcomeOvertaken, false, 0},
+		"kernel killed after the look": {func(f *fake, _ *Options) {
+			looks := 0
+			f.onRead = func() {
+				if looks++; looks == 2 { // the first is the look.
+					f.groups["/a"].Events.OwnKills = oom.Of(3)
+				}
+			}
+		}, OutcomeOvertaken, false, 0},
 		"limit raised meanwhile": {func(f *fake, _ *Options) { f.onKill = func() { f.groups["/a"].Limit = oom.Of(120 * mib) } }, OutcomeBelow, false, 0},
 		"limit goes meanwhile":   {func(f *fake, _ *Options) { f.onKill = func() { f.groups["/a"].Limit = oom.Unlimited() } }, OutcomeBelow, false, 0},
 		"guard stopped":          {func(f *fake, _ *Options) { f.onKill = func() { f.now = f.now.Add(2 * time.Second) } }, OutcomeStanding, false, 0},
@@ -241,7 +249,7 @@ func TestPausesAreNoWaitForACPU(t *testing.T) {
 		o := f.options()
 		target, _ := newTarget(f.groups["/a"], o.Margin)
 		var seen growth
-		seen.setLimit(target.Limit, target.Threshold)
+		seen.setLimit(&target)
 		for step := uint64(5); step <= 5; step-- {
 			seen.see(f.now.Add(-30*time.Millisecond-time.Duration(step)*50*time.Millisecond), 98*mib+mib/2-step*7*mib/4)
 		}

@@ -45,7 +45,6 @@ type watched struct {
 	early    uint64 // usage from which on it is polled all the same.
 	gauge    gauge  // of the usage.
 	growth   growth // of the part that reclaim can't free, near the limit.
-	free     uint64 // the part that it can free, at the last look.
 	surveyed time.Time
 	prepared bool          // reclaim was tried in the growth that goes on.
 	kills    oom.Amount    // the kernel's, so far.
@@ -60,6 +59,7 @@ type watched struct {
 	judged   time.Time
 	busy     bool
 	over     bool
+	probing  probing
 	top      *top
 	seen     uint64 // top's growth at the last look,
 	moved    uint64 // and what it had moved.
@@ -71,6 +71,7 @@ type watched struct {
 func (g *Guard) step(ctx context.Context) time.Duration {
 	g.takeScan()
 	g.takeResults()
+	g.takeProbed()
 	now := g.o.Now()
 	g.stats.update(func(s *Stats) { s.Stepped = now })
 	ticked := g.readTops(now)
@@ -189,8 +190,9 @@ func (g *Guard) meet(ctx context.Context, w *watched, now time.Time) bool {
 		return true
 	}
 	if w.over || usage >= w.early {
-		w.growth.setLimit(w.Limit, w.Threshold)
-		w.growth.see(now, usage-min(w.free, usage))
+		w.growth.setLimit(&w.Target)
+		w.growth.see(now, usage-min(w.growth.free, usage))
+		g.probe(w, now, usage)
 	}
 	w.below(g)
 	w.distance = w.Threshold - usage
@@ -214,6 +216,8 @@ func (w *watched) below(g *Guard) {
 const (
 	// surveyAge is how long what is known of a group's cache is good for.
 	surveyAge = 10 * time.Second
+	// drainedAge is the same where the limit may have been hit since.
+	drainedAge = 50 * time.Millisecond
 	// cooling is how often a group is read that was hit, for the end of that.
 	cooling = 5 * time.Millisecond
 )
@@ -230,14 +234,14 @@ func (g *Guard) approach(ctx context.Context, w *watched, now time.Time, usage u
 		w.due = now.Add(cooling)
 		return
 	}
-	if w.surveyed.IsZero() || w.free > (w.Limit-w.Threshold)/8 {
+	if w.surveyed.IsZero() || w.growth.free > (w.Limit-w.Threshold)/8 {
 		g.hand(ctx, w, now)
 		return
 	}
-	w.growth.setLimit(w.Limit, w.Threshold)
-	w.growth.see(now, usage-min(w.free, usage))
+	w.growth.setLimit(&w.Target)
+	w.growth.see(now, usage-min(w.growth.free, usage))
 	switch {
-	case w.growth.ends(now, g.o.TimeToLimit), now.Sub(w.surveyed) > surveyAge:
+	case w.growth.ends(now, g.o.TimeToLimit), now.Sub(w.surveyed) > surveyAge, w.growth.isDrained() && w.surveyed.Before(w.growth.fellAt) && now.Sub(w.surveyed) > drainedAge:
 		g.hand(ctx, w, now)
 	case g.stageDue(&w.growth, w.growth.timeLeft(now)):
 		g.hand(ctx, w, now)
@@ -351,8 +355,9 @@ func (g *Guard) finish(r result) {
 	g.tell(a, w.outcome)
 	now := g.o.Now()
 	w.busy, w.outcome, w.judged, g.changed = false, a.Outcome, now, true
+	w.noteProbe()
 	if a.Usage > 0 { // it was looked at.
-		w.kills, w.free, w.surveyed = a.kills, a.Reclaimable, now
+		w.kills, w.surveyed = a.kills, now
 	}
 	if w.resized || a.Target.Limit != w.Limit {
 		w.resized = false
@@ -374,10 +379,10 @@ func (g *Guard) after(w *watched, a *Action, now time.Time) time.Duration {
 		return w.spend(a, now, g.rest(w, a.Usage))
 	case OutcomeReclaimable:
 		p := Pace{Min: 2 * pause, Max: g.o.Pace.Max, Floor: floorAlone}
-		return w.spend(a, now, p.next(a.Reclaimable-min(g.spared(a), a.Reclaimable), w.growth.rate()))
+		return w.spend(a, now, p.next(a.Reclaimable-min(g.spared(a.Target.Limit), a.Reclaimable), w.growth.rate()))
 	case OutcomeStanding, OutcomeOvertaken, OutcomeTerminated:
 		rest := w.growth.pause(now, g.o.TimeToLimit, g.o.Pace.Min)
-		if w.free > (w.Limit-w.Threshold)/8 {
+		if w.growth.free > (w.Limit-w.Threshold)/8 {
 			return w.spend(a, now, rest)
 		}
 		return rest
@@ -408,7 +413,7 @@ const (
 // cached tells whether a group had so much cache at the last look that it was in
 // no danger.
 func (g *Guard) cached(w *watched) bool {
-	return float64(w.free) > float64(w.Limit)*g.o.ReclaimableShare && w.free > 2*(w.Limit-w.Threshold)
+	return float64(w.growth.free) > float64(w.Limit)*g.o.ReclaimableShare && w.growth.free > 2*(w.Limit-w.Threshold)
 }
 
 // spend notes what a look has taken, and returns how long to wait for the next

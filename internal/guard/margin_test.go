@@ -29,6 +29,28 @@ func TestThreshold(t *testing.T) {
 	}
 }
 
+// TestManyCPUsWidenTheMargin has it be four times what they may have charged ahead,
+// where that is not too much of the limit.
+func TestManyCPUsWidenTheMargin(t *testing.T) {
+	for _, c := range []struct {
+		cpus          int
+		limit, margin uint64
+	}{
+		{2, 64 * mib, 64 * mib / 50},
+		{4, 64 * mib, 3 * mib},
+		{4, 16 * mib, 2 * mib},  // an eighth of the limit.
+		{4, 4 * mib, mib},       // not less than the least.
+		{32, 1 << 30, 24 * mib}, // 2 % would be 20 MiB.
+		{32, 8 << 30, 50 * mib}, // 2 %, at most.
+		{128, 8 << 30, 96 * mib},
+	} {
+		m := Margin{Ratio: 0.02, Min: mib, Max: 50 * mib, CPUs: c.cpus}
+		if got := m.Of(c.limit); got/1024 != c.margin/1024 {
+			t.Errorf("%d CPUs, limit %d MiB: a margin of %d, want %d", c.cpus, c.limit/mib, got, c.margin)
+		}
+	}
+}
+
 func TestPace(t *testing.T) {
 	p := Pace{Min: 2 * time.Millisecond, Max: 5 * time.Second, Floor: 10 * mib}
 	for _, c := range []struct {

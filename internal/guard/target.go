@@ -14,6 +14,7 @@ type Target struct {
 	oom.Identity
 	Kind             oom.Kind
 	Limit, Threshold uint64
+	ahead, beyond    uint64     // see Margin.
 	kills            oom.Amount // the kernel's, so far.
 }
 
@@ -66,7 +67,7 @@ func newTarget(g *oom.Group, m Margin) (Target, bool) {
 	}
 	threshold, ok := m.Threshold(limit)
 	return Target{
-		GroupID: g.GroupID, Identity: g.Identity, Kind: g.Kind, Limit: limit, Threshold: threshold, kills: kernelKills(&g.Events),
+		GroupID: g.GroupID, Identity: g.Identity, Kind: g.Kind, Limit: limit, Threshold: threshold, ahead: m.ahead(), beyond: m.beyond(), kills: kernelKills(&g.Events),
 	}, ok
 }
 

@@ -41,11 +41,11 @@ func (g *Guard) takeScan() {
 			}
 		}
 	}
-	list := targets(tree, g.o.Margin, &g.o.Filter)
+	list := targets(tree, g.margin(), &g.o.Filter)
 	wanted := make(map[string]bool, len(list))
 	for _, t := range list {
 		wanted[t.Path] = true
-		g.want(t)
+		g.want(t, tree.Version)
 	}
 	for path, token := range g.byPath {
 		if !wanted[path] && !g.watched[token].busy {
@@ -82,7 +82,7 @@ func (g *Guard) rehearse(list []Target) {
 }
 
 // want watches a target, or brings what is known of it up to date.
-func (g *Guard) want(t Target) {
+func (g *Guard) want(t Target, version int) {
 	if token, ok := g.byPath[t.Path]; ok {
 		w := g.watched[token]
 		if w.Inode == t.Inode {
@@ -100,7 +100,7 @@ func (g *Guard) want(t Target) {
 	if err != nil {
 		return // it has gone, or the next scan tries again.
 	}
-	w := &watched{Target: t, token: g.last, meter: meter, top: g.topOf(t.GroupID), kills: t.kills}
+	w := &watched{Target: t, token: g.last, meter: meter, top: g.topOf(t.GroupID), kills: t.kills, probing: probing{needed: version == 1}}
 	g.watched[g.last], g.byPath[t.Path] = w, g.last
 	g.unarmed++
 	g.arm(w)
@@ -131,7 +131,7 @@ func (g *Guard) resize(w *watched) {
 		g.wantScan()
 		return
 	}
-	t, ok := newTarget(&group, g.o.Margin)
+	t, ok := newTarget(&group, g.margin())
 	if !ok {
 		g.drop(w.token)
 		return

@@ -93,6 +93,7 @@ type GroupID struct {
 // the group's descendants (v1: the total_ keys).
 type Stat struct {
 	Anon, File, Shmem, Kernel    Amount // Kernel is memory.kmem.usage_in_bytes on v1.
+	AnonHuge                     Amount // part of Anon: transparent huge pages.
 	ActiveFile, InactiveFile     Amount
 	SlabReclaimable, Unevictable Amount // SlabReclaimable is unset on v1: there is no such key.
 	Swap                         Amount // v1: total_swap, where swap accounting is on.
