@@ -156,6 +156,7 @@ const rounds = 3
 // all at the same time; OOM_E2E_FULL has more of them. In a guest it is the test
 // that runs there.
 func TestWhyHost(t *testing.T) {
+	t.Parallel()
 	lab.Root(t)
 	lab.Hog(t)
 	e := lab.StartExporter(t)

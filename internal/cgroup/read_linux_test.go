@@ -39,7 +39,7 @@ func TestReadV1(t *testing.T) {
 		Usage:   oom.Of(120 * mi), Peak: oom.Of(127 * mi), Limit: oom.Of(128 * mi),
 		MemswUsage: oom.Of(123 * mi), MemswLimit: oom.Of(256 * mi),
 		Stat: oom.Stat{
-			Anon: oom.Of(90 * mi), File: oom.Of(25 * mi), Shmem: oom.Of(4 * mi), Kernel: oom.Of(5 * mi),
+			Anon: oom.Of(90 * mi), AnonHuge: oom.Of(0), File: oom.Of(25 * mi), Shmem: oom.Of(4 * mi), Kernel: oom.Of(5 * mi),
 			ActiveFile: oom.Of(9 * mi), InactiveFile: oom.Of(10 * mi), Unevictable: oom.Of(2 * mi), Swap: oom.Of(3 * mi),
 		},
 		Events:     oom.Events{Max: oom.Of(42), OwnKills: oom.Of(3)},

@@ -58,6 +58,7 @@ type member struct {
 	here       bool
 	charged    bool // its usage could be read.
 	uid        uint32
+	size       int  // members in its subtree, itself included.
 	over       int  // children that are over the bound.
 	young      int  // finds for which it still counts as new.
 	stirred    bool // it was not quiet since it was looked at in its turn.
@@ -174,7 +175,7 @@ func (s *Sampler) addRoot() error {
 
 // add makes a member of a cgroup.
 func (s *Sampler) add(parent oom.CgroupHandle, m member) oom.CgroupHandle {
-	m.parent, m.here, m.dir, m.usage = parent, true, -1, -1
+	m.parent, m.here, m.dir, m.usage, m.size = parent, true, -1, -1, 1
 	if s.turn > 1 { // what was there before is not new.
 		m.young = youngFinds
 	}
@@ -187,6 +188,7 @@ func (s *Sampler) add(parent oom.CgroupHandle, m member) oom.CgroupHandle {
 		s.members = append(s.members, m)
 	}
 	s.known++
+	s.resize(parent, 1)
 	s.keepUsage(h)
 	if parent >= 0 {
 		p := &s.members[parent]
@@ -204,6 +206,7 @@ func (s *Sampler) remove(h oom.CgroupHandle) {
 		s.remove(c)
 	}
 	s.closeFiles(m)
+	s.resize(m.parent, -1)
 	s.over -= m.over
 	s.members[h] = member{dir: -1, usage: -1}
 	s.known--
@@ -249,7 +252,7 @@ func (s *Sampler) checkChildren(h oom.CgroupHandle, byName bool) {
 	case isGone(err) || err == nil && st.Ino != m.Inode:
 		s.suspects = append(s.suspects, h) // its parent is listed in the next find.
 	case err != nil:
-	case st.Nlink < 2 || int(st.Nlink) != 2+len(m.children)+m.over:
+	case st.Nlink < 2 || int(st.Nlink) != 2+len(m.children)+m.over, m.over > 0 && s.known < s.max:
 		s.list(h)
 	}
 }

@@ -374,3 +374,57 @@ func TestSamplerGivesDescriptorsBack(t *testing.T) {
 		}
 	}
 }
+
+// A crowd takes no place from those that come before or after it, wherever it
+// stands, and the Sampler never knows more than it may.
+func TestSamplerCrowdStarvesNobody(t *testing.T) {
+	wide := shape{}
+	for i := range 20 {
+		wide[fmt.Sprintf("w%02d", i)] = leaves(20)
+	}
+	for name, crowd := range map[string]shape{"flat": leaves(800), "wide": wide} {
+		for _, at := range []string{"/kubepods/burstable/a/c", "/kubepods/burstable/zz/c", "/user.slice/u/app"} {
+			t.Run(name+at, func(t *testing.T) {
+				dir, mount := rootV1(t)
+				early, late := pods("early", 20), pods("late", 20)
+				early.make(t, mount+"/kubepods/burstable")
+				o := options(dir, 0)
+				const most = 300 // of which 124 are honest: less than half.
+				begun := newSampled(t, mustFind(t, o), SamplerOptions{MaxGroups: most})
+				begun.find()
+				crowd.make(t, mount+at)
+				begun.find()
+				late.make(t, mount+"/kubepods/burstable")
+				begun.find()
+				anew := newSampled(t, mustFind(t, o), SamplerOptions{MaxGroups: most})
+				for round := range 3 {
+					for what, s := range map[string]*sampled{"begun before": begun, "begun after": anew} {
+						s.find()
+						missing := 0
+						for _, honest := range []shape{early, late} {
+							for pod, containers := range honest {
+								for c := range containers {
+									if _, ok := s.known["/kubepods/burstable/"+pod+"/"+c]; !ok {
+										missing++
+									}
+								}
+							}
+						}
+						if missing > 0 || len(s.known) != most || s.Sampler.known != most || s.Over() == 0 {
+							t.Errorf("round %d, %s: %d of 80 honest cgroups are missing; %d known, of which %d were told, %d over", round, what, missing, s.Sampler.known, len(s.known), s.Over())
+						}
+					}
+				}
+				if err := os.RemoveAll(mount + at); err != nil {
+					t.Fatal(err)
+				}
+				for range 2 * quietTurns {
+					begun.find()
+				}
+				if begun.Over() != 0 {
+					t.Errorf("%d are over when the crowd has gone", begun.Over())
+				}
+			})
+		}
+	}
+}

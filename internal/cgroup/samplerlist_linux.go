@@ -30,19 +30,69 @@ func (s *Sampler) list(h oom.CgroupHandle) {
 		m.children = slices.DeleteFunc(m.children, func(x oom.CgroupHandle) bool { return x == c })
 		s.remove(c)
 	}
-	over := 0
+	over, full := 0, false
 	for _, name := range names {
-		switch {
-		case stays[name]:
-		case s.known >= s.max:
-			over++
-		default:
-			s.addChild(h, name)
+		if stays[name] {
+			continue
 		}
+		if full = full || s.known >= s.max && !s.makeRoom(h); full {
+			over++
+			continue
+		}
+		s.addChild(h, name)
 	}
 	m = &s.members[h] // it may have moved.
 	s.over += over - m.over
 	m.over = over
+}
+
+// makeRoom forgets one cgroup for a new child of h, and tells whether it could. It
+// goes down from the root into the largest subtree each time, as long as the new one
+// is in that, too; where the ways part, the largest has to be larger than that of the
+// new one. So who makes very many takes no place from those who make few.
+func (s *Sampler) makeRoom(h oom.CgroupHandle) bool {
+	way := map[oom.CgroupHandle]oom.CgroupHandle{} // of the new one, from the root to h.
+	for c := h; s.members[c].parent >= 0; c = s.members[c].parent {
+		way[s.members[c].parent] = c
+	}
+	at, apart := oom.CgroupHandle(0), false
+	for len(s.members[at].children) > 0 {
+		largest := s.members[at].children[0]
+		for _, c := range s.members[at].children {
+			if s.members[c].size >= s.members[largest].size {
+				largest = c
+			}
+		}
+		if !apart {
+			own, size := way[at], 0
+			if at != h {
+				size = s.members[own].size
+			}
+			if at == h || largest != own {
+				if s.members[largest].size <= size+1 {
+					return false
+				}
+				apart = true
+			}
+		}
+		at = largest
+	}
+	if !apart {
+		return false
+	}
+	p := &s.members[s.members[at].parent]
+	p.children = slices.DeleteFunc(p.children, func(c oom.CgroupHandle) bool { return c == at })
+	p.over++
+	s.over++
+	s.remove(at)
+	return true
+}
+
+// resize notes that so many members came below a cgroup.
+func (s *Sampler) resize(h oom.CgroupHandle, by int) {
+	for ; h >= 0; h = s.members[h].parent {
+		s.members[h].size += by
+	}
 }
 
 // names returns the sorted names of the directories in that of a cgroup.
@@ -142,8 +192,12 @@ func (s *Sampler) open(m *member, f file) (int, unix.Errno) {
 	if m.dir >= 0 {
 		return openat(m.dir, fileNames[f], openFileFlags)
 	}
-	s.path = append(append(append(s.path[:0], s.relative(m.Path)...), '/'), fileNames[f]...)
-	return openat(s.root, unsafeString(s.path), openFileFlags)
+	from, path := s.root, s.relative(m.Path)
+	if m.parent >= 0 && s.members[m.parent].dir >= 0 { // the shorter way.
+		from, path = s.members[m.parent].dir, baseName(m.Path)
+	}
+	s.path = append(append(append(s.path[:0], path...), '/'), fileNames[f]...)
+	return openat(from, unsafeString(s.path), openFileFlags)
 }
 
 // noteErrno remembers that there are no descriptors left.

@@ -168,15 +168,16 @@ func (t *track) gap(killed stamp, pace time.Duration) time.Duration {
 	if killed.since(t.fastFrom) >= 0 && killed.since(t.fastTo) <= pace {
 		pace = fastGap
 	}
-	for i := t.fine.n - 1; i >= 0; i-- {
-		v := t.fine.at(i)
+	fine := t.known(&t.fine)
+	for i := fine.n - 1; i >= 0; i-- {
+		v := fine.at(i)
 		gap := killed.since(v.at)
-		switch last := i == t.fine.n-1; {
+		switch last := i == fine.n-1; {
 		case gap < 0:
 			continue
-		case last && killed.since(t.fine.seen) >= 0:
-			return killed.since(t.fine.seen)
-		case last, t.fine.at(i+1).isUsageAlone() && t.fine.at(i+1).usage == v.usage:
+		case last && killed.since(fine.seen) >= 0:
+			return killed.since(fine.seen)
+		case last, fine.at(i+1).isUsageAlone() && fine.at(i+1).usage == v.usage:
 			return min(gap, pace)
 		}
 		return gap
@@ -187,9 +188,10 @@ func (t *track) gap(killed stamp, pace time.Duration) time.Duration {
 // freeze copies a track, without most of what is older and finer than anybody
 // needs.
 func (t *track) freeze(killed stamp) frozen {
+	fine, medium := t.known(&t.fine), t.known(&t.medium)
 	f := frozen{
 		path: t.Path, workload: t.workload, kind: t.kind, born: t.found, isBorn: t.isBorn,
-		fine: thin(t.fine.slots(), killed), medium: t.medium.slots(),
+		fine: thin(fine.slots(), killed), medium: medium.slots(),
 		coarse: slices.Clone(t.coarse), tasks: t.tasks.copied(),
 	}
 	if t.kind == oom.KindRoot {

@@ -50,9 +50,12 @@ func (o Options) withDefaults() Options {
 const (
 	// baseGap is the pace of cgroups that move, where there are not very many.
 	baseGap = time.Second
-	// idleGap is the pace of those that don't, at least where there are many,
-	// and of all at worst.
+	// idleGap is the pace of those that don't, at least where there are many.
 	idleGap = 10 * time.Second
+	// stillGap is the pace of those that are known to stand still without being
+	// read: that two of them moved by the very same the opposite ways is all that
+	// could have been missed.
+	stillGap = 30 * time.Second
 	// affordable is how many cheap readings a second are no burden.
 	affordable = 4000
 	// idleReads is how many of idle cgroups are read in an interval.
@@ -87,7 +90,7 @@ type Recorder struct {
 	usages   []oom.Amount
 	pids     []int32
 	due      []*track
-	lacking  []*track
+	lacking  []*track // of which all is to be read, now that their usage has been.
 	near     []*track // those with the fast pace, the nearest first.
 	idle     int      // cgroups at rest.
 	nodeFast bool
@@ -152,11 +155,12 @@ func (r *Recorder) tick() time.Duration {
 	if slow || r.nodeFast {
 		r.sampleNode(at)
 	}
-	r.read(r.near, mostFast)
+	r.readUsages(r.near, mostFast)
 	readings := 0
 	if slow {
 		readings = r.readDue(at)
 	}
+	r.readLacking() // after all usages, which so are of nearly the same time.
 	if !r.began || at.since(r.findAt) >= baseGap-fastGap/2 {
 		r.findAt = at
 		r.find(at)

@@ -229,6 +229,45 @@ func TestAStormIsBounded(t *testing.T) {
 	}
 }
 
+// TestShortLivesAreBounded has thousands of cgroups come and go, each seen once at
+// most: what is kept of them is bounded, and no kill in one is given more than was
+// read.
+func TestShortLivesAreBounded(t *testing.T) {
+	w := newWorld(t)
+	w.start(Options{})
+	w.pass(3 * time.Second)
+	for second := range 30 {
+		var born []*box
+		for i := range 300 {
+			born = append(born, w.add(fmt.Sprintf("/short%d-%d", second, i), 0, 64*mi, steady(mi)))
+		}
+		for _, b := range born[:100] { // these live for 5 ms.
+			w.remove(b)
+		}
+		w.pass(1100 * time.Millisecond)
+		for i, b := range born {
+			if i >= 100 {
+				w.remove(b)
+			}
+			if i%50 != 0 {
+				continue
+			}
+			rec := w.recorded(w.kill(b.Path, b.Path, b.Path))
+			if n := len(rec.Victim.Fine); n > 3 || i < 100 && (n > 0 || rec.Gap >= 0) {
+				t.Fatalf("%s has %d samples, a gap of %v", b.Path, n, rec.Gap)
+			}
+		}
+	}
+	w.pass(2 * time.Second)
+	if n := len(w.rec.gone); n > mostGone || len(w.rec.byPath) > mostGone+len(w.rec.live) {
+		t.Errorf("%d cgroups that are gone are kept, and %d paths", n, len(w.rec.byPath))
+	}
+	w.pass(goneFor + 2*time.Second)
+	if len(w.rec.gone) > 0 || len(w.rec.byPath) != 1 || len(w.rec.byHandle) > 1000 {
+		t.Errorf("a minute later, %d cgroups that are gone are kept, %d paths and %d handles", len(w.rec.gone), len(w.rec.byPath), len(w.rec.byHandle))
+	}
+}
+
 func FuzzRecording(f *testing.F) {
 	w := newWorld(&testing.T{})
 	w.add("/a", 0, 1000*mi, w.ramp(0, mi))

@@ -15,7 +15,8 @@ type track struct {
 	// among a thousand cgroups at rest, fetching them is most of a pass.
 	up              *track  // its parent; nil for the root.
 	readAt, movedAt stamp   // when usage was read last, and when it moved.
-	stillAt         stamp   // the last pass in which it was not read, since what it is in stood still.
+	stillAt         stamp   // the last pass in which it was not read, since it was known to stand still; guarded for writing.
+	below, settled  int64   // pages by which its children have moved in all, and what was unaccounted for after the last pass.
 	found           stamp   // see isBorn.
 	limitAt         stamp   // when the limit was read.
 	usage, limit    packed  // at the last reading.
@@ -53,12 +54,20 @@ const (
 	// nodeMargin is that part of the node: many run for weeks with little
 	// available, and what makes it near is that it becomes less.
 	nodeMargin = 1.0 / 32
+	// farDistance is the distance of cgroups that have more than half of their limit
+	// left, and more than a minute at their present growth.
+	farDistance = 0.5 / nearMargin
 	// idleAfter is for how long usage must not have moved for a cgroup to be
-	// sampled more seldom, if more than half of its limit is left.
+	// sampled more seldom, if it is far from its limit.
 	idleAfter = time.Minute
 	// stillAfter is for how long usage must not have moved for a cgroup to stand
 	// still: however near it is, the fast pace would only see the same again.
 	stillAfter = 10 * time.Second
+	// chargeBatch is what the kernel charges ahead for a CPU, in pages (memcontrol.h,
+	// MEMCG_CHARGE_BATCH). Below a limit that is small, usage that moves by less need
+	// not mean anything.
+	chargeBatch = 64
+	small       = 4096
 	// growthTime is over which time growth is averaged.
 	growthTime = 2 * time.Second
 )
@@ -99,7 +108,7 @@ func (t *track) noteMedium(v slot) {
 
 // move keeps usage and growth.
 func (t *track) move(at stamp, usage packed) {
-	passed := at.since(t.readAt).Seconds()
+	passed := at.since(max(t.readAt, t.stillAt)).Seconds()
 	if t.usage != 0 && passed > 0 {
 		rate := (usage.or(0) - t.usage.or(0)) / passed
 		weight := 1 - math.Exp(-passed/growthTime.Seconds())
@@ -109,10 +118,24 @@ func (t *track) move(at stamp, usage packed) {
 		}
 	}
 	if usage != t.usage {
+		t.fine, t.medium = t.known(&t.fine), t.known(&t.medium)
 		t.movedAt = at
+		if t.up != nil {
+			t.up.below += int64(usage.or(0)) - int64(t.usage.or(0))
+		}
 	}
 	t.usage, t.readAt = usage, at
 	t.own = t.measure(nearMargin)
+}
+
+// known returns a series whose last slot was still true when it was known last that
+// usage had not moved, whether it was read then or not.
+func (t *track) known(s *series) series {
+	out := *s
+	if l := s.last(); l != nil && l.at >= t.movedAt {
+		out.seen = max(s.seen, t.stillAt)
+	}
+	return out
 }
 
 // unreclaimable is what reclaim can't free by now, as far as that is known: what
@@ -166,7 +189,7 @@ func (t *track) hasMoved(at stamp, within time.Duration) bool {
 
 // isIdle tells whether it may be sampled more seldom.
 func (t *track) isIdle(at stamp) bool {
-	return !t.hasMoved(at, idleAfter) && at.since(t.found) > idleAfter && t.distance > 0.5/nearMargin
+	return !t.hasMoved(at, idleAfter) && at.since(t.found) > idleAfter && t.distance > farDistance
 }
 
 // lacksFull tells whether it is time to read all again: since usage has moved by
@@ -178,8 +201,16 @@ func (t *track) lacksFull(at stamp) bool {
 	}
 	moved := math.Abs(t.usage.or(0) - t.full.usage.or(0))
 	step, soon := max(t.limit.or(1<<18)/64, 16), 5*time.Second
-	if t.fast {
+	switch {
+	case t.fast:
 		step, soon = step/4, time.Second
+		if t.limit.or(small) < small {
+			step = chargeBatch
+		}
+	case !t.limit.isValue() && (t.kind == oom.KindPod || t.kind == oom.KindSlice): // it is no victim and owns no limit.
+		step, soon = 16*step, time.Minute
+	case t.distance > farDistance:
+		step, soon = 2*step, 2*soon
 	}
 	return moved >= step || moved > 0 && age >= soon || t.fast && t.hasMoved(at, stillAfter) && age >= soon
 }

@@ -56,9 +56,13 @@ func (r *Recorder) Tracks() []oom.Track {
 		}
 	}
 	r.mu.Unlock()
+	return models(copies, clock{now, at})
+}
+
+func models(copies []frozen, c clock) []oom.Track {
 	out := make([]oom.Track, 0, len(copies))
 	for i := range copies {
-		out = append(out, copies[i].model(clock{now, at}))
+		out = append(out, copies[i].model(c))
 	}
 	return out
 }
@@ -90,11 +94,7 @@ func (r *Recorder) Growing() []oom.Track {
 		copies = append(copies, t.freeze(at))
 	}
 	r.mu.Unlock()
-	out := make([]oom.Track, 0, len(copies))
-	for i := range copies {
-		out = append(out, copies[i].model(clock{now, at}))
-	}
-	return out
+	return models(copies, clock{now, at})
 }
 
 // clock is one moment on both clocks.
