@@ -61,7 +61,7 @@ func TestKillsInRange(t *testing.T) {
 		return ""
 	}
 	ofNode, ofWorkload, bars := ask("oom-exporter-overview", "Kills, all namespaces"), ask("oom-exporter-workload", "Kills"), ask("oom-exporter-workload", "Kills over time")
-	other := ask("oom-exporter-kills", "Kills, all namespaces")
+	other := ask("oom-exporter-kills", "All kills")
 	if other != ofNode || ask("oom-exporter-node", "Kills") != ofNode {
 		t.Errorf("kills of nodes are counted in two ways:\n%s\n%s", ofNode, other)
 	}

@@ -219,7 +219,7 @@ func lintEmpty(t *testing.T, at string, p panel) {
 func lintHeight(t *testing.T, at string, p panel) {
 	t.Helper()
 	highest := 10 // where nothing bounds the rows.
-	for _, m := range regexp.MustCompile(`bottomk\((\d+),`).FindAllStringSubmatch(p.Targets[0].Expr, -1) {
+	for _, m := range regexp.MustCompile(`(?:bottom|top)k\((\d+),`).FindAllStringSubmatch(p.Targets[0].Expr, -1) {
 		rows, err := strconv.Atoi(m[1])
 		if err != nil {
 			t.Fatal(err)

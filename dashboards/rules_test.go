@@ -70,7 +70,7 @@ func TestAlertsAreComplete(t *testing.T) {
 // TestRecordingRules holds the names against level:metric:operation.
 func TestRecordingRules(t *testing.T) {
 	for _, r := range loadRules(t) {
-		if r.Alert == "" && !regexp.MustCompile(`^(container|pod|slice|namespace|namespace_workload|instance|instance_level|cluster|cluster_level|namespace_cause|cluster_cause):[a-z][a-z0-9_]+:[a-z][a-z0-9]*$`).MatchString(r.Record) {
+		if r.Alert == "" && !regexp.MustCompile(`^(container|pod|slice|namespace|namespace_workload|instance|instance_level|cluster|cluster_level|container_cause|namespace_cause|namespace_workload_cause|instance_cause|cluster_cause):[a-z][a-z0-9_]+:[a-z][a-z0-9]*$`).MatchString(r.Record) {
 			t.Errorf("%s: record %q is not level:metric:operation", r.file, r.Record)
 		}
 	}

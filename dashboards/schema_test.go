@@ -172,6 +172,8 @@ func TestSchemaCheck(t *testing.T) {
 var beyondSchema = []*regexp.Regexp{
 	// The Prometheus data source keeps these in its annotations.
 	regexp.MustCompile(`^\.annotations\.list\[\d\]\.(expr|step|tagKeys|textFormat|titleFormat|useValueForTime) is unknown$`),
+	// A hidden column, as Grafana called it before 12.
+	regexp.MustCompile(`^"[^"]+"\.overrides\.hidden is unknown$`),
 	// What the list of variables shows; all dashboards that Grafana exports have it.
 	regexp.MustCompile(`^\.templating\.list\[\d\]\.definition is unknown$`),
 }
@@ -206,6 +208,9 @@ func TestDashboardsFitGrafana(t *testing.T) {
 			if s := root.Properties[kind+"Field"]; s != nil {
 				custom++
 				wrong = append(wrong, root.check(s, at+".custom", defaults["custom"])...)
+				for _, o := range overridden(fields) {
+					wrong = append(wrong, root.check(s, at+".overrides", o)...)
+				}
 			}
 		}
 		for _, w := range wrong {
@@ -222,6 +227,23 @@ func TestDashboardsFitGrafana(t *testing.T) {
 	if options < 40 || custom < 20 {
 		t.Errorf("only %d panels and %d fields were looked at", options, custom)
 	}
+}
+
+// overridden is each option of the panel's own kind that an override sets, as
+// custom has them.
+func overridden(fields map[string]any) (all []map[string]any) {
+	overrides, _ := fields["overrides"].([]any)
+	for _, o := range overrides {
+		override, _ := o.(map[string]any)
+		properties, _ := override["properties"].([]any)
+		for _, p := range properties {
+			property, _ := p.(map[string]any)
+			if name, own := strings.CutPrefix(fmt.Sprint(property["id"]), "custom."); own {
+				all = append(all, map[string]any{name: property["value"]})
+			}
+		}
+	}
+	return all
 }
 
 // allPanels returns the panels of a dashboard, those of closed rows among them.

@@ -143,15 +143,16 @@ func worst(name, label, selector string) variable {
 
 // Selectors: each has those before it in it.
 const (
-	onCluster     = `cluster=~"$cluster"`
-	onNode        = onCluster + `,instance=~"$node"`
-	inNamespace   = onNode + `,namespace=~"$namespace"`
-	inPod         = inNamespace + `,pod=~"$pod"`
-	inContainer   = inPod + `,container=~"$container"`
-	labelsOfW     = "cluster, instance, namespace, pod, container"
-	labelsOfPod   = "cluster, instance, namespace, pod"
-	labelsOfNode  = "cluster, instance"
-	labelsOfSlice = "cluster, instance, cgroup"
+	onCluster       = `cluster=~"$cluster"`
+	onNode          = onCluster + `,instance=~"$node"`
+	inNamespace     = onNode + `,namespace=~"$namespace"`
+	inPod           = inNamespace + `,pod=~"$pod"`
+	inContainer     = inPod + `,container=~"$container"`
+	labelsOfW       = "cluster, instance, namespace, pod, container"
+	labelsOfProcess = labelsOfW + ", pid, comm"
+	labelsOfPod     = "cluster, instance, namespace, pod"
+	labelsOfNode    = "cluster, instance"
+	labelsOfSlice   = "cluster, instance, cgroup"
 )
 
 func clusterChoice() variable {

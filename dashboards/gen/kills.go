@@ -25,7 +25,7 @@ func killStats() []panel {
 		return stat(title, description, "short", zeroScale(), q(total(gainedByWorkloads(family, inNamespace)), "count"))
 	}
 	return []panel{
-		count("Kills, all namespaces", "Processes killed in this time range on the chosen nodes, whatever the namespace, those without an owner among them.", "oom_kills_total", onNode, zeroScale()),
+		count("All kills", "Processes killed in this time range on the chosen nodes, whatever the namespace, those without an owner among them.", "oom_kills_total", onNode, zeroScale()),
 		ofWorkloads("OOM decisions", "How often the killer chose in this time range: a group kill of many processes is one. Only named workloads.", "oom_container_ooms_total"),
 		ofWorkloads("Unnoticed", "Kills in this time range after which the container went on: no restart, no OOMKilled.", "oom_container_survived_kills_total"),
 		count("By the node", "Kills in this time range because the node, or a NUMA node, ran out.", "oom_kills_total", onNode+`,level=~"node|numa"`, zeroScale()),
@@ -33,7 +33,7 @@ func killStats() []panel {
 		stat("Pending", "Kills that the kernel has counted and that still wait for evidence of their owner: ten seconds at most.",
 			"short", zeroScale(), q(fmt.Sprintf("sum(oom_pending_kills{%s})", onNode), "kills")),
 		count("Counted twice", "Kills that the kernel counted twice: the first victim of each group kill. Taken off from all other numbers.", "oom_kill_duplicates_total", onNode, plainScale()),
-		count("Log records lost", "Kernel log records that were overwritten before they could be read.", "oom_kmsg_records_lost_total", onNode, from(green, 1.0, orange)),
+		count("Records lost", "Kernel log records that were overwritten before they could be read.", "oom_kmsg_records_lost_total", onNode, from(green, 1.0, orange)),
 	}
 }
 
@@ -50,17 +50,24 @@ func postMortem() panel {
 	}
 	columns := append([]column{{field: "Value #A", title: "Last kill", unit: "dateTimeAsIso", width: 150}}, workloadColumns()...)
 	columns = append(columns, nodeColumn(),
-		column{field: "Value #B", title: "Kills", width: 80},
-		column{field: "Value #C", title: "Decisions", width: 90},
-		column{field: "Value #D", title: "Unnoticed", width: 90, scale: zeroScale()},
-		column{field: "Value #E", title: "Limit", unit: "bytes", width: 100},
-		column{field: "Value #F", title: "Most unreclaimable", unit: "bytes", width: 170},
-		column{field: "Value #G", title: "Worst stall", unit: "percentunit", width: 100})
+		column{field: "Value #B", title: "Kills", width: 60},
+		column{field: "Value #C", title: "Decisions", width: 80},
+		column{field: "Value #D", title: "Unnoticed", width: 85, scale: zeroScale()},
+		column{field: "comm", title: "Last victim", width: 105},
+		column{field: "level", title: "Limit of", width: 75},
+		column{field: "cause", title: "Cause", width: 85},
+		column{field: "Value #E", title: "Limit", unit: "bytes", width: 75},
+		column{field: "Value #F", title: "Most unreclaimable", unit: "bytes", width: 150},
+		column{field: "Value #G", title: "Worst stall", unit: "percentunit", width: 85})
+	labels := func(names, family string) query {
+		// As it is now: over the range there may have been others, each a row.
+		return q(perRow(labelsOfW+", "+names, fmt.Sprintf("%s{%s} and on (%s) (%s)", family, inNamespace, labelsOfW, killed)), "")
+	}
 	over := func(family string) string {
 		return fmt.Sprintf("last_over_time(%s{%s}[$__range])", family, inNamespace)
 	}
 	return emptyWhen(table("Post-mortem",
-		"Workloads killed in this time range, the latest first. Kills, decisions and unnoticed kills are those of this time range; limit is the last one; most unreclaimable is the highest value a scrape has seen. No worst stall on cgroup v1.",
+		"Workloads killed in this time range, the latest first. Kills, decisions and unnoticed kills are those of this time range; victim, whose limit it was, and cause are those of the last kill; limit is the last one; most unreclaimable is the highest value a scrape has seen. No worst stall on cgroup v1.",
 		columns, "Last kill", true,
 		q(perRow(labelsOfW, "("+killed+") * 1000"), ""),
 		row(gainedByWorkloads("oom_container_kills_total", inNamespace)),
@@ -68,7 +75,9 @@ func postMortem() panel {
 		row(gainedByWorkloads("oom_container_survived_kills_total", inNamespace)),
 		row(over("oom_container_memory_limit_bytes")),
 		row(fmt.Sprintf("max_over_time(oom_container_memory_unreclaimable_bytes{%s}[$__range])", inNamespace)),
-		row(fmt.Sprintf("rate(oom_container_pressure_stalled_seconds_total{%s}[$__range])", inNamespace))), nothingKilled)
+		row(fmt.Sprintf("rate(oom_container_pressure_stalled_seconds_total{%s}[$__range])", inNamespace)),
+		labels("comm, level", "oom_container_last_kill_info"),
+		labels("cause", "oom_container_last_kill_cause_info")), nothingKilled)
 }
 
 // nothingKilled is why panels about kills are empty.

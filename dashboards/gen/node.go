@@ -12,10 +12,10 @@ func node() dashboard {
 	b.kills(onNode)
 	b.alerts(onNode)
 	b.line(4, even(8), nodeStats()...)
-	b.line(10, even(2), nodeRoom(), byLevel(onNode))
+	b.line(11, even(2), nodeRoom(), byLevel(onNode))
 	b.row("Who dies first")
-	b.line(10, []int{24}, processes())
-	b.line(6, []int{24}, nextVictims("Next victim of each limit that is near",
+	b.line(12, []int{24}, processes())
+	b.line(8, []int{24}, nextVictims("Next victim of each limit that is near",
 		"The process that the kernel would kill if this limit, or the node, ran out now. One line for the node and one for each limit that is near.", onNode))
 	b.row("Limits on this node")
 	b.line(10, []int{14, 10}, closest("Closest to a kill", onNode, 8), limitedSlices())
@@ -40,7 +40,7 @@ func nodeStats() []panel {
 			"dateTimeFromNow", plainScale(), q(one("oom_node_last_kill_timestamp_seconds")+" * 1000", "when")), "never"),
 		stat("Unkillable", "Share of the memory in processes with oom_score_adj -1000, which killing can't free.",
 			"percentunit", from(green, 0.2, orange, 0.25, red), q(fmt.Sprintf("max(oom_node_unkillable_bytes{%s} / oom_node_memory_capacity_bytes{%s})", onNode, onNode), "share")),
-		mapped(stat("When it runs out", "vm.panic_on_oom: 0 kills, 1 panics when the node runs out, 2 panics also for a cgroup.",
+		mapped(stat("panic_on_oom", "vm.panic_on_oom: 0 kills, 1 panics when the node runs out, 2 panics also for a cgroup.",
 			"short", plainScale(), q(one("oom_node_panic_on_oom"), "mode")),
 			[3]string{"0", "kill", green}, [3]string{"1", "panic", red}, [3]string{"2", "always panic", red}),
 		mapped(stat("Overcommit", "vm.overcommit_memory: 0 heuristic, 1 always, 2 never.",
@@ -63,7 +63,7 @@ func nodeRoom() panel {
 // processes lists what the kernel would rank first if the node ran out.
 func processes() panel {
 	row := func(family string) query {
-		return q(perRow(labelsOfW+", pid, comm", fmt.Sprintf("%s{%s}", family, onNode)), "")
+		return q(perRow(labelsOfProcess, fmt.Sprintf("%s{%s} and on (%s) topk(10, oom_process_badness_bytes{%s})", family, onNode, labelsOfProcess, onNode)), "")
 	}
 	columns := append([]column{
 		{field: "comm", title: "Process", width: 130},
@@ -71,7 +71,7 @@ func processes() panel {
 	}, workloadColumns()...)
 	columns = append(columns,
 		column{field: "Value #A", title: "Badness", unit: "bytes", width: 100},
-		column{field: "Value #B", title: "Adjustment", width: 100},
+		column{field: "Value #B", title: "Adjustment", unit: "none", width: 100},
 		column{field: "Value #C", title: "Resident", unit: "bytes", width: 100},
 		column{field: "Value #D", title: "Swap", unit: "bytes", width: 80})
 	return table("Processes by badness", "In the order in which the kernel kills if the node runs out: resident + swap + page tables, plus oom_score_adj's share of the node.",
@@ -81,12 +81,15 @@ func processes() panel {
 
 // nextVictims lists the predictions.
 func nextVictims(title, description, selector string) panel {
-	columns := append([]column{
+	columns := []column{
 		{field: "scope", title: "If this runs out", width: 120},
-		{field: "cgroup", title: "Limit", width: 420},
+		{field: "cgroup", title: "Limit"},
 		{field: "comm", title: "Dies", width: 130},
 		{field: "Value", title: "Badness", unit: "bytes", width: 100},
-	}, workloadColumns()...)
+		{field: "namespace", title: "Namespace", width: 95},
+		{field: "pod", title: "Pod", width: 180, url: toWorkload},
+		{field: "container", title: "Container", width: 100, url: toWorkload},
+	}
 	return emptyWhen(table(title, description, columns, "Badness", true,
 		q(perRow(labelsOfW+", scope, cgroup, comm", fmt.Sprintf("oom_next_victim_badness_bytes{%s}", selector)), "")), "no limit is near")
 }
@@ -96,7 +99,7 @@ func limitedSlices() panel {
 	columns := []column{
 		{field: "cgroup", title: "Slice"},
 		{field: "Value #A", title: "Kill margin", unit: "bytes", width: 115},
-		{field: "Value #B", title: "Margin %", unit: "percentunit", width: 85, scale: ratioScale()},
+		{field: "Value #B", title: "Margin %", unit: "percentunit", width: 95, scale: ratioScale()},
 		{field: "Value #C", title: "Limit", unit: "bytes", width: 80},
 		{field: "Value #D", title: "Unreclaimable", unit: "bytes", width: 110},
 	}
@@ -116,22 +119,22 @@ func unkillable() panel {
 
 func mismatches() panel {
 	return emptyWhen(table("Wrong oom_score_adj", "Containers whose oldest process has another oom_score_adj than their QoS class implies.",
-		append(workloadColumns(), column{field: "qos", title: "QoS", width: 85}, column{field: "Value", title: "Adjustment", width: 85}), "Container", false,
+		append(workloadColumns(), column{field: "qos", title: "QoS", width: 85}, column{field: "Value", title: "Adjustment", unit: "none", width: 85}), "Container", false,
 		q(perRow(labelsOfW+", qos", fmt.Sprintf(`(oom_container_oom_score_adj_max{%s} and on (%s) oom_container_oom_score_adj_mismatch{%s} == 1)
 			* on (%s) group_left (qos) oom_container_info{%s}`, onNode, labelsOfW, onNode, labelsOfW, onNode)), "")), "all as QoS classes imply")
 }
 
 func exporter() panel {
-	return lines("The exporter's collectors", "Time that each collector takes per scrape.", "s",
-		q(fmt.Sprintf("oom_scrape_collector_duration_seconds{%s}", onNode), "{{collector}}"))
+	return legendInLine(lines("The exporter's collectors", "Time that each collector takes per scrape.", "s",
+		q(fmt.Sprintf("oom_scrape_collector_duration_seconds{%s}", onNode), "{{collector}}")))
 }
 
 // noGuard is why the panels about oom_guard are empty.
 const noGuard = "oom_guard does not run here"
 
 func guardActions() panel {
-	return emptyWhen(bars("What the guard did", "Looks at a group over its threshold, by what came of them: killed, would_kill under the policy noop, or the reason for nothing.",
-		q(stepOf("oom_guard_actions_total", onNode, "outcome"), "{{outcome}}")), noGuard)
+	return emptyWhen(legendBeside(bars("What the guard did", "Looks at a group over its threshold, by what came of them: killed, would_kill under the policy noop, or the reason for nothing.",
+		q(fmt.Sprintf("(%s) and on (outcome) (sum by (outcome) (oom_guard_actions_total{%s} @ end()) > 0)", stepOf("oom_guard_actions_total", onNode, "outcome"), onNode), "{{outcome}}")), "sum"), noGuard+", or has had nothing to do")
 }
 
 func guardReaction() panel {

@@ -13,7 +13,7 @@ func overview() dashboard {
 	b.line(4, even(6), overviewStats()...)
 	b.line(10, []int{14, 10}, closest("Closest to a kill", inNamespace, 8, nodeColumn()), firing())
 	b.line(9, []int{15, 9}, lastKills(), byLevel(onNode))
-	b.line(9, []int{24}, nodes())
+	b.line(6, []int{24}, nodes())
 	b.line(8, []int{15, 9}, growing(inNamespace), causes(inNamespace))
 	return b.dashboard
 }
@@ -48,8 +48,8 @@ func closest(title, selector string, rows int, more ...column) panel {
 	}
 	columns := append(append(workloadColumns(), more...),
 		column{field: "level", title: "Limit of", width: 75},
-		column{field: "Value #A", title: "Kill margin", unit: "bytes", width: 100},
-		column{field: "Value #B", title: "Margin %", unit: "percentunit", width: 85, scale: ratioScale()},
+		column{field: "Value #A", title: "Kill margin", unit: "bytes", width: 95},
+		column{field: "Value #B", title: "Margin %", unit: "percentunit", width: 95, scale: ratioScale()},
 		column{field: "Value #C", title: "Unreclaimable", unit: "bytes", width: 110})
 	return table(title,
 		fmt.Sprintf("How many bytes each container may still allocate before the kernel must kill in a scope that holds it, and whose limit gets there first. The %d with the smallest share of it left.", rows),
@@ -86,12 +86,12 @@ func causes(selector string) panel {
 // firing lists the alerts.
 func firing() panel {
 	columns := []column{
-		{field: "alertname", title: "Alert", width: 170},
-		{field: "severity", title: "Severity", width: 80},
-		{field: "instance", title: "Node", width: 80, url: toNode},
+		{field: "alertname", title: "Alert", width: 190},
+		{field: "severity", title: "Severity", width: 85},
+		{field: "instance", title: "Node", width: 75, url: toNode},
 		{field: "namespace", title: "Namespace", hidden: true},
 		{field: "pod", title: "Pod", url: toWorkload},
-		{field: "container", title: "Container", width: 90, url: toWorkload},
+		{field: "container", title: "Container", width: 75, url: toWorkload},
 	}
 	return emptyWhen(table("Alerts", "OOM alerts that fire now. Each has a runbook in docs/runbooks. Needs the rules of dashboards/rules.",
 		columns, "Severity", false,
@@ -102,7 +102,7 @@ func firing() panel {
 // lastKills lists who was killed in the time range, the latest first.
 func lastKills() panel {
 	recent := fmt.Sprintf("last_over_time(oom_container_last_kill_timestamp_seconds{%s}[$__range]) >= ${__from:date:seconds}", inNamespace)
-	columns := append([]column{{field: "Value #A", title: "When", unit: "dateTimeFromNow", width: 130}}, workloadColumns()...)
+	columns := append([]column{{field: "Value #A", title: "When", unit: "dateTimeFromNow", width: 145}}, workloadColumns()...)
 	columns = append(columns, nodeColumn(), column{field: "Value #B", title: "Kills", width: 80})
 	return emptyWhen(table("Killed in this time range", "The last kill of each workload, by the kernel's own time, and how many of its processes were killed in this time range.",
 		columns, "When", true,

@@ -85,6 +85,11 @@ const notScraped = "no exporter is scraped"
 // emptyWhen says why there may be nothing in a panel.
 func emptyWhen(p panel, reason string) panel {
 	p.FieldConfig.Defaults.NoValue = reason
+	if p.Type == "stat" || p.Type == "bargauge" { // which would give the reason the colour of the lowest value.
+		p.FieldConfig.Defaults.Mappings = append(p.FieldConfig.Defaults.Mappings, map[string]any{
+			"type": "special", "options": map[string]any{"match": "null", "result": map[string]any{"index": 9, "text": reason, "color": grey}},
+		})
+	}
 	return p
 }
 
@@ -156,8 +161,23 @@ func bars(title, description string, queries ...query) panel {
 func killBars(title, description string, queries ...query) panel {
 	p := bars(title, description, queries...)
 	p.FieldConfig.Defaults.Color = &color{Mode: "shades", FixedColor: red}
+	return legendBeside(p, "sum")
+}
+
+// legendBeside puts a graph's legend at its right, where it may have more lines
+// than the third of the height that it would get below.
+func legendBeside(p panel, calcs ...string) panel {
 	p.Options = map[string]any{
-		"legend":  map[string]any{"displayMode": "table", "placement": "right", "showLegend": true, "calcs": []string{"sum"}},
+		"legend":  map[string]any{"displayMode": "table", "placement": "right", "showLegend": true, "calcs": calcs},
+		"tooltip": map[string]any{"mode": "multi", "sort": "desc"},
+	}
+	return p
+}
+
+// legendInLine has only the names in the legend of a narrow graph.
+func legendInLine(p panel) panel {
+	p.Options = map[string]any{
+		"legend":  map[string]any{"displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": []string{}},
 		"tooltip": map[string]any{"mode": "multi", "sort": "desc"},
 	}
 	return p
@@ -181,15 +201,16 @@ func ranking(title, description, unit string, of query) panel {
 	ds := prometheus()
 	list := targets(true, []query{of})
 	list[0].Format = "time_series"
-	digits := 0
+	digits, zero := 0, 0.0
 	return panel{
 		Type: "bargauge", Title: title, Description: description, Datasource: &ds, Targets: list,
 		FieldConfig: &fieldConfig{
-			Defaults:  defaults{Unit: unit, Decimals: &digits, Thresholds: from(red), Color: &color{Mode: "thresholds"}, NoValue: notScraped},
+			Defaults:  defaults{Unit: unit, Min: &zero, Decimals: &digits, Thresholds: from(red), Color: &color{Mode: "thresholds"}, NoValue: notScraped},
 			Overrides: []override{},
 		},
 		Options: map[string]any{
 			"displayMode": "basic", "orientation": "horizontal", "showUnfilled": true, "valueMode": "color",
+			"sizing": "manual", "minVizWidth": 8, "minVizHeight": 16, "maxVizHeight": 40,
 			"reduceOptions": map[string]any{"calcs": []string{"lastNotNull"}, "fields": "", "values": false},
 		},
 	}

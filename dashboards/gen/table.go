@@ -2,6 +2,8 @@
 
 package main
 
+import "strings"
+
 // column is one column of a table: a label, or "Value #A" for query A.
 type column struct {
 	field, title, unit string
@@ -45,7 +47,7 @@ func table(title, description string, columns []column, sortBy string, descendin
 		FieldConfig: &fieldConfig{
 			Defaults: defaults{
 				Unit: "short", NoValue: notScraped, Thresholds: from(grey),
-				Custom: map[string]any{"align": "auto", "filterable": true, "inspect": false, "cellOptions": map[string]any{"type": "auto"}},
+				Custom: map[string]any{"align": "auto", "filterable": false, "inspect": false, "cellOptions": map[string]any{"type": "auto"}},
 			},
 			Overrides: overrides,
 		},
@@ -72,13 +74,18 @@ func fields(columns []column) []string {
 func (c column) properties() []property {
 	list := []property{{ID: "noValue", Value: "-"}} // of a cell; of the whole table it is the reason.
 	if c.hidden {
-		list = append(list, property{ID: "custom.hidden", Value: true})
+		// By its name in Grafana 12 and later, and by the one before.
+		list = append(list,
+			property{ID: "custom.hideFrom", Value: map[string]bool{"viz": true, "legend": false, "tooltip": false}},
+			property{ID: "custom.hidden", Value: true})
 	}
 	if c.width > 0 {
 		list = append(list, property{ID: "custom.width", Value: c.width})
 	}
 	if c.unit != "" {
 		list = append(list, property{ID: "unit", Value: c.unit})
+	} else if !strings.HasPrefix(c.field, "Value") { // a PID is no number to shorten, nor is a pod called 1000.
+		list = append(list, property{ID: "unit", Value: "string"})
 	}
 	if c.scale != nil {
 		list = append(list,

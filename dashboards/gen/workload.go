@@ -15,10 +15,10 @@ func workload() dashboard {
 	b.starts(inContainer)
 	b.alerts(inContainer)
 	b.line(4, even(8), workloadStats()...)
-	b.line(11, even(2), againstLimits(), margins())
-	b.line(9, even(3), memoryParts(), stalls(), workloadKills())
+	b.line(11, []int{14, 10}, againstLimits(), margins())
+	b.line(11, even(3), memoryParts(), stalls(), workloadKills())
 	b.line(6, []int{24}, closest("The chosen containers", inContainer, 20, nodeColumn()))
-	b.line(5, []int{24}, nextVictims("Who dies next",
+	b.line(6, []int{24}, nextVictims("Who dies next",
 		"The process that the kernel would kill if a limit of this workload that is near, or the node, ran out now.", inContainer))
 	return b.dashboard
 }
@@ -63,6 +63,7 @@ func againstLimits() panel {
 		series("oom_container_memory_high_bytes", "throttled at"),
 		q(fmt.Sprintf("sum(oom_pod_memory_limit_bytes{%s})", inPod), "pod limit"),
 		q(fmt.Sprintf("sum(oom_pod_memory_unreclaimable_bytes{%s})", inPod), "pod, unreclaimable"))
+	p = legendBeside(p, "lastNotNull", "max")
 	return limitLine(limitLine(limitLine(p, "limit of", red), "pod limit", orange), "throttled at", blue)
 }
 

@@ -93,8 +93,15 @@ function(config)
       ||| % withWorkload('container:oom_container_kills:increase1h')),
       record('namespace:oom_container_kills:increase1h', 'sum by (cluster, namespace) (container:oom_container_kills:increase1h)'),
       // Why they were killed.
-      record('namespace_cause:oom_container_kill_causes:increase1h', 'sum by (cluster, namespace, cause) (\n' + lib.gained('oom_container_kill_causes_total{%(w)s}', '1h', workloadLabels + ', cause, grew') + ')'),
-      record('cluster_cause:oom_container_kill_causes:increase1h', 'sum by (cluster, cause) (namespace_cause:oom_container_kill_causes:increase1h)'),
+      record('container_cause:oom_container_kill_causes:increase1h', lib.gained('oom_container_kill_causes_total{%(w)s}', '1h', workloadLabels + ', cause, grew')),
+      record('namespace_workload_cause:oom_container_kill_causes:increase1h', |||
+        sum by (cluster, namespace, workload, container, cause) (%(pods)s)
+        or
+        sum by (cluster, instance, namespace, workload, container, cause) (%(rest)s)
+      ||| % withWorkload('container_cause:oom_container_kill_causes:increase1h')),
+      record('namespace_cause:oom_container_kill_causes:increase1h', 'sum by (cluster, namespace, cause) (container_cause:oom_container_kill_causes:increase1h)'),
+      record('instance_cause:oom_container_kill_causes:increase1h', 'sum by (cluster, instance, cause) (container_cause:oom_container_kill_causes:increase1h)'),
+      record('cluster_cause:oom_container_kill_causes:increase1h', 'sum by (cluster, cause) (container_cause:oom_container_kill_causes:increase1h)'),
       record('instance_level:oom_kills:increase1h', lib.gained('oom_kills_total{%(s)s}', '1h', 'cluster, instance', born=false)),
       record('instance:oom_kills:increase1h', 'sum without (level) (instance_level:oom_kills:increase1h)'),
       record('cluster_level:oom_kills:increase1h', 'sum by (cluster, level) (instance_level:oom_kills:increase1h)'),
@@ -116,7 +123,8 @@ function(config)
             {{ with . | first | label "level" }}{{ if ne . "unknown" }}The limit that ran out: {{ . }}.{{ end }}{{ end }}
           ||| + '{{- with query ' + ofWorkload('oom_container_last_kill_limit_bytes') + ' }} It is {{ . | first | value | humanize1024 }}B.{{ end }}\n'
           + '{{- with query ' + ofWorkload('oom_container_last_kill_resident_bytes') + ' }} The process had {{ . | first | value | humanize1024 }}B resident.{{ end }}\n'
-          + '{{- with query ' + ofWorkload('oom_container_last_kill_cause_info') + ' }}{{ with . | first | label "cause" }}{{ if ne . "unknown" }} Cause: {{ . }}.{{ end }}{{ end }}{{ end }}\n'
+          + '{{- with query ' + ofWorkload('oom_container_last_kill_cause_info') + ' }}{{ $cause := . | first | label "cause" }}{{ $grew := . | first | label "grew" }}'
+          + '{{ if ne $cause "unknown" }} Cause: {{ $cause }}{{ if ne $grew "unknown" }}, of {{ $grew }} memory{{ end }}.{{ else if ne $grew "unknown" }} What grew: {{ $grew }} memory.{{ end }}{{ end }}\n'
           + '{{- else -}}\n' + |||
             {{ with query (printf `pod:oom_pod_limit_kills:increase5m{cluster=%q,instance=%q,namespace=%q,pod=%q} > 0` $labels.cluster $labels.instance $labels.namespace $labels.pod) -}}
             The limit of its pod ran out, which killed {{ . | first | value }} process(es) in the pod.
@@ -135,8 +143,18 @@ function(config)
         summary: ofOwner + ' is OOM-killed again and again',
         description: |||
           %s%s%s ran out of memory {{ $value }} times within an hour.
+        ||| % [ofOwner, '{{ with $labels.instance }} on {{ . }}{{ end }}', lib.cluster] + '{{ $cause := "" }}\n' + |||
+          {{- with query (printf `topk(1, namespace_workload_cause:oom_container_kill_causes:increase1h{cluster=%q,instance=%q,namespace=%q,workload=%q,container=%q,cause!="unknown"} > 0)` $labels.cluster $labels.instance $labels.namespace $labels.workload $labels.container) -}}
+          {{- $cause = . | first | label "cause" -}} The cause was {{ $cause }} most often.
+          {{ end -}}
+          {{ if eq $cause "leak" -}}
+          A higher limit only buys time: find what grows without end.
+          {{- else if eq $cause "sibling" -}}
+          Another container below the same limit took the memory; restarting this one will not help.
+          {{- else -}}
           It does not fit into its limit; restarting will not help.
-        ||| % [ofOwner, '{{ with $labels.instance }} on {{ . }}{{ end }}', lib.cluster],
+          {{- end }}
+        |||,
         dashboard: lib.link(config, 'workload', [['cluster', 'cluster'], ['namespace', 'namespace'], ['container', 'container']], '&var-pod=.*'),
       }),
 

@@ -72,6 +72,7 @@ function(config)
           oom_container_kill_margin_ratio{pod!="",%(w)s} * on (cluster, namespace, pod) group_left (workload) pod:oom_pod_workload:info
         )
       |||),
+      record('instance:oom_container_kill_margin_ratio:min', 'min by (cluster, instance) (oom_container_kill_margin_ratio{%(w)s})'),
       record('cluster:oom_container_kill_margin_ratio:min', 'min by (cluster) (oom_container_kill_margin_ratio{%(w)s})'),
       record('cluster:oom_node_kill_margin_ratio:min', 'min by (cluster) (oom_node_kill_margin_ratio{%(s)s})'),
 

@@ -18,15 +18,19 @@ import (
 )
 
 // evidence writes the table, where OOM_E2E_EVIDENCE is set.
-func evidence(t *testing.T, delay, missed, end, lead time.Duration, cachePages int, q queryResult) {
+func evidence(t *testing.T, delay, down, missed, end, lead time.Duration, cachePages int, q queryResult) {
 	ended := "not measured (OOM_E2E_FULL)"
 	if end > 0 {
 		ended = fmt.Sprintf("%.0f s", end.Seconds())
 	}
+	lookBack := "look back one minute instead of five"
+	if full() {
+		lookBack = "look back as far as the shipped ones"
+	}
 	text := fmt.Sprintf(`# From the kill to the notification
 
 The shipped rules and Alertmanager's shipped routes and times, on a real Prometheus and a real Alertmanager: scrapes and rules every %v, group_wait %v.
-Where a rule waits for a minute, it waits for 20 s here. A second Prometheus, whose rules look back one minute instead of five, is down during a kill, scrapes
+Where a rule waits for a minute, it waits for 20 s here. A second Prometheus, whose rules %s, is down for %v during a kill, scrapes
 without honor_labels, and hears from kube-state-metrics of a node without an exporter: each is told of, with the right names.
 Limits are %d MiB. The leak takes 64 KiB a second. The cache is a mapped file that fills a group of %d MiB.
 Prometheus scrapes as the chart's monitors tell prometheus-operator; meanwhile the exporter's pod is replaced by one with another name and address,
@@ -50,7 +54,7 @@ Linux %s, %s.
 | the slowest query | %.3f s |
 
 Nothing to show:
-%s`, interval, groupWait, limit/mib, limit/mib, release(t), time.Now().UTC().Format("2006-01-02"),
+%s`, interval, groupWait, lookBack, down.Round(time.Second), limit/mib, limit/mib, release(t), time.Now().UTC().Format("2006-01-02"),
 		delay.Seconds(), missed.Seconds(), ended, lead.Seconds(), cachePages, q.tried, q.full, q.alerts, len(q.empty), q.slowest.Seconds(), reasons(q.empty))
 	t.Log(text)
 	dir := os.Getenv("OOM_E2E_EVIDENCE")

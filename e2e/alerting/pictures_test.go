@@ -7,11 +7,13 @@ package alerting
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,217 +22,209 @@ import (
 	"github.com/oom-exporter/oom_exporter/e2e/lab"
 )
 
-// TestPictures draws the dashboards of a node on which much goes wrong, with
-// what a real Prometheus has scraped meanwhile, into docs/images:
+// span is what the pictures show.
+const span = 210 * time.Second
+
+// TestPictures draws the dashboards of a node on which much goes wrong into
+// docs/images, by Grafana's own components (testdata/grafana) and with what a real
+// Prometheus has scraped meanwhile. It fails on a panel that errs, that is empty
+// without a reason, that does not fit, and on kills that are not red:
 //
-//	go test -tags e2e,pictures -run TestPictures ./e2e/alerting
+//	make pictures
 //
-// It takes Chromium, and looks best with Debian's fonts-inter. What is drawn is the panels' own queries, units, scales and
-// columns; only the drawing is not Grafana's.
+// It needs npm and Chromium. Not from Grafana are the page around the panels and
+// the marks of kills in graphs: dashboards and data sources are no packages.
 func TestPictures(t *testing.T) {
 	lab.Root(t)
-	lab.Need(t, "chromium")
+	lab.Need(t, "chromium", "npm", "node")
+	dir := bundle(t)
 	s := play(t)
-	for board, values := range map[string]map[string]string{
-		"overview": {}, "node": {"node": nodeName}, "kills": {},
-		"workload": {"namespace": "shop", "pod": "web-7d4f9-x2", "container": "app"},
-	} {
-		file := s.draw(t, "oom-exporter-"+board, values)
-		picture := filepath.Join(lab.Repository(t), "docs", "images", board+".png")
-		size := fmt.Sprintf("--window-size=1440,%d", file.height)
-		lab.Command(t, "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", size, "--screenshot="+picture, "file://"+file.path)
+	page := s.servePage(t, dir)
+	values := map[string]url.Values{
+		"overview": {}, "node": {"var-node": {nodeName}}, "kills": {},
+		"workload": {"var-namespace": {"shop"}, "var-pod": {"web-7d4f9-x2"}, "var-container": {"app"}},
+	}
+	boards := map[string]boardReport{}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		boards[name] = page.draw(t, name, values[name], filepath.Join(lab.Repository(t), "docs", "images", name+".png"))
+	}
+	// As it opens for somebody who has chosen nothing.
+	opened := page.draw(t, "workload", url.Values{}, filepath.Join(t.TempDir(), "workload.png"))
+	for _, e := range opened.Errors {
+		t.Errorf("the workload that it opens on: %s", e)
+	}
+	checkBoards(t, boards)
+	picturesEvidence(t, boards)
+}
+
+// mayShowNothing are the panels that are empty in the pictures, and why.
+func mayShowNothing(t *testing.T) map[string]string {
+	reasons := map[string]string{
+		"overview / Growing towards their limit": "needs two hours of samples",
+		"workload / Time to its limit":           "needs two hours of samples",
+	}
+	if lab.MemoryHierarchy(t).Version == 1 {
+		reasons["workload / Memory stall (PSI full)"] = "cgroup v1 has no PSI"
+	}
+	return reasons
+}
+
+// checkBoards holds what was drawn against what people should see.
+func checkBoards(t *testing.T, boards map[string]boardReport) {
+	empty := mayShowNothing(t)
+	panels, kills := 0, 0
+	for board, report := range boards {
+		for _, e := range report.Errors {
+			t.Errorf("%s: %s", board, e)
+		}
+		for _, p := range report.Panels {
+			at := board + " / " + p.Title
+			if at == "workload / Who dies next" && p.Empty {
+				continue // no limit of it is near at the moment of the picture.
+			}
+			if _, listed := empty[at]; p.Error == "" && p.Empty != listed {
+				t.Errorf("%s: empty %v, listed as empty %v", at, p.Empty, listed)
+			}
+			checkPanel(t, at, p)
+			panels++
+			kills += checkRed(t, at, p)
+		}
+	}
+	if panels < 40 || kills < 12 {
+		t.Errorf("only %d panels and %d colours of kills were looked at", panels, kills)
 	}
 }
 
-// drawing is a page that shows a dashboard.
-type drawing struct {
-	path   string
-	height int
+// checkPanel wants no errors, names for all columns, links that lead somewhere,
+// and room for all.
+func checkPanel(t *testing.T, at string, p panelReport) {
+	t.Helper()
+	if p.Error != "" {
+		t.Errorf("%s: %s", at, p.Error)
+	}
+	for _, c := range p.Columns {
+		if c == "" || strings.HasPrefix(c, "Value") {
+			t.Errorf("%s: a column is called %q", at, c)
+		}
+	}
+	if p.Unsorted > 0 {
+		t.Errorf("%s: %d of %d rows lack what the table is sorted by", at, p.Unsorted, p.Rows)
+	}
+	for _, l := range p.Links {
+		if !strings.HasPrefix(l, "/d/oom-exporter-") || strings.Contains(l, "$") {
+			t.Errorf("%s: a link leads to %s", at, l)
+		}
+	}
+	if at == "overview / Alerts" {
+		p.Cut = slices.DeleteFunc(p.Cut, func(c string) bool { return strings.HasSuffix(c, " of its height") }) // as many as fire.
+	}
+	for _, c := range p.Cut {
+		t.Errorf("%s: does not fit: %s", at, c)
+	}
 }
 
-// span is what the pictures show.
-const span = 270 * time.Second
+// aboutKills are the titles of panels that count kills.
+var aboutKills = regexp.MustCompile(`^(Kills|All kills|Storms|OOM decisions|Workloads killed)`)
 
-// draw asks all that a dashboard asks and writes it into the page that draws it.
-func (s *stack) draw(t *testing.T, uid string, values map[string]string) drawing {
+// checkRed wants each number of kills that is not 0, and each series of kills, to
+// be red, and returns how many were looked at.
+func checkRed(t *testing.T, at string, p panelReport) (seen int) {
 	t.Helper()
-	text, err := os.ReadFile("../../dashboards/" + uid + ".json")
+	if !aboutKills.MatchString(p.Title) {
+		return 0
+	}
+	for _, s := range p.Series {
+		if p.Type == "stat" && s.Value == 0 {
+			continue
+		}
+		seen++
+		if !isRed(s.Color) {
+			t.Errorf("%s: %s is drawn in %s", at, s.Name, s.Color)
+		}
+	}
+	return seen
+}
+
+// isRed takes colours as #rrggbb.
+func isRed(color string) bool {
+	rgb, err := strconv.ParseUint(strings.TrimPrefix(color, "#"), 16, 24)
+	r, g, b := rgb>>16, rgb>>8&0xff, rgb&0xff
+	return err == nil && len(color) == len("#rrggbb") && r > 100 && 2*r > 3*max(g, b)
+}
+
+// picturesEvidence writes what was drawn, where OOM_E2E_EVIDENCE is set.
+func picturesEvidence(t *testing.T, boards map[string]boardReport) {
+	var b strings.Builder
+	fmt.Fprintf(&b, `# Dashboards as Grafana's components draw them
+
+Each panel of the shipped dashboards, drawn by the components of Grafana %s (npm: @grafana/ui, @grafana/data) in Chromium from what a real
+Prometheus scraped while containers were killed: [Overview](../images/overview.png), [Node](../images/node.png),
+[Workload](../images/workload.png), [Kills](../images/kills.png). The test fails on an error in a query, a transformation or a component, on
+a panel that is empty and not listed below, on a column without a name, on legends, titles and tables that do not fit, and on kills that
+are not red.
+
+Written by `+"`make pictures`"+` with OOM_E2E_EVIDENCE set.
+
+Linux %s, %s.
+
+| dashboard | panels | with data | columns | rows | series |
+|---|---|---|---|---|---|
+`, grafanaVersion(t), release(t), time.Now().UTC().Format("2006-01-02"))
+	for _, name := range slices.Sorted(maps.Keys(boards)) {
+		full, columns, rows, series := 0, 0, 0, 0
+		for _, p := range boards[name].Panels {
+			if !p.Empty {
+				full++
+			}
+			columns, rows, series = columns+len(p.Columns), rows+p.Rows, series+len(p.Series)
+		}
+		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %d |\n", name, len(boards[name].Panels), full, columns, rows, series)
+	}
+	fmt.Fprintf(&b, "\nEmpty:\n%s\nHigher than its panel may only be the list of alerts, of which as many fire as do; empty may also be who dies next in the workload, while no limit of it is near.\n", reasons(mayShowNothing(t)))
+	t.Log(b.String())
+	if dir := os.Getenv("OOM_E2E_EVIDENCE"); dir != "" && !t.Failed() {
+		put(t, filepath.Join(dir, "dashboards.md"), b.String())
+	}
+}
+
+// grafanaVersion is that of the components.
+func grafanaVersion(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(pageSources, "package.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var board map[string]any
+	var p struct{ Dependencies map[string]string }
+	if err := json.Unmarshal(text, &p); err != nil {
+		t.Fatal(err)
+	}
+	return p.Dependencies["@grafana/ui"]
+}
+
+// boardHeight is how high a page is that shows all of a dashboard.
+func boardHeight(t *testing.T, file string) int {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type grid struct {
+		GridPos struct{ Y, H float64 }
+	}
+	var board struct {
+		Panels []struct {
+			grid
+			Panels []grid
+		}
+	}
 	if err := json.Unmarshal(text, &board); err != nil {
 		t.Fatal(err)
 	}
-	now := time.Now()
-	board["from"], board["to"] = now.Add(-span).Unix(), now.Unix()
 	bottom := 0.0
-	board["panels"] = unfolded(board["panels"])
-	for _, p := range list(board["panels"]) {
-		g, _ := p["gridPos"].(map[string]any)
-		bottom = math.Max(bottom, g["y"].(float64)+g["h"].(float64))
-		step := 5 * time.Second
-		if p["interval"] == "1m" {
-			step = time.Minute
-		}
-		answers := [][]any{}
-		for _, q := range list(p["targets"]) {
-			answers = append(answers, s.series(t, q, values, now, step))
-		}
-		p["answers"], p["step"] = answers, step.Seconds()
-	}
-	board["annotations"] = s.marks(t, board, values, now)
-	board["variables"] = chosen(board, values)
-	page, err := os.ReadFile("testdata/render.html")
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := json.Marshal(board)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(s.dir, uid+".html")
-	put(t, path, strings.Replace(string(page), "/*DATA*/ null", string(data), 1))
-	return drawing{path, 44 + int(bottom)*30 + 4}
-}
-
-// unfolded opens the rows that are closed.
-func unfolded(v any) []any {
-	var all []any
-	for _, p := range list(v) {
-		inside := list(p["panels"])
-		p["panels"] = []any{}
-		all = append(all, p)
-		for _, each := range inside {
-			all = append(all, each)
+	for _, p := range board.Panels {
+		for _, each := range append(p.Panels, p.grid) {
+			bottom = math.Max(bottom, each.GridPos.Y+each.GridPos.H)
 		}
 	}
-	return all
-}
-
-func list(v any) (found []map[string]any) {
-	values, _ := v.([]any)
-	for _, each := range values {
-		if m, ok := each.(map[string]any); ok {
-			found = append(found, m)
-		}
-	}
-	return found
-}
-
-// chosen lists what the dashboard's variables stand at.
-func chosen(board map[string]any, values map[string]string) []map[string]string {
-	var all []map[string]string
-	for _, v := range list(board["templating"].(map[string]any)["list"]) {
-		value := values[v["name"].(string)]
-		if v["type"] == "datasource" {
-			value = "Prometheus"
-		} else if value == "" {
-			value = "All"
-		}
-		all = append(all, map[string]string{"label": v["label"].(string), "value": value})
-	}
-	return all
-}
-
-// insert puts the variables' values into a query.
-func insert(q string, values map[string]string, now time.Time, step time.Duration) string {
-	return variable.ReplaceAllStringFunc(q, func(v string) string {
-		switch name := variable.FindStringSubmatch(v)[1]; name {
-		case "__rate_interval":
-			return "30s"
-		case "__interval":
-			return fmt.Sprintf("%.0fs", step.Seconds())
-		case "__range":
-			return fmt.Sprintf("%.0fs", span.Seconds())
-		case "__from":
-			return strconv.FormatInt(now.Add(-span).Unix(), 10)
-		default:
-			if values[name] == "" {
-				return ".*"
-			}
-			return regexp.QuoteMeta(values[name])
-		}
-	})
-}
-
-// series asks a panel's query.
-func (s *stack) series(t *testing.T, q map[string]any, values map[string]string, now time.Time, step time.Duration) []any {
-	t.Helper()
-	expr, legend := insert(q["expr"].(string), values, now, step), fmt.Sprint(q["legendFormat"])
-	found := []any{}
-	if q["instant"] == true {
-		for _, r := range s.ask(t, expr) {
-			found = append(found, map[string]any{"labels": r.Metric, "legend": named(legend, r.Metric), "value": number(r.Value[1])})
-		}
-		return found
-	}
-	for _, r := range s.over(t, expr, now, step) {
-		points := [][2]any{}
-		for _, v := range r.Values {
-			points = append(points, [2]any{v[0], number(v[1])})
-		}
-		found = append(found, map[string]any{"labels": r.Metric, "legend": named(legend, r.Metric), "points": points})
-	}
-	return found
-}
-
-// matrix is a series with all of its samples.
-type matrix struct {
-	Metric map[string]string
-	Values [][2]any
-}
-
-func (p prometheus) over(t *testing.T, expr string, now time.Time, step time.Duration) []matrix {
-	t.Helper()
-	var a struct {
-		Error string
-		Data  struct{ Result []matrix }
-	}
-	end := now.Truncate(step)
-	p.get(t, fmt.Sprintf("query_range?query=%s&start=%d&end=%d&step=%.0f", url.QueryEscape(expr), end.Add(-span).Unix(), end.Unix(), step.Seconds()), &a)
-	if a.Error != "" {
-		t.Fatalf("%s: %s", expr, a.Error)
-	}
-	return a.Data.Result
-}
-
-// marks are the annotations.
-func (s *stack) marks(t *testing.T, board map[string]any, values map[string]string, now time.Time) []any {
-	t.Helper()
-	marks := []any{}
-	for _, a := range list(board["annotations"].(map[string]any)["list"]) {
-		expr, _ := a["expr"].(string)
-		if expr == "" {
-			continue
-		}
-		times := []any{}
-		for _, r := range s.over(t, insert(expr, values, now, 5*time.Second), now, 5*time.Second) {
-			for i, v := range r.Values {
-				if a["useValueForTime"] == true {
-					if ms, ok := number(v[1]).(float64); ok {
-						times = append(times, ms/1000)
-					}
-				} else if i == 0 {
-					times = append(times, v[0])
-				}
-			}
-		}
-		marks = append(marks, map[string]any{"colour": a["iconColor"], "times": times})
-	}
-	return marks
-}
-
-// number is a sample's value; JSON has no NaN.
-func number(v any) any {
-	text, _ := v.(string)
-	f, err := strconv.ParseFloat(text, 64)
-	if err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
-		return nil
-	}
-	return f
-}
-
-func named(legend string, labels map[string]string) string {
-	return regexp.MustCompile(`\{\{(\w+)\}\}`).ReplaceAllStringFunc(legend, func(v string) string { return labels[strings.Trim(v, "{}")] })
+	return 64 + int(bottom)*38 // of the bar above, and of a unit of the grid.
 }

@@ -32,15 +32,15 @@ func scene(files string) []actor {
 		return actor{at, workload{namespace: namespace, pod: pod, container: container, qos: qos, podLimit: podLimit * mib, limit: limit * mib}, steps}
 	}
 	var all []actor
-	for i, at := range []time.Duration{0, 80 * time.Second, 160 * time.Second, 240 * time.Second} {
+	for i, at := range []time.Duration{0, 80 * time.Second, 160 * time.Second} {
 		cache := fmt.Sprint("web", i)
-		all = append(all, pod(at, "burstable", "shop", "web-7d4f9-x2", "app", 112, 80, "comm:java", "adj:934", "anon:26M", file(24, cache), hot(24, cache), hot(24, cache), "rate:800K", "anon:80M"))
+		all = append(all, pod(at, "burstable", "shop", "web-7d4f9-x2", "app", 112, 80, "comm:java", "adj:934", "anon:26M", file(24, cache), hot(24, cache), hot(24, cache), "rate:1M", "anon:80M"))
 	}
 	return append(all,
 		pod(0, "burstable", "shop", "web-7d4f9-x2", "envoy", 112, 64, "comm:envoy", "adj:971", "anon:18M"),
 		pod(0, "burstable", "shop", "web-7d4f9-q8", "app", 112, 80, "comm:java", "adj:934", "anon:33M"),
 		pod(0, "burstable", "shop", "cart-5c9b7-k8", "cart", 104, 96, "comm:node", "adj:962", "anon:48M"),
-		pod(0, "burstable", "shop", "cart-5c9b7-k8", "exporter", 104, 64, "comm:sidecar", "adj:983", "anon:8M", "rate:300K", "anon:56M"),
+		pod(0, "burstable", "shop", "cart-5c9b7-k8", "exporter", 104, 64, "comm:sidecar", "adj:983", "anon:8M", "rate:400K", "anon:56M"),
 		pod(0, "guaranteed", "shop", "db-0", "postgres", 192, 192, "comm:postgres", "adj:900", "anon:40M", "shmem:16M", file(200, "db"), hot(130, "db")),
 		pod(0, "burstable", "shop", "cache-0", "redis", 128, 128, "comm:redis-server", "adj:950", "anon:70M"),
 		pod(0, "burstable", "batch", "report-28xq4", "worker", 128, 96, "comm:gunicorn", "adj:944", "anon:20M", "fork:3", "comm:worker", "sleep:20000", "rate:1M", "anon:120M"),
@@ -65,7 +65,7 @@ func play(t *testing.T) *stack {
 		}
 	}
 	s := start(t, rootfs, "shop|batch|monitoring", "--process.top=10")
-	begun, runs := time.Now(), map[workload]bool{}
+	begun, runs := time.Now(), map[workload]*lab.Process{}
 	until := func(at time.Duration) {
 		lab.Eventually(t, span, "the next act", func() bool { return time.Since(begun) >= at })
 	}
@@ -75,15 +75,15 @@ func play(t *testing.T) *stack {
 			if a.at != at {
 				continue
 			}
-			if runs[a.workload] { // kubelet removes what is dead.
+			if last := runs[a.workload]; last != nil { // kubelet removes what is dead.
+				last.Wait(t, time.Minute)
 				dead := all[a.workload].File("")
 				lab.Eventually(t, 5*time.Second, dead+" is removed", func() bool { return os.Remove(dead) == nil })
 				again := a.workload
 				again.restarts = int(at.Seconds())
 				all[a.workload] = again.group(t, "/kubepods", rootfs)
 			}
-			runs[a.workload] = true
-			lab.StartHog(t, all[a.workload], a.steps...)
+			runs[a.workload] = lab.StartHog(t, all[a.workload], a.steps...)
 		}
 		if at == 130*time.Second {
 			s.guardActs(t, all[guarded])
