@@ -238,8 +238,19 @@ func TestScrapeConfig(t *testing.T) {
 func TestScrapeExample(t *testing.T) {
 	_, example, _ := strings.Cut(read(t, chart+"/README.md"), "```yaml\n")
 	example, _, found := strings.Cut(example, "```")
-	for _, want := range []string{"honor_labels: true", "target_label: instance", "target_label: node", "job_name: oom-exporter"} {
-		if !found || !strings.Contains(example, want) {
+	if !found {
+		t.Fatal("there is no example")
+	}
+	// Debian's promtool knows no Kubernetes.
+	example = regexp.MustCompile(`kubernetes_sd_configs:\n\s+- role: pod\n\s+namespaces: .*\n`).ReplaceAllString(example, "static_configs: []\n")
+	checkScrape(t, example, "honor_labels: true", "target_label: instance", "target_label: node", "job_name: oom-exporter")
+}
+
+// checkScrape gives a configuration that has these words to promtool.
+func checkScrape(t *testing.T, example string, words ...string) {
+	t.Helper()
+	for _, want := range words {
+		if !strings.Contains(example, want) {
 			t.Errorf("the example lacks %q", want)
 		}
 	}
@@ -247,8 +258,6 @@ func TestScrapeExample(t *testing.T) {
 	if err != nil {
 		t.Skip("promtool is not on PATH (Debian: prometheus)")
 	}
-	// Debian's knows no Kubernetes.
-	example = regexp.MustCompile(`kubernetes_sd_configs:\n\s+- role: pod\n\s+namespaces: .*\n`).ReplaceAllString(example, "static_configs: []\n")
 	path := filepath.Join(t.TempDir(), "prometheus.yml")
 	if err := os.WriteFile(path, []byte(example), 0o600); err != nil {
 		t.Fatal(err)
@@ -256,6 +265,21 @@ func TestScrapeExample(t *testing.T) {
 	if out, err := exec.Command(promtool, "check", "config", path).CombinedOutput(); err != nil {
 		t.Errorf("promtool check config: %v\n%s", err, out)
 	}
+}
+
+// TestReadmeSaysHowToScrape gives README's first page to Prometheus' own checker,
+// and keeps README at a length that is read.
+func TestReadmeSaysHowToScrape(t *testing.T) {
+	readme := read(t, "../README.md")
+	if n := strings.Count(readme, "\n"); n > 150 {
+		t.Errorf("README has %d lines, want at most 150", n)
+	}
+	head, rest, _ := strings.Cut(readme, "```yaml\n")
+	example, _, found := strings.Cut(rest, "```")
+	if n := strings.Count(head, "\n"); !found || n > 40 {
+		t.Fatalf("the first page does not say how to scrape: line %d", n)
+	}
+	checkScrape(t, example, "honor_labels: true", "job_name: oom-exporter", ":10137")
 }
 
 // TestVersion wants the chart to install this version.

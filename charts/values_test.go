@@ -108,6 +108,7 @@ log: {level: warn}
 extraArgs: [--log.level=error, --no-recorder, --process.top, "5", --log.level=debug, --collector.process, --recorder,
   "--web.listen-address=:1", "--web.listen-address=:2", --podman.root=/a, --podman.root=/b]
 hostPID: false
+web: {port: 2}
 guard: {enabled: true, extraArgs: [--kill-switch=/run/off, --policy=process]}
 `
 	if err := os.WriteFile(file, []byte(values), 0o600); err != nil {

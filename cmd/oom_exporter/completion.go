@@ -21,15 +21,26 @@ func completion(_ context.Context, c *config, std streams) error {
 	case "fish":
 		return fishScript(std.out, app)
 	case "zsh":
-		if _, err := io.WriteString(std.out, "#compdef oom_exporter\nautoload -U +X bashcompinit && bashcompinit\n"); err != nil {
-			return err
-		}
+		return zshScript(std.out, app)
 	}
-	return bashScript(std.out, app)
+	return bashScript(std.out, app, "default")
+}
+
+// zshScript has zsh run the script of bash. As a file of fpath it is run first when
+// completion wants an answer, and then gives it.
+func zshScript(w io.Writer, app *kingpin.ApplicationModel) error {
+	if _, err := io.WriteString(w, "#compdef oom_exporter\nautoload -U +X bashcompinit && bashcompinit\n"); err != nil {
+		return err
+	}
+	if err := bashScript(w, app, "nospace"); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, "[[ ${funcstack[1]} != _oom_exporter ]] || _bash_complete -o nospace -F _oom_exporter\n")
+	return err
 }
 
 // bashScript completes from lists; file names where a flag takes a value.
-func bashScript(w io.Writer, app *kingpin.ApplicationModel) error {
+func bashScript(w io.Writer, app *kingpin.ApplicationModel, option string) error {
 	var b strings.Builder
 	b.WriteString(`_oom_exporter() {
   local word="${COMP_WORDS[COMP_CWORD]}" command=serve i words
@@ -49,9 +60,12 @@ func bashScript(w io.Writer, app *kingpin.ApplicationModel) error {
     -*) COMPREPLY=($(compgen -W "$words %s" -- "$word")) ;;
     *) if ((i == COMP_CWORD)); then COMPREPLY=($(compgen -W "%s" -- "$word")); else COMPREPLY=($(compgen -f -- "$word")); fi ;;
   esac
+  # A value comes right behind the =.
+  [[ ${#COMPREPLY[@]} != 1 || ${COMPREPLY[0]} != *= ]] || compopt -o nospace 2>/dev/null
+  return 0
 }
-complete -o default -F _oom_exporter oom_exporter
-`, strings.Join(flagWords(app.Flags), " "), strings.Join(names, " "))
+complete -o %s -F _oom_exporter oom_exporter
+`, strings.Join(flagWords(app.Flags), " "), strings.Join(names, " "), option)
 	_, err := io.WriteString(w, b.String())
 	return err
 }

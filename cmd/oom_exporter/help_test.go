@@ -133,6 +133,24 @@ COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _oom_exporter; echo "${COMPREPLY[*]}"
 	}
 }
 
+// TestZshCompletesAtOnce: zsh runs the file of its fpath when it wants the first
+// answer, so that the script has to give one.
+func TestZshCompletesAtOnce(t *testing.T) {
+	var script bytes.Buffer
+	if err := completion(t.Context(), &config{shell: "zsh"}, streams{out: &script, err: &script}); err != nil {
+		t.Fatal(err)
+	}
+	// bash takes the place of zsh: what matters is which function is asked, and when.
+	for inside, want := range map[string]string{"_oom_exporter": "asked", "(eval)": ""} {
+		cmd := exec.CommandContext(t.Context(), "bash", "--norc", "-c", `autoload() { :; }; bashcompinit() { :; }; _bash_complete() { echo asked; }; funcstack=(zero "$1")
+`+script.String(), "bash", inside)
+		out, err := cmd.CombinedOutput()
+		if got := strings.TrimSpace(string(out)); err != nil || got != want {
+			t.Errorf("in %s: %q, %v, want %q", inside, got, err, want)
+		}
+	}
+}
+
 func TestCompletionOfEachShell(t *testing.T) {
 	for _, shell := range shells() {
 		var b bytes.Buffer

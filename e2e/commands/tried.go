@@ -19,6 +19,7 @@ const (
 	quickStart = "e2e/release TestQuickStart"
 	inTheLab   = "e2e/kubernetes TestKubernetes"
 	made       = "e2e/commands TestMakeTargets"
+	inAGuest   = "e2e/release TestSystemd" // of make e2e-full.
 
 	noRegistry = "needs a registry that the tests may push to or pull from"
 )
@@ -31,19 +32,24 @@ func Trials() []Trial {
 		{Page: readme, Begin: "make test", Test: made},
 		{Page: readme, Begin: "helm install", Test: inTheLab},
 
-		{Page: install, Begin: "make image", Not: noRegistry + ", for the base image"},
-		{Page: install, Begin: "docker run", Not: "needs the image of make image, and a bridge with rules in the machine's firewall"},
+		{Page: install, Begin: "make image", Not: noRegistry + ", for the base image; e2e TestImage builds the Dockerfile by buildah on another one"},
+		{Page: install, Begin: "docker run", Test: "e2e/release TestDockerRun"},
 		{Page: install, Begin: "curl -s localhost:10137/metrics", Test: quickStart},
-		{Page: install, Begin: "docker compose", Not: noRegistry + ", for Prometheus, Alertmanager and Grafana"},
+		{Page: install, Begin: "docker compose", Not: noRegistry + ", for Prometheus, Alertmanager and Grafana; promtool and amtool check what it mounts"},
 		{Page: install, Begin: "make release", Test: made},
 		{Page: install, Begin: "dpkg --install", Test: "e2e/release TestDeb"},
-		{Page: install, Begin: "systemctl enable", Not: "needs systemd as PID 1, which the tests' machine does not have; systemd-analyze verifies the unit"},
-		{Page: install, Begin: "skopeo copy", Not: noRegistry},
+		{Page: install, Begin: "rpm --install", Not: "Debian's rpm knows of no installed package, so that it misses /bin/sh; TestRPM installs into an empty root with --nodeps"},
+		{Page: install, Begin: "systemctl enable", Test: inAGuest},
+		{Page: install, Begin: "skopeo copy", Test: "e2e/release TestRegistry"},
+		{Page: install, Begin: "kind load", Not: "needs kind and its node image, from a registry"},
+		{Page: install, Begin: "k3s ctr", Not: "needs k3s, whose program is to be had from its own site only"},
+		{Page: install, Begin: "ctr --namespace k8s.io images import", Test: "e2e/release TestImages"},
 		{Page: install, Begin: "kubectl create namespace", Test: inTheLab},
 		{Page: install, Begin: "kubectl label namespace", Test: inTheLab},
 		{Page: install, Begin: "helm install", Test: inTheLab},
 		{Page: install, Begin: "kubectl --namespace oom-exporter rollout", Test: inTheLab},
 		{Page: install, Begin: "kubectl --namespace oom-exporter exec", Test: inTheLab},
+		{Page: install, Begin: "sed ", Test: inTheLab},
 
 		{Page: platforms, Begin: "kubectl label namespace", Test: inTheLab},
 		{Page: platforms, Begin: "oc apply", Not: "needs OpenShift"},
@@ -52,6 +58,7 @@ func Trials() []Trial {
 		{Page: upgrades, Begin: "helm upgrade", Test: inTheLab},
 		{Page: upgrades, Begin: "helm rollback", Test: inTheLab},
 		{Page: upgrades, Begin: "kubectl --namespace oom-exporter rollout", Test: inTheLab},
+		{Page: upgrades, Begin: "systemctl restart", Test: inAGuest},
 	}
 }
 
@@ -61,5 +68,6 @@ func Shown() []string {
 		"oom_exporter top  node1  2026-11-22 02:33:51",
 		"shop/web-7d9c/app grew from 251.4 MiB to 512.0 MiB in 34 min, 7.6 MiB a minute, nearly straight, anonymous",
 		"apiVersion: security.openshift.io/v1",
+		"scrape_configs:",
 	}
 }

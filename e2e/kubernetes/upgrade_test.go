@@ -114,6 +114,7 @@ func (n *node) checkUpgrade(t *testing.T, helm string, log *lab.KernelLog) {
 	}
 	writeUpgrades(t, rollouts, m, log)
 	n.reinstallByReadme(t, helm)
+	n.installByManifests(t, helm)
 }
 
 // installByPage installs the chart as the page for installing says.
@@ -163,6 +164,16 @@ func (n *node) reinstallByReadme(t *testing.T, helm string) {
 	n.words(t, helm, "README.md", "helm install")
 	n.exporter(t, pagesNamespace)
 	remove()
+}
+
+// installByManifests installs without Helm, as the page says.
+func (n *node) installByManifests(t *testing.T, helm string) {
+	t.Helper()
+	n.words(t, helm, "docs/install/README.md", "sed ")
+	if p := n.exporter(t, pagesNamespace); !n.scrapePod(t, p).Has("oom_node_kill_margin_bytes") {
+		t.Error("the manifests' exporter has no margin of the node")
+	}
+	n.mustKubectl(t, "delete", "-f", filepath.Join(lab.Repository(t), "docs/install/kubernetes.yaml"), "--wait", "--timeout="+ready.String())
 }
 
 // moreKills waits until each container was killed in as often again.

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,20 +18,22 @@ import (
 	"github.com/oom-exporter/oom_exporter/e2e/lab"
 )
 
+// made is where the release is, once a test has asked for it.
+var made string
+
 // built is the release for this machine's architecture, made once for all tests.
 var built = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "oom_exporter-release")
 	if err != nil {
 		return "", err
 	}
+	made = dir
 	return dir, release("../..", dir)
 })
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if dir, err := built(); err == nil {
-		_ = os.RemoveAll(dir)
-	}
+	_ = os.RemoveAll(made)
 	os.Exit(code)
 }
 
@@ -41,10 +44,10 @@ type releaseError struct {
 
 func (e releaseError) Error() string { return e.err.Error() + "\n" + string(e.out) }
 
-// release runs the script of a checkout.
-func release(checkout, dist string) error {
-	cmd := exec.Command(filepath.Join(checkout, ".ci/release"), dist)
-	cmd.Env = append(os.Environ(), "ARCHES="+runtime.GOARCH, "SOURCE_DATE_EPOCH=1790000000")
+// release runs the script of a checkout, with more variables than the tests have.
+func release(checkout, dist string, variables ...string) error {
+	cmd := exec.Command("sh", "-c", `umask ${UMASK:-022} && exec "$0" "$1"`, filepath.Join(checkout, ".ci/release"), dist)
+	cmd.Env = append(append(os.Environ(), "ARCHES="+runtime.GOARCH, "SOURCE_DATE_EPOCH=1790000000"), variables...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return releaseError{err, out}
 	}
@@ -81,13 +84,15 @@ func version(t *testing.T) string {
 	return strings.TrimSpace(string(b))
 }
 
-// TestReproducible: another copy of the same sources, in another directory, gives
-// the same files byte for byte.
+// TestReproducible: another copy of the same sources gives the same files byte
+// for byte, in another directory, of somebody whose files others may not read, in
+// another zone and with another locale.
 func TestReproducible(t *testing.T) {
 	first := dist(t)
-	checkout, second := t.TempDir(), t.TempDir()
+	checkout, second := filepath.Join(t.TempDir(), "a b"), t.TempDir()
 	lab.Command(t, "cp", "-a", "../../.", checkout)
-	if err := release(checkout, second); err != nil {
+	lab.Command(t, "chmod", "-R", "go=", checkout)
+	if err := release(checkout, second, "UMASK=077", "TZ=Asia/Tokyo", "LC_ALL=C.UTF-8"); err != nil {
 		t.Fatal(err)
 	}
 	sums := func(dir string) string {
@@ -118,11 +123,7 @@ func TestDeb(t *testing.T) {
 		t.Fatal("oom-exporter is installed on this machine; the test would remove it")
 	}
 	files := strings.Fields(lab.Command(t, "sh", "-c", `dpkg-deb --fsys-tarfile "$1" | tar -t | grep -v '/$' | sed 's,^\.,,'`, "sh", pkg))
-	checkout := t.TempDir()
-	if err := os.Symlink(dist(t), filepath.Join(checkout, "dist")); err != nil {
-		t.Fatal(err)
-	}
-	lab.Command(t, "sh", "-euc", `cd "$1" && eval "$2"`, "sh", checkout, words(t, "docs/install/README.md", "dpkg --install"))
+	lab.Command(t, "sh", "-euc", `cd "$1" && eval "$2"`, "sh", linkedCheckout(t), words(t, "docs/install/README.md", "dpkg --install"))
 	installed := true
 	remove := func() {
 		if installed {
@@ -148,7 +149,7 @@ func TestDeb(t *testing.T) {
 			}
 		}
 	}
-	lab.Command(t, "bash", "-n", "/usr/share/bash-completion/completions/oom_exporter")
+	checkCompletions(t)
 
 	remove()
 	for _, name := range files {
@@ -189,10 +190,20 @@ func TestTarball(t *testing.T) {
 	}
 }
 
-// TestImages: containerd takes the archives and runs what is in them, as nobody.
+// TestImages: containerd takes the archives, the exporter's by the page's words,
+// and runs what is in them, as nobody.
 func TestImages(t *testing.T) {
-	dist(t)
+	checkout := linkedCheckout(t)
 	c := lab.StartContainerd(t, lab.ContainerdOptions{Root: lab.PrivateRoot(t)})
+	byPage := exec.Command("sh", "-euc", words(t, "docs/install/README.md", "ctr --namespace k8s.io images import"))
+	byPage.Dir = checkout
+	byPage.Env = append(os.Environ(), "PATH="+lab.DebianPath(lab.Debian(t, "containerd")), "CONTAINERD_ADDRESS="+c.Socket, "CONTAINERD_SNAPSHOTTER=native")
+	if out, err := byPage.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", byPage.Args, err, out)
+	}
+	if got := c.Ctr(t, "--namespace", "k8s.io", "image", "list", "--quiet"); !slices.Contains(strings.Fields(got), "docker.io/library/oom-exporter:"+version(t)) {
+		t.Errorf("kubelet finds %s", got)
+	}
 	for _, name := range []string{"oom-exporter", "oom-guard"} {
 		c.Ctr(t, "image", "import", "--snapshotter", "native", file(t, name+"-*.oci.tar"))
 		image := "docker.io/library/" + name + ":" + version(t)

@@ -16,20 +16,40 @@
 {{- end }}
 
 {{- define "oom-exporter.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "oom-exporter.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "oom-exporter.name" . | toYaml }}
+app.kubernetes.io/instance: {{ .Release.Name | toYaml }}
 {{- end }}
 
-{{- define "oom-exporter.labels" -}}
+{{/* Labels or annotations: the chart's own, a text, and those of the values in the place of what has the same key. Of the
+     values' maps the later ones win. */}}
+{{- define "oom-exporter.keys" -}}
+{{- $over := dict }}
+{{- range .over }}
+{{- $over = mergeOverwrite $over (deepCopy (default dict .)) }}
+{{- end }}
+{{- $lines := list }}
+{{- range splitList "\n" .own }}
+{{- if not (hasKey $over (splitList ": " . | first)) }}
+{{- $lines = append $lines . }}
+{{- end }}
+{{- end }}
+{{- if $over }}
+{{- $lines = append $lines (toYaml $over) }}
+{{- end }}
+{{- join "\n" $lines }}
+{{- end }}
+
+{{- define "oom-exporter.ownLabels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{ include "oom-exporter.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/component: metrics
 app.kubernetes.io/part-of: oom-exporter
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
 {{- end }}
+
+{{- define "oom-exporter.labels" -}}
+{{- include "oom-exporter.keys" (dict "own" (include "oom-exporter.ownLabels" .) "over" (list .Values.commonLabels)) }}
 {{- end }}
 
 {{- define "oom-exporter.serviceAccountName" -}}
@@ -49,7 +69,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{/* The address of an image of the values, whose path in them is the name. */}}
 {{- define "oom-exporter.imageOf" -}}
 {{- $global := default dict .root.Values.global }}
-{{- with default .image.registry $global.imageRegistry }}{{ . }}/{{ end }}
+{{- with default .image.registry $global.imageRegistry }}{{ trimSuffix "/" . }}/{{ end }}
 {{- required (include "oom-exporter.noImage" .name) .image.repository }}
 {{- if .image.digest }}@{{ .image.digest }}{{ else }}:{{ default .root.Chart.AppVersion .image.tag }}{{ end }}
 {{- end }}
@@ -65,16 +85,31 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{/* The arguments of a program: the chart's own, then extraArgs. The programs refuse a flag that is given twice, so one of
      extraArgs takes the place of the chart's, and of an earlier one of extraArgs. An item without dashes is the value of the
-     flag before it. */}}
+     flag before it. What no program can take is refused, and so is an address that the probes, which ask the port, don't reach. */}}
 {{- define "oom-exporter.args" -}}
 {{- $repeatable := list "web.listen-address" "podman.root" "podman.rootless-root" }}
 {{- $last := dict }}
+{{- $addresses := list }}
+{{- $open := "" }}
 {{- range $i, $arg := .extra }}
-{{- if hasPrefix "--" $arg }}
-{{- $_ := set $last (include "oom-exporter.flagName" $arg) $i }}
-{{- else if eq $i 0 }}
-{{- fail (printf "%s: %q is no flag; flags begin with --, and a value comes after its flag" $.name $arg) }}
+{{- $name := include "oom-exporter.flagName" $arg }}
+{{- if and (hasPrefix "--" $arg) (regexMatch "^[a-z0-9][a-z0-9.-]*$" $name) }}
+{{- $_ := set $last $name $i }}
+{{- $open = ternary "" $name (contains "=" $arg) }}
+{{- if and (eq $name "web.listen-address") (not $open) }}
+{{- $addresses = append $addresses $arg }}
 {{- end }}
+{{- else if or (hasPrefix "--" $arg) (not $open) }}
+{{- fail (printf "%s: %q is no flag; flags begin with --, and a value comes after its flag or a =" $.name $arg) }}
+{{- else }}
+{{- if eq $open "web.listen-address" }}
+{{- $addresses = append $addresses $arg }}
+{{- end }}
+{{- $open = "" }}
+{{- end }}
+{{- end }}
+{{- if and $addresses (not (regexMatch (printf ":%d( |$)" (int .port)) (join " " $addresses))) }}
+{{- fail (printf "%s: nothing listens at port %d, which probes and monitors ask: set %s" .name (int .port) .portName) }}
 {{- end }}
 {{- $args := list }}
 {{- range .own }}
@@ -113,13 +148,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 - --state.file=/run/oom_exporter/state.json
 {{- end }}
 {{- with .Values.names.criSocket }}
-- --cri.socket={{ . }}
+- {{ printf "--cri.socket=%s" . | toYaml }}
 {{- end }}
 {{- if not (kindIs "invalid" .Values.processTop) }}
 - --process.top={{ .Values.processTop | int }}
 {{- end }}
 {{- with .Values.evictionThreshold }}
-- --eviction.threshold={{ . }}
+- --eviction.threshold={{ if kindIs "string" . }}{{ . }}{{ else }}{{ int64 . }}{{ end }}
 {{- end }}
 {{- with .Values.metricsEnable }}
 - {{ printf "--metrics.enable=%s" . | quote }}
@@ -175,13 +210,19 @@ appArmorProfile:
 
 {{/* The chart's map (base) with that of the values over it; what is null there is left out. */}}
 {{- define "oom-exporter.over" -}}
-{{- $merged := mergeOverwrite (deepCopy .base) (deepCopy (default dict .over)) }}
-{{- range $key, $value := $merged }}
-{{- if kindIs "invalid" $value }}
-{{- $_ := unset $merged $key }}
+{{- include "oom-exporter.withoutNulls" (mergeOverwrite (deepCopy .base) (deepCopy (default dict .over))) }}
+{{- end }}
+
+{{- define "oom-exporter.withoutNulls" -}}
+{{- $kept := dict }}
+{{- range $key, $value := . }}
+{{- if kindIs "map" $value }}
+{{- $_ := set $kept $key (include "oom-exporter.withoutNulls" $value | fromYaml) }}
+{{- else if not (kindIs "invalid" $value) }}
+{{- $_ := set $kept $key $value }}
 {{- end }}
 {{- end }}
-{{- toYaml $merged }}
+{{- toYaml $kept }}
 {{- end }}
 
 {{/* Affinity: the values', and in any case not on nodes that are no machines, where a DaemonSet's pod stays pending. */}}
@@ -202,9 +243,23 @@ appArmorProfile:
 {{- toYaml $affinity }}
 {{- end }}
 
+{{/* Whether the exporter has a web configuration, and may want TLS or a password: plain HTTP gets no answer then. */}}
+{{- define "oom-exporter.webConfig" -}}
+{{- $file := .Values.web.configSecret }}
+{{- range .Values.extraArgs }}
+{{- $file = or $file (eq (include "oom-exporter.flagName" .) "web.config.file") }}
+{{- end }}
+{{- if $file }}true{{ end }}
+{{- end }}
+
 {{/* A probe: the values', with a way of asking unless they have one. */}}
 {{- define "oom-exporter.probe" -}}
 {{- $probe := deepCopy .probe }}
+{{- range list $probe.httpGet $probe.tcpSocket }}
+{{- if and . (not .port) }}
+{{- $_ := set . "port" "metrics" }}
+{{- end }}
+{{- end }}
 {{- if not (or $probe.httpGet $probe.tcpSocket $probe.exec $probe.grpc) }}
 {{- if .secured }}
 {{- $_ := set $probe "tcpSocket" (dict "port" "metrics") }}
@@ -222,6 +277,13 @@ appArmorProfile:
 
 {{- define "oom-exporter.appArmorAnnotation" -}}
 container.apparmor.security.beta.kubernetes.io/{{ .container }}: {{ get (dict "RuntimeDefault" "runtime/default" "Unconfined" "unconfined" "Localhost" (printf "localhost/%s" (default "" .profile.localhostProfile))) .profile.type }}
+{{- end }}
+
+{{- define "oom-exporter.podAnnotations" -}}
+kubectl.kubernetes.io/default-container: oom-exporter
+{{- if and .Values.appArmorProfile (not (include "oom-exporter.appArmorField" .)) }}
+{{ include "oom-exporter.appArmorAnnotation" (dict "container" "oom-exporter" "profile" .Values.appArmorProfile) }}
+{{- end }}
 {{- end }}
 
 {{/* A read-only mount, also for what is mounted below it where the cluster knows how. */}}
@@ -290,19 +352,20 @@ metricRelabelings:
 
 {{- define "oom-exporter.guardSelectorLabels" -}}
 app.kubernetes.io/name: {{ printf "%s-guard" (include "oom-exporter.name" . | trunc 57 | trimSuffix "-") }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | toYaml }}
 {{- end }}
 
-{{- define "oom-exporter.guardLabels" -}}
+{{- define "oom-exporter.ownGuardLabels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{ include "oom-exporter.guardSelectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/component: guard
 app.kubernetes.io/part-of: oom-exporter
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
 {{- end }}
+
+{{- define "oom-exporter.guardLabels" -}}
+{{- include "oom-exporter.keys" (dict "own" (include "oom-exporter.ownGuardLabels" .) "over" (list .Values.commonLabels)) }}
 {{- end }}
 
 {{- define "oom-exporter.guardServiceAccountName" -}}
@@ -331,7 +394,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 - --kubernetes-events
 {{- end }}
 {{- with .criSocket }}
-- --cri.socket={{ . }}
+- {{ printf "--cri.socket=%s" . | toYaml }}
 {{- end }}
 {{- end }}
 {{- include "oom-exporter.logArgs" . }}
@@ -344,18 +407,19 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{/* The test's pod is none of the exporter's: its name is another. */}}
 {{- define "oom-exporter.testSelectorLabels" -}}
 app.kubernetes.io/name: {{ printf "%s-test" (include "oom-exporter.name" . | trunc 58 | trimSuffix "-") }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | toYaml }}
 {{- end }}
 
-{{- define "oom-exporter.testLabels" -}}
+{{- define "oom-exporter.ownTestLabels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{ include "oom-exporter.testSelectorLabels" . }}
 app.kubernetes.io/component: test
 app.kubernetes.io/part-of: oom-exporter
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
 {{- end }}
+
+{{- define "oom-exporter.testLabels" -}}
+{{- include "oom-exporter.keys" (dict "own" (include "oom-exporter.ownTestLabels" .) "over" (list .Values.commonLabels)) }}
 {{- end }}
 
 {{- /* Who may scrape, in a NetworkPolicy's spec; with test, the pod of `helm test` too. */ -}}
