@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 GO            ?= go
 FUZZTIME      ?= 30s
+FUZZLONG      ?= 30m
 FUZZJOBS      ?= 2
 BENCHCOUNT    ?= 1
 E2ERUN        ?= .
@@ -23,8 +24,10 @@ GOBIN    := $(shell $(GO) env GOPATH)/bin
 # Packages whose tests know -update, and "package target" of each fuzz target.
 UPDATERS  = $(sort $(dir $(shell grep -rlE 'flag.Bool."update"' --include='*_test.go' .)))
 FUZZERS   = grep -rHoE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' . | sed -E 's,/[^/]*:func , ,' | sort
+# Each fuzz target for a time.
+FUZZEACH  = $(FUZZERS) | xargs -r -P $(FUZZJOBS) -L 1 sh -c '.ci/fuzz "$$1" "$$2" $(1)' sh
 
-.PHONY: help all build build-guard run test test-race fuzz fuzz-long bench bench-scale soak e2e e2e-full lint vet-arch bpf release golden docs image image-guard
+.PHONY: help all build build-guard run test test-race fuzz fuzz-long bench bench-scale soak e2e e2e-full pictures lint vet-arch bpf release golden docs image image-guard
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
@@ -46,10 +49,12 @@ test-race: ## unit tests under the race detector
 	$(GO) test -race -timeout 20m $(TESTFLAGS) ./...
 
 fuzz: ## FUZZTIME for each fuzz target, FUZZJOBS at a time
-	@$(FUZZERS) | xargs -r -P $(FUZZJOBS) -L 1 sh -c '.ci/fuzz "$$1" "$$2" $(FUZZTIME)' sh
+	@$(call FUZZEACH,$(FUZZTIME))
 
-fuzz-long: ## half an hour for each fuzz target, for a night; the last line of each is its result
-	@$(MAKE) --no-print-directory fuzz FUZZTIME=30m
+fuzz-long: ## FUZZLONG (30m) for each fuzz target, for a night; writes docs/evidence/fuzz.md
+	@log=$$(mktemp) && $(call FUZZEACH,$(FUZZLONG)) 2>&1 | tee "$$log"; \
+	$(GO) run ./e2e/fuzzpage -commit $(REVISION) -about '$(FUZZLONG) for each target, $(FUZZJOBS) at a time.' <"$$log" >docs/evidence/fuzz.md; \
+	status=$$?; rm -f "$$log"; exit $$status
 
 bench: ## benchmarks of all packages
 	$(GO) test -run '^$$' -bench . -benchmem -count $(BENCHCOUNT) ./...
@@ -65,6 +70,9 @@ e2e: ## root: the binary on real kernels
 
 e2e-full: ## e2e with what takes too long for CI
 	OOM_E2E_FULL=1 $(GO) test -tags e2e,full -p 1 -count=1 $(E2EFLAGS) -timeout 180m -run '$(E2ERUN)' ./e2e/...
+
+pictures: ## root, npm, Chromium: the dashboards drawn by Grafana's components, into docs/images
+	$(GO) test -tags e2e,pictures -count=1 -v -timeout 20m -run '^TestPictures$$' ./e2e/alerting
 
 lint: ## golangci-lint, installed if it is missing, and no function that the programs never call
 	@command -v golangci-lint $(GOBIN)/golangci-lint >/dev/null || $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
