@@ -60,6 +60,7 @@ type growth struct {
 	least   uint64    // what is there for certain, at the last look,
 	surest  uint64    // however many CPUs have charged ahead.
 	huge    bool      // there were transparent huge pages then.
+	dipped  bool      // it was less since the last rise.
 	over    int       // index of the first rise over the threshold, -1: none.
 	run     int       // index of the rise that began the growth that goes on.
 	hits    uint64    // limit hits at the last look.
@@ -73,8 +74,9 @@ type growth struct {
 
 // rise is a size that was reached for the first time.
 type rise struct {
-	at   time.Time
-	size uint64
+	at     time.Time
+	size   uint64
+	dipped bool // it was less in between.
 }
 
 // reset forgets all that is about growth.
@@ -121,6 +123,7 @@ func (g *growth) see(now time.Time, size uint64) {
 		return
 	}
 	last := g.rises[len(g.rises)-1].size
+	g.dipped = g.dipped || size+g.grain() < last
 	switch {
 	case size+g.slack() < last, size < g.threshold && last >= g.threshold:
 		g.start(now, size)
@@ -140,9 +143,9 @@ func (g *growth) climb(now time.Time, size uint64) {
 	low := g.low
 	switch {
 	case low.at.IsZero():
-		g.low, g.fellAt = rise{now, size}, now
+		g.low, g.fellAt = rise{at: now, size: size}, now
 	case size <= low.size+g.grain():
-		g.low = rise{now, min(size, low.size)}
+		g.low = rise{at: now, size: min(size, low.size)}
 	case size > low.size+2*g.grain() && now.Sub(low.at) >= climbTime:
 		g.start(low.at, low.size)
 		g.rise(now, size)
@@ -181,8 +184,8 @@ func (g *growth) isDrained() bool { return g.fell(g.current) && g.wasFull() }
 
 // start begins anew with a size that is no rise: what it came from is not known.
 func (g *growth) start(now time.Time, size uint64) {
-	g.rises = append(g.rises[:0], rise{now, size})
-	g.run, g.over, g.most, g.low = 0, -1, size, rise{}
+	g.rises = append(g.rises[:0], rise{at: now, size: size})
+	g.run, g.over, g.most, g.low, g.dipped = 0, -1, size, rise{}, false
 	if size >= g.threshold {
 		g.over = 0
 	}
@@ -198,7 +201,8 @@ func (g *growth) rise(now time.Time, size uint64) {
 			g.over = 0
 		}
 	}
-	g.rises = append(g.rises, rise{now, size})
+	g.rises = append(g.rises, rise{at: now, size: size, dipped: g.dipped})
+	g.dipped = false
 	if !alive {
 		g.run = len(g.rises) - 1
 	}
@@ -346,49 +350,6 @@ func (g *growth) endsByRate(now time.Time, toLimit time.Duration) bool {
 	return left != math.MaxInt64 && (left <= toLimit || g.isHit(now)) && g.isLate()
 }
 
-// isLate tells whether growth has used up the half of the margin in which it may
-// still turn out to be a start that ends, as far as usage tells.
-func (g *growth) isLate() bool { return g.left() <= g.margin()/2 }
-
-// isCertain tells whether that much of the margin is gone for certain. Usage has
-// in it what the CPUs have charged ahead, so it is the most that there can be; the
-// statistics lag behind, so they are the least. A limit that was hit leaves no
-// doubt where that is little: the kernel has taken it back then.
-func (g *growth) isCertain(now time.Time) bool {
-	if g.stuck || g.isHit(now) && !g.blurred() {
-		return true
-	}
-	return g.isHalf(g.surest) || g.isHalf(g.least) && (g.isFine() || !g.isSlow())
-}
-
-// isHalf tells whether half of the margin is gone at a size.
-func (g *growth) isHalf(size uint64) bool { return g.limit-min(size, g.limit) <= g.margin()/2 }
-
-// isSlow tells whether growth leaves the time to wait for what another CPU charges: a
-// rise may be no more than what that one charges ahead, when a thread has moved there.
-func (g *growth) isSlow() bool {
-	if g.over < 0 {
-		return false
-	}
-	from := g.rises[g.from()]
-	grown, passed := g.last().size-from.size, g.last().at.Sub(from.at)
-	return float64(grown-min(grown, charge+g.beyond))*chargeTime.Seconds() <= charge*passed.Seconds()
-}
-
-// isFine tells whether the last two rises began where there is no room to charge ahead,
-// so that they were by what the group has used.
-func (g *growth) isFine() bool {
-	n := len(g.rises)
-	return n > 2 && g.rises[n-3].size+charge > g.limit
-}
-
-// isHit tells whether the limit was hit lately. A huge page for which there is no room
-// hits it, too, but the kernel charges a small page instead: with huge pages, a hit counts
-// only close to the limit.
-func (g *growth) isHit(now time.Time) bool {
-	return !g.hitAt.IsZero() && now.Sub(g.hitAt) <= blindTime && (!g.huge || g.left() < charge)
-}
-
 // steps finds what a growth by steps with pauses between them has in common: the
 // largest step, the shortest and the longest time from one to the next. Sizes
 // differ by what the kernel charges ahead. Huge pages are no such steps: where there is
@@ -420,18 +381,6 @@ func (g *growth) nextStepHits(now time.Time) bool {
 	size, least, most, ok := g.steps()
 	since := now.Sub(g.last().at)
 	return ok && g.current+size+page >= g.limit && since >= max(least/2, least-stepAhead) && since <= 2*most
-}
-
-// endsForCertain is ends with what a look has found. Where it is for a step that is
-// due, the threads must be seen to pause. To see what is charged ahead come and go
-// is no growth by steps, so half of the margin must be gone for certain, unless one
-// step takes more.
-func (g *growth) endsForCertain(now time.Time, toLimit time.Duration) (ends, ifTheyPause bool) {
-	if g.endsByRate(now, toLimit) && g.isCertain(now) {
-		return true, false
-	}
-	size, _, _, _ := g.steps()
-	return g.nextStepHits(now) && (size > g.margin()/2 || g.isCertain(now)), true
 }
 
 // pause is how long the group may go unread while it is over its threshold:

@@ -115,25 +115,6 @@ func (g *Guard) mustAct(group *oom.Group, seen *growth, now time.Time) bool {
 	return ends && !(ifTheyPause && g.o.Kernel.Runnable(group))
 }
 
-// certain is the least that a group holds and reclaim can't free: what its
-// statistics add up to, which lag behind, or its usage without what the CPUs may have
-// charged ahead; surest is without what one CPU beyond these may have.
-func certain(a *Action, group *oom.Group, seen *growth) (least, surest uint64) {
-	most := a.Usage - a.Reclaimable
-	least = most - min(most, seen.ahead, seen.margin()/4)
-	if seen.blurred() {
-		least = 0
-	}
-	surest = least - min(least, seen.beyond)
-	s := &group.Stat
-	if !s.Anon.IsSet() || !s.File.IsSet() || !s.Kernel.IsSet() {
-		return least, surest
-	}
-	sum := s.Anon.Or(0) + s.File.Or(0) + s.Kernel.Or(0)
-	sum -= min(sum, a.Reclaimable)
-	return min(most, max(least, sum)), min(most, max(surest, sum))
-}
-
 // grows tells whether a group is on its way into its limit.
 func (g *Guard) grows(seen *growth) bool {
 	now := g.o.Now()

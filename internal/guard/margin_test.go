@@ -51,6 +51,15 @@ func TestManyCPUsWidenTheMargin(t *testing.T) {
 	}
 }
 
+// TestOneMoreMayHaveChargedAhead where there is one that ahead does not count.
+func TestOneMoreMayHaveChargedAhead(t *testing.T) {
+	for cpus, want := range map[int]uint64{0: 0, 1: 0, 2: charge, 3: charge, 4: charge, 32: charge} {
+		if got := (Margin{CPUs: cpus}).beyond(); got != want {
+			t.Errorf("%d CPUs: %d, want %d", cpus, got, want)
+		}
+	}
+}
+
 func TestPace(t *testing.T) {
 	p := Pace{Min: 2 * time.Millisecond, Max: 5 * time.Second, Floor: 10 * mib}
 	for _, c := range []struct {
