@@ -59,7 +59,7 @@ func churn(t *testing.T) {
 	g.await(t, len(groups))
 	var all []*lab.Process
 	for i, limit := range limits {
-		stand := limit*mib - 2*(&leak{Limit: limit}).margin()/3 - overhead - runtime.NumCPU()*40<<10
+		stand := limit*mib - 2*marginOf(limit*mib)/3 - overhead - runtime.NumCPU()*40<<10
 		all = append(all, start(t, hog, groups[i], fmt.Sprint("churn:", runtime.NumCPU()), fmt.Sprintf("anon:%dK", (stand-4*mib)>>10), "rate:1M", "anon:4M", "say:up"))
 	}
 	for _, p := range all {

@@ -85,12 +85,11 @@ const hugeBar = 60
 // steps fill the group to some MiB below its limit, and then go on at the rate.
 func (c *hugeCase) steps(overhead int) []string {
 	const slow = 5
-	leak := &leak{Limit: c.limit}
 	fill := []string{"pages:huge", fmt.Sprintf("anon:%dM", c.limit-slow-2), fmt.Sprintf("rate:%dK", c.rate)}
 	if !c.stands {
 		return append(fill, "anon:32M", "say:up")
 	}
-	room := (slow+2)*mib - overhead - leak.margin()*65/100
+	room := (slow+2)*mib - overhead - marginOf(c.limit*mib)*65/100
 	return append(fill, fmt.Sprintf("anon:%dK:32M", (room-room/64)>>10), "say:up")
 }
 
@@ -126,7 +125,7 @@ func judgeHuge(t *testing.T, g *guard, all []*hugeCase, b *strings.Builder) (met
 						t.Errorf("it stood %.2f MiB below %d MiB, filled at %d KiB/s, and was killed:\n%s", float64(uint64(limit*mib)-peak(t, c.group))/mib, limit, c.rate, linesWith(g.Output(), " cgroup="+c.group.Path+" "))
 					}
 				}
-				if stands && peak(t, c.group) >= uint64(limit*mib-(&leak{Limit: limit}).margin()/2) {
+				if stands && peak(t, c.group) >= uint64(limit*mib-marginOf(limit*mib)/2) {
 					near++
 				}
 			}

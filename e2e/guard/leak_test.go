@@ -34,7 +34,7 @@ type leak struct {
 }
 
 // margin is that of the guard's defaults, in bytes.
-func (l *leak) margin() int { return min(max(l.Limit*mib/50, mib), 50*mib) }
+func (l *leak) margin() int { return marginOf(l.Limit * mib) }
 
 // budget is the time from the threshold to the limit.
 func (l *leak) budget() time.Duration {

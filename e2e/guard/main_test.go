@@ -184,6 +184,9 @@ func peak(t *testing.T, g *lab.Group) uint64 {
 	return g.Uint(t, file)
 }
 
+// marginOf is the guard's default margin below a limit in bytes, on up to two CPUs.
+func marginOf(limit int) int { return min(max(limit/50, mib), 50*mib) }
+
 // start runs a hog in the group. Its memory is in small pages, whatever the kernel is set
 // to, unless its first step says otherwise: a transparent huge page is more than most
 // margins here, and where it ends differs from run to run. See TestHugePages.

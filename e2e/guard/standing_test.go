@@ -46,7 +46,7 @@ func TestStanding(t *testing.T) {
 	g := startGuard(t, binary, root, "--policy=process")
 	g.await(t, len(all))
 	for _, s := range all {
-		margin := min(max(s.limit*mib/50, mib), 50*mib)
+		margin := marginOf(s.limit * mib)
 		fill := s.limit*mib - int(s.rest*float64(margin)) - overhead
 		fill -= fill / 512 // for page tables.
 		s.process = start(t, hog, s.group, fmt.Sprintf("rate:%dM", s.rate), fmt.Sprintf("anon:%dK", fill>>10), "say:up")
@@ -63,7 +63,7 @@ func TestStanding(t *testing.T) {
 	share := (g.cpu(t) - before).Seconds() / last.Seconds()
 	near, dead := 0, 0
 	for _, s := range all {
-		margin := min(max(s.limit*mib/50, mib), 50*mib)
+		margin := marginOf(s.limit * mib)
 		if peak(t, s.group) >= uint64(s.limit*mib-margin) {
 			near++
 		}

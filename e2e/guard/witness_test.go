@@ -75,7 +75,7 @@ func (w *witness) peak(t *testing.T) uint64 {
 	return max(w.highest, peak(t, w.group))
 }
 
-func (w *witness) margin() uint64 { return uint64(min(max(w.limit/50, mib), 50*mib)) }
+func (w *witness) margin() uint64 { return uint64(marginOf(w.limit)) }
 
 func (w *witness) threshold() uint64 { return uint64(w.limit) - w.margin() }
 

@@ -46,7 +46,8 @@ func (g *growth) isLate() bool { return g.left() <= g.margin()/2 }
 // isCertain tells whether that much of the margin is gone for certain. Usage has
 // in it what the CPUs have charged ahead, so it is the most that there can be; the
 // statistics lag behind, so they are the least. A limit that was hit leaves no
-// doubt where that is little: the kernel has taken it back then.
+// doubt where that is little: the kernel has taken it back then. What one CPU more may
+// have charged ahead counts only while the guard can wait for a proof.
 func (g *growth) isCertain(now time.Time) bool {
 	if g.stuck || g.isHit(now) && !g.blurred() {
 		return true
@@ -57,8 +58,8 @@ func (g *growth) isCertain(now time.Time) bool {
 // isHalf tells whether half of the margin is gone at a size.
 func (g *growth) isHalf(size uint64) bool { return g.limit-min(size, g.limit) <= g.margin()/2 }
 
-// isSlow tells whether growth leaves the time to wait for what another CPU charges: a
-// rise may be no more than what that one charges ahead, when a thread has moved there.
+// isSlow tells whether growth leaves the time to wait for another rise. The last one may
+// be no more than what a CPU has charged ahead because a thread has moved there.
 func (g *growth) isSlow() bool {
 	if g.over < 0 {
 		return false
@@ -68,9 +69,9 @@ func (g *growth) isSlow() bool {
 	return float64(grown-min(grown, charge+g.beyond))*chargeTime.Seconds() <= charge*passed.Seconds()
 }
 
-// isFine tells whether the last two rises began where there is no room to charge ahead,
-// so that they were by what the group has used. Where some of it was taken back in
-// between, there was room.
+// isFine tells whether the last two rises began less than a charge below the limit. The
+// kernel charges single pages there, so that such rises are growth, unless usage fell in
+// between and made room for a charge.
 func (g *growth) isFine() bool {
 	n := len(g.rises)
 	return n > 2 && g.rises[n-3].size+charge > g.limit && !g.rises[n-2].dipped && !g.rises[n-1].dipped

@@ -37,8 +37,8 @@ const (
 	charge = 64 * page
 	// hugePage is a transparent huge page, where pages have 4 KiB.
 	hugePage = 512 * page
-	// chargeTime is the least time for what one CPU charges ahead with which the guard can
-	// wait for the last of it below the limit.
+	// chargeTime is how long growth by one charge must take for the guard to have the time
+	// to wait for it.
 	chargeTime = 40 * time.Millisecond
 	// shortSpan is the time over which the latest growth is measured.
 	shortSpan = 10 * time.Millisecond
@@ -58,7 +58,7 @@ type growth struct {
 	at      time.Time // of the last reading.
 	free    uint64    // what reclaim can free, at the last look; sizes are without it.
 	least   uint64    // what is there for certain, at the last look,
-	surest  uint64    // however many CPUs have charged ahead.
+	surest  uint64    // and if one CPU more has charged ahead, see certain.
 	huge    bool      // there were transparent huge pages then.
 	dipped  bool      // it was less since the last rise.
 	over    int       // index of the first rise over the threshold, -1: none.
