@@ -29,6 +29,9 @@ const (
 	// stepAhead is how long before the next expected step of a stepwise growth
 	// the guard acts.
 	stepAhead = 40 * time.Millisecond
+	// victimTime is how long a process that the kernel has killed may need to give back
+	// its memory.
+	victimTime = 500 * time.Millisecond
 	// maxRises bounds the rises that are remembered.
 	maxRises = 64
 	// page is the least that the kernel charges, charge what it charges ahead for
@@ -66,6 +69,7 @@ type growth struct {
 	hits    uint64    // limit hits at the last look.
 	hitAt   time.Time // when they were seen to have risen.
 	hitSeen bool
+	victim  rise   // when the kernel was seen to have killed, and the size then; zero once that has fallen.
 	stuck   bool   // tasks hang at the limit: v1 with oom_kill_disable.
 	pinned  uint64 // kernel memory that reclaim has left.
 	chosen  chosen // whom to kill, if it comes to that.
@@ -82,6 +86,20 @@ type rise struct {
 // reset forgets all that is about growth.
 func (g *growth) reset() {
 	*g = growth{limit: g.limit, threshold: g.threshold, ahead: g.ahead, beyond: g.beyond, free: g.free, huge: g.huge, over: -1}
+}
+
+// overtaken begins anew where the kernel has killed.
+func (g *growth) overtaken(now time.Time, usage, free uint64) {
+	before := g.current
+	g.reset()
+	g.free = free
+	g.victim = rise{at: now, size: max(before, usage-free)}
+}
+
+// awaits tells whether a victim of the kernel's may not have given back its memory yet.
+// Until then the kernel kills nobody else, and growth says nothing of what comes after.
+func (g *growth) awaits(now time.Time) bool {
+	return !g.victim.at.IsZero() && now.Sub(g.victim.at) <= victimTime
 }
 
 // setLimit takes a limit; what was seen under another one counts no more.
@@ -118,6 +136,9 @@ func (g *growth) see(now time.Time, size uint64) {
 	}
 	g.current, g.at = size, now
 	g.most = max(g.most, size)
+	if size+g.slack() < g.victim.size {
+		g.victim = rise{}
+	}
 	if len(g.rises) == 0 {
 		g.start(now, size)
 		return

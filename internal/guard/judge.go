@@ -98,14 +98,16 @@ func (g *Guard) observe(a *Action, seen *growth) (*oom.Group, Outcome, string) {
 	now := g.o.Now()
 	seen.setLimit(&a.Target)
 	if before, ok := a.Target.kills.Get(); ok && a.kills.Or(before) != before {
-		seen.reset()
-		seen.free = a.Reclaimable
+		seen.overtaken(now, a.Usage, a.Reclaimable)
 		return nil, OutcomeOvertaken, ""
 	}
 	seen.huge = group.Stat.AnonHuge.Or(0) >= hugePage
 	seen.hit(now, group.Events.Max.Or(0), group.KillDisabled.Or(0) != 0 && group.UnderOOM.Or(0) != 0)
 	seen.correct(now, a.Usage, a.Reclaimable)
 	seen.least, seen.surest = certain(a, group, seen)
+	if seen.awaits(now) {
+		return nil, OutcomeOvertaken, "its victim may still hold its memory"
+	}
 	return group, "", ""
 }
 

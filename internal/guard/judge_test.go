@@ -238,6 +238,57 @@ func TestNoKillWithoutGrowth(t *testing.T) {
 	}
 }
 
+// TestTheKernelsVictimIsAwaited has a group grow on at its limit after the kernel has
+// killed in it. Whom the kernel has chosen may need long to give back its memory, and
+// until then nobody else may be killed, unless that takes too long.
+func TestTheKernelsVictimIsAwaited(t *testing.T) {
+	const limit = uint64(100 * mib)
+	for name, c := range map[string]struct {
+		gives, grows uint64 // the victim's memory, and growth in a ms.
+		after, ends  time.Duration
+		killed       bool
+	}{
+		"has not ended":       {0, 16 << 10, time.Hour, 60 * time.Millisecond, false},
+		"ends":                {mib, 64 << 10, 40 * time.Millisecond, 140 * time.Millisecond, true},
+		"has ended":           {mib, 64 << 10, 0, 100 * time.Millisecond, true},
+		"never ends":          {0, 16 << 10, time.Hour, 620 * time.Millisecond, true},
+		"a charge taken back": {charge, 16 << 10, 20 * time.Millisecond, 80 * time.Millisecond, false},
+	} {
+		f := newFake(t)
+		group := f.add("/a", oom.KindContainer, limit, limit-mib/4, 10, 11)
+		group.Events.OwnKills = oom.Of(0)
+		g := f.start(f.options())
+		target, _ := newTarget(group, g.o.Margin)
+		target.kills = oom.Of(0)
+		seen := f.ending(target)
+		size := limit
+		if c.after == 0 {
+			size -= mib/4 + c.gives
+		}
+		group.Usage = oom.Of(size)
+		group.Events.OwnKills = oom.Of(1)
+		if a := g.judge(context.Background(), target, seen, f.now); a.Outcome != OutcomeOvertaken {
+			t.Fatalf("%s: %s (%s) when the kernel has killed", name, a.Outcome, a.Reason)
+		}
+		target.kills = oom.Of(1)
+		size = min(size, limit-3*mib/8) // what was charged ahead is taken back.
+		for passed := time.Duration(0); passed < c.ends && len(f.killed) == 0; passed += time.Millisecond {
+			if passed > 0 && passed == c.after {
+				size -= c.gives
+			}
+			f.now = f.now.Add(time.Millisecond)
+			if passed+100*time.Millisecond > c.ends { // it stands before that.
+				size = min(limit, size+c.grows)
+			}
+			group.Usage = oom.Of(size)
+			g.judge(context.Background(), target, seen, f.now)
+		}
+		if killed := len(f.killed) > 0; killed != c.killed {
+			t.Errorf("%s: killed %v", name, f.killed)
+		}
+	}
+}
+
 // TestPausesAreNoWaitForACPU has a group that grows by steps, of which the next
 // would reach the limit. It is a leak where its threads sleep in between; where
 // one of them wants a CPU, it may be a quick start on a busy node.
