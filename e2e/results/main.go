@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command results sums up what `go test -json` has printed. It shows the end of
-// what each failed test said, and fails where a test failed, a package broke,
-// or a test was skipped for no reason that the list of allowed skips gives.
+// Command results sums up what `go test -json` has printed, or is printing. It
+// shows the end of what each failed test said, and fails where a test failed, a
+// package broke, or a test was skipped for no reason that the list of allowed
+// skips gives.
 package main
 
 import (
@@ -16,9 +17,9 @@ import (
 
 func main() {
 	allowed := flag.String("allowed", "", "file with the skips that are allowed: a line each, \"TEST: reason\"")
-	packages := flag.Bool("packages", false, "print how long each package took")
+	follow := flag.Bool("follow", false, "read standard input, and print at once how long each package took and what each failed test said")
 	flag.Parse()
-	ok, err := sumUp(os.Stdout, *allowed, *packages, flag.Args())
+	ok, err := sumUp(os.Stdin, os.Stdout, *allowed, *follow, flag.Args())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "results:", err)
 	}
@@ -27,22 +28,23 @@ func main() {
 	}
 }
 
-// sumUp reads the logs and prints what is to be known of them; it tells whether
-// all is well.
-func sumUp(w io.Writer, allowedFile string, packages bool, logs []string) (bool, error) {
+// sumUp reads the logs, or follows what is coming in, and prints what is to be
+// known of them; it tells whether all is well.
+func sumUp(in io.Reader, w io.Writer, allowedFile string, follow bool, logs []string) (bool, error) {
 	allowed, err := readAllowed(allowedFile)
 	if err != nil {
 		return false, err
 	}
-	var s summary
-	for _, name := range logs {
-		if err := s.readFile(name); err != nil {
+	s := newSummary(io.Discard)
+	if follow {
+		s = newSummary(w)
+		if err := s.read(in); err != nil {
 			return false, err
 		}
 	}
-	if packages {
-		for _, text := range s.packages {
-			fmt.Fprintln(w, text)
+	for _, name := range logs {
+		if err := s.readFile(name); err != nil {
+			return false, err
 		}
 	}
 	return s.print(w, allowed), nil

@@ -38,7 +38,11 @@ type summary struct {
 	passed, skipped map[string]bool
 	failed          []failure
 	notes           []string
-	packages        []string // the line of each package that says how long it took.
+	live            io.Writer // what is known at once goes here.
+}
+
+func newSummary(live io.Writer) *summary {
+	return &summary{passed: map[string]bool{}, skipped: map[string]bool{}, live: live}
 }
 
 type failure struct {
@@ -63,9 +67,6 @@ func (s *summary) readFile(name string) error {
 }
 
 func (s *summary) read(r io.Reader) error {
-	if s.passed == nil {
-		s.passed, s.skipped = map[string]bool{}, map[string]bool{}
-	}
 	tests := map[string]*outcome{}
 	of := func(name string) *outcome {
 		if tests[name] == nil {
@@ -77,8 +78,12 @@ func (s *summary) read(r io.Reader) error {
 	for {
 		line, err := lines.ReadBytes('\n')
 		var e event
-		if len(bytes.TrimSpace(line)) > 0 && json.Unmarshal(line, &e) == nil {
+		switch {
+		case len(bytes.TrimSpace(line)) == 0:
+		case json.Unmarshal(line, &e) == nil:
 			s.note(of(nameOf(e)), e)
+		default: // of make, or of the compiler.
+			fmt.Fprintf(s.live, "%s\n", bytes.TrimRight(line, "\n"))
 		}
 		if err == io.EOF {
 			break
@@ -110,13 +115,16 @@ func (s *summary) note(o *outcome, e event) {
 			s.notes = append(s.notes, text)
 		}
 		if e.Test == "" && (strings.HasPrefix(text, "ok ") || strings.HasPrefix(text, "FAIL\t")) {
-			s.packages = append(s.packages, text)
+			fmt.Fprintln(s.live, text)
 		}
 		if o.said = append(o.said, text); len(o.said) > keptLines {
 			o.said = o.said[1:]
 		}
 	case "pass", "fail", "skip":
 		o.action = e.Action
+		if e.Action == "fail" && e.Test != "" {
+			fmt.Fprintln(s.live, strings.Join(append([]string{"failed: " + nameOf(e)}, o.said...), "\n"))
+		}
 	case "build-fail":
 		o.action = "fail"
 	}

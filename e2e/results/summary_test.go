@@ -3,7 +3,9 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,7 +31,7 @@ func TestSummary(t *testing.T) {
 		want    []string // each is in what is printed
 		not     []string
 	}{
-		"green":                   {logs: []string{allGreen}, ok: true, want: []string{"ok  \tp\t0.100s\n", "2 passed, 0 failed, 0 skipped"}},
+		"green":                   {logs: []string{allGreen}, ok: true, want: []string{"2 passed, 0 failed, 0 skipped"}},
 		"a log that is not there": {logs: []string{allGreen, ""}, ok: true, want: []string{"2 passed, 0 failed, 0 skipped"}},
 		"a failed test, with what it said": {
 			logs: []string{`{"Action":"output","Package":"p","Test":"TestA","Output":"    a_test.go:7: got 1\n"}
@@ -79,7 +81,7 @@ func TestSummary(t *testing.T) {
 			list := filepath.Join(dir, "allowed")
 			write(t, list, c.allowed)
 			var out bytes.Buffer
-			ok, err := sumUp(&out, list, true, files)
+			ok, err := sumUp(nil, &out, list, false, files)
 			if err != nil || ok != c.ok {
 				t.Errorf("ok is %v, %v; want %v", ok, err, c.ok)
 			}
@@ -94,6 +96,40 @@ func TestSummary(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A run that is cut off has told by then what it knew.
+func TestFollow(t *testing.T) {
+	in, feed := io.Pipe()
+	out, told := io.Pipe()
+	go func() {
+		ok, err := sumUp(in, told, "", true, nil)
+		if ok || err != nil {
+			t.Errorf("ok is %v, %v", ok, err)
+		}
+		told.Close()
+	}()
+	lines := bufio.NewScanner(out)
+	for _, c := range []struct{ fed, want string }{
+		{"make: *** broken\n", "make: *** broken"},
+		{`{"Action":"output","Package":"p","Output":"ok  \tp\t0.100s\n"}` + "\n", "ok  \tp\t0.100s"},
+		{`{"Action":"fail","Package":"q","Test":"TestA"}` + "\n", "failed: q#TestA"},
+	} {
+		if _, err := io.WriteString(feed, c.fed); err != nil {
+			t.Fatal(err)
+		}
+		if !lines.Scan() || lines.Text() != c.want {
+			t.Errorf("%q has it say %q; want %q", c.fed, lines.Text(), c.want)
+		}
+	}
+	feed.Close()
+	var last string
+	for lines.Scan() {
+		last = lines.Text()
+	}
+	if last != "0 passed, 1 failed, 0 skipped" {
+		t.Errorf("the last line is %q", last)
 	}
 }
 
