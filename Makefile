@@ -45,8 +45,8 @@ run: build ## serve this host's metrics
 test: ## unit tests: no root, no network
 	$(GO) test $(TESTFLAGS) ./...
 
-test-race: ## unit tests under the race detector
-	$(GO) test -race -timeout 20m $(TESTFLAGS) ./...
+test-race: ## unit tests under the race detector, with fewer draws
+	$(GO) test -race -short -timeout 20m $(TESTFLAGS) ./...
 
 fuzz: ## FUZZTIME for each fuzz target, FUZZJOBS at a time
 	@$(call FUZZEACH,$(FUZZTIME))

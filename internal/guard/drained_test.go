@@ -93,7 +93,7 @@ func TestDrainedStocksHideNoLeak(t *testing.T) {
 			var seen tally
 			for _, rate := range []uint64{200 << 10, 300 << 10, 450 << 10, 512 << 10, mib, 2 * mib, 5 * mib, 20 * mib} {
 				for _, apart := range []time.Duration{0, 3 * time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond, 300 * time.Millisecond} {
-					for seed := range uint64(4) {
+					for seed := range seeds(4) {
 						seen.try(t, drainedLeak{limit: limit, rate: rate, apart: apart, cpus: cpus, stand: limit, seed: seed})
 					}
 				}
@@ -104,6 +104,14 @@ func TestDrainedStocksHideNoLeak(t *testing.T) {
 			}
 		}
 	}
+}
+
+// seeds is how many draws are tried, fewer where time is short: under the race detector.
+func seeds(n uint64) uint64 {
+	if testing.Short() {
+		return n / 4
+	}
+	return n
 }
 
 // drainedLeak is a group that grows at a rate up to where it stands.
@@ -189,7 +197,7 @@ func TestHugePages(t *testing.T) {
 		var seen tally
 		for _, rate := range []uint64{512 << 10, mib, 2 * mib, 5 * mib, 20 * mib, 50 * mib, 100 * mib} {
 			for i, apart := range []time.Duration{0, 3 * time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond, 300 * time.Millisecond} {
-				for seed := range uint64(12) {
+				for seed := range seeds(12) {
 					seen.try(t, drainedLeak{limit: limit, rate: rate, apart: apart, cpus: 1 + i%2, stand: limit, seed: seed<<8 + uint64(i), huge: true})
 				}
 			}

@@ -190,9 +190,13 @@ func worlds() []world {
 var seeds = flag.Int64("seeds", 5, "how many random worlds of each kind are tried")
 
 func TestRandomWorlds(t *testing.T) {
+	n := *seeds
+	if testing.Short() { // under the race detector.
+		n = 1
+	}
 	for _, w := range worlds() {
 		t.Run(w.name, func(t *testing.T) {
-			for seed := range *seeds {
+			for seed := range n {
 				if !t.Run(fmt.Sprint(seed), func(t *testing.T) { w.run(t, seed, 400) }) {
 					return
 				}
