@@ -27,7 +27,7 @@ static const char usage[] =
 	"  rate:SIZE         bytes a second from here on; 0: at once\n"
 	"  pages:small       no transparent huge pages from here on; pages:huge: these where they are to be had\n"
 	"  anon:SIZE  anon:SIZE:OF (in a mapping of OF bytes)  mlock:SIZE  shmem:SIZE\n"
-	"  file:SIZE:PATH    write a file and sync it; dirty:SIZE:PATH: without the sync\n"
+	"  file:SIZE:PATH    write a file and sync it as it grows, since v1 kills for dirty pages; dirty:SIZE:PATH: without the sync\n"
 	"  map:SIZE:PATH     map a file shared and read it; read:PATH: read it as it is read most often\n"
 	"  threads:N         threads that sleep\n"
 	"  churn:N           threads on one CPU after the other that give a page back and take it again\n"
@@ -112,6 +112,7 @@ static void fill(const char *arg, int sync) {
 		ssize_t got = write(fd, block, want);
 		if (got < 0) die(path + 1);
 		n -= got;
+		if (sync && n % (4 << 20) < (size_t)got && fdatasync(fd) != 0) die(path + 1);
 		if (rate) nap((double)got / rate);
 	}
 	if (sync && fsync(fd) != 0) die(path + 1);
