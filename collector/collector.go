@@ -18,11 +18,7 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// ErrNoData says that this kernel or this configuration has nothing to tell;
-// it is no failure.
-var ErrNoData = errors.New("no data")
-
-// Host is what the collectors need to know; package host implements it.
+// Host is where the collectors get their data; the Snapshot of package host is a Scrape.
 type Host interface {
 	// Scrape begins a view of the host: a part that several collectors ask for is
 	// read once, a part that none asks for is not read. deadline may be zero.
@@ -63,8 +59,8 @@ type Options struct {
 	Enable   *regexp.Regexp  // families to switch on that the profile leaves out; nil: none.
 	Disable  *regexp.Regexp  // families to switch off; nil: none.
 	Keep     *Filter
-	// MaxSeries bounds the series of a scrape that others can make more of, by
-	// workloads, cgroups and processes; 0: no bound.
+	// MaxSeries bounds those series of a scrape whose number grows with the workloads,
+	// cgroups and processes; 0: no bound.
 	MaxSeries int
 	Now       func() time.Time
 }
@@ -72,7 +68,7 @@ type Options struct {
 // Profile is a choice of families.
 type Profile string
 
-// The profiles; none is ProfileDefault.
+// The profiles; an empty one means ProfileDefault.
 const (
 	ProfileMinimal Profile = "minimal" // what the shipped rules need.
 	ProfileDefault Profile = "default"
@@ -116,8 +112,8 @@ func Families() []string {
 	return names
 }
 
-// all is the one list of collectors. The order is that of the reading:
-// counters of the ledger come last.
+// all lists the collectors in the order in which they run: the ledger's counters are
+// read last.
 func (s *Set) all() []member {
 	return []member{
 		{"container", containerCollector{s}},
@@ -140,9 +136,9 @@ type member struct {
 //
 // It is a gatherer and not a prometheus.Collector for a registry: a request may
 // ask for a part of it, and a registry takes six times as long for each series.
-// Gather without a request is a prometheus.TransactionalGatherer's; what it returns
-// is what a pedantic registry takes from a Collector that describes each family of
-// the table.
+// With the zero Request, Gather works like that of a prometheus.TransactionalGatherer.
+// A Collector that returned the same samples and described each family of the table
+// would pass a pedantic registry.
 type Set struct {
 	host    Host
 	o       Options
@@ -157,7 +153,7 @@ type Set struct {
 	mu      sync.Mutex
 	pool    []*result
 	skipped oom.Skipped
-	crowded string // path of the cgroup of which most children were left out.
+	crowded string // path of the cgroup below which the most cgroups were left out.
 }
 
 // result is the memory of one scrape, reused when its reader is done.
@@ -195,7 +191,7 @@ type Request struct {
 	Deadline         time.Time
 }
 
-// Validate names what a request asks for and this Set does not have.
+// Validate returns an error if a request names a collector that this Set does not run.
 func (s *Set) Validate(r Request) error {
 	for _, name := range slices.Concat(r.Collect, r.Exclude) {
 		if !slices.ContainsFunc(s.members, func(m member) bool { return m.name == name }) {
@@ -245,9 +241,6 @@ func (s *Set) run(m member, sc Scrape, out *sink) error {
 	start := s.o.Now()
 	err := guarded(m, sc, out)
 	s.logChange(m.name, err)
-	if errors.Is(err, ErrNoData) {
-		err = nil
-	}
 	s.table.runs.emitCopy(out, collectorRun{m.name, s.o.Now().Sub(start), err == nil})
 	return err
 }
@@ -294,8 +287,6 @@ func (s *Set) logChange(name string, err error) {
 	switch {
 	case err == nil:
 		_ = level.Info(s.o.Logger).Log("msg", "collector recovered", "collector", name)
-	case errors.Is(err, ErrNoData):
-		_ = level.Debug(s.o.Logger).Log("msg", "collector has no data", "collector", name, "err", text)
 	default:
 		_ = level.Error(s.o.Logger).Log("msg", "collector failed", "collector", name, "err", text)
 	}

@@ -132,7 +132,8 @@ func fullHost() *fakeHost {
 		},
 		groups: &oom.Groups{Containers: []oom.Row{web(), bare()}, Pods: []oom.Row{pod}, Slices: []oom.Row{slice}},
 		processes: &oom.Processes{
-			Top: []oom.ProcessRow{victim}, Unkillable: oom.Of(7 * mib),
+			Source: oom.ByProcfs,
+			Top:    []oom.ProcessRow{victim}, Unkillable: oom.Of(7 * mib),
 			Victims: []oom.NextVictim{{Scope: oom.LevelNode, Process: victim, Badness: 900 * mib}, {Scope: oom.LevelContainer, Cgroup: "/kubepods/burstable/pod1/c1"}},
 		},
 		skipped: oom.Skipped{VanishedGroups: 1, ProcessesOverBound: 2},
@@ -445,7 +446,6 @@ func TestABrokenPartLeavesTheOthers(t *testing.T) {
 	}{
 		{"groups fail", func(h *fakeHost) { h.err = map[string]error{"groups": errors.New("no memory controller")} }, []string{"container", "pod", "slice", "event"}, []string{"node", "process"}},
 		{"processes panic", func(h *fakeHost) { h.panics = "processes" }, []string{"process", "predict", "node", "container"}, []string{"pod", "slice", "event"}},
-		{"node has no data", func(h *fakeHost) { h.err = map[string]error{"node": ErrNoData} }, nil, []string{"node", "container"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := fullHost()

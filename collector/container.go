@@ -13,7 +13,7 @@ func (c containerCollector) update(s Scrape, out *sink) error {
 	}
 	t := c.table
 	if t.containerProcesses.wanted() {
-		// Without the processes the rest still stands.
+		// If the processes can't be read, the other families are still exposed.
 		_, err = s.Processes()
 	}
 	for i := range groups.Containers {
@@ -31,13 +31,13 @@ func (c containerCollector) update(s Scrape, out *sink) error {
 	return err
 }
 
-// hasInfo tells whether a pod or a container runtime made the container. kubelet's
-// cgroupfs driver does not tell the runtime; the class shows a pod.
+// hasInfo tells whether the container is a pod's or a container runtime's. The paths of
+// kubelet's cgroupfs driver do not name the runtime; a QoS class shows that it is a pod's.
 func hasInfo(r *oom.Row) bool {
 	return r.QoS != "" || r.Runtime != "" && r.Runtime != "systemd"
 }
 
-// underOOM is known where OOM kills are disabled.
+// underOOM is known only where OOM kills are disabled (v1's oom_kill_disable).
 func underOOM(r *oom.Row) (float64, bool) {
 	if r.KillDisabled.Or(0) == 0 {
 		return 0, false
@@ -45,8 +45,8 @@ func underOOM(r *oom.Row) (float64, bool) {
 	return amount(r.UnderOOM)
 }
 
-// swap is what the group has in swap: its own file on v2, a key of
-// memory.stat on v1.
+// swap is what the cgroup has in swap: from a file of its own on v2, from memory.stat
+// on v1.
 func swap(g *oom.Group) oom.Amount {
 	if g.SwapUsage.IsSet() {
 		return g.SwapUsage
@@ -64,7 +64,7 @@ func limitMargin(r *oom.Row) oom.Amount {
 	return oom.Of(limit - min(limit, used))
 }
 
-// limitMarginRatio is that as a part of the limit.
+// limitMarginRatio is limitMargin divided by the limit.
 func limitMarginRatio(r *oom.Row) (float64, bool) {
 	margin, ok := limitMargin(r).Get()
 	limit := r.Limit.Or(0)

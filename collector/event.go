@@ -11,8 +11,8 @@ import (
 type eventCollector struct{ *Set }
 
 func (c eventCollector) update(s Scrape, out *sink) error {
-	// The groups come first: a kill between the two readings then waits for
-	// the next scrape instead of showing without its workload.
+	// The groups come first: reading them looks up the names of new containers, so
+	// that the totals can name the kills of these.
 	groups, err := s.Groups()
 	totals := c.o.Kills.KillTotals()
 	countsSince(out, &totals)
@@ -40,14 +40,14 @@ type levelKills struct {
 	kills uint64
 }
 
-// workloadKills are the kills of a workload. Without a limit of its own, and
-// before the first kill, only the kills are counted.
+// workloadKills are the kills of a workload. A workload that is not limited has no limit
+// of its own and no kill yet: then the only series is that of its kills.
 type workloadKills struct {
 	oom.WorkloadKills
 	limited bool
 }
 
-// leaks adds when those that leak reach their limits.
+// leaks adds when the containers that leak will reach their limits.
 func (c eventCollector) leaks(out *sink) {
 	if c.o.Leaks == nil || !c.table.leaks.wanted() {
 		return
@@ -71,9 +71,9 @@ func (c eventCollector) advice(out *sink) {
 	}
 }
 
-// countsSince says since when the counters of kills count. A workload whose count
-// was dropped begins again at 0 when it comes back, which then need not be the
-// epoch.
+// countsSince says since when the counters of kills count. A workload whose count was
+// dropped starts again at 0 when it comes back: once any was dropped, those of the
+// workloads need not have started at the epoch.
 func countsSince(out *sink, totals *oom.KillTotals) {
 	out.countsSince(epochKills, totals.Epoch)
 	workloads := totals.Epoch

@@ -91,14 +91,14 @@ const (
 	epochs               // their number.
 )
 
-// family is one metric family as the contract has it.
+// family is one metric family, as docs/metrics.md describes it.
 type family struct {
 	name      string
 	typ       dto.MetricType
 	labels    shape
 	collector string
-	profile   Profile // the smallest that has it; none is ProfileDefault.
+	profile   Profile // the smallest that has it; empty means ProfileDefault.
 	since     epoch
 	help      string
-	source    string // the kernel file or the formula that it rests on, v2 | v1.
+	source    string // the kernel file or formula that the value comes from, v2 | v1.
 }

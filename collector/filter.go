@@ -21,7 +21,7 @@ func (f *Filter) keeps(w oom.Workload) bool {
 	return f == nil || f.keepsPod(w) && pass(f.IncludeContainer, f.ExcludeContainer, w.Container)
 }
 
-// keepsPod asks for namespace and pod only.
+// keepsPod checks namespace and pod only.
 func (f *Filter) keepsPod(w oom.Workload) bool {
 	return f == nil || pass(f.IncludeNamespace, f.ExcludeNamespace, w.Namespace) && pass(f.IncludePod, f.ExcludePod, w.Pod)
 }

@@ -15,8 +15,8 @@ import (
 // maxValues is how many labels the longest shape has.
 const maxValues = 7
 
-// maxFamilies is for how many families a label set has room; a test notes when
-// the table outgrows it.
+// maxFamilies is how many families a label set has room for; a test fails when the
+// table outgrows it.
 const maxFamilies = 128
 
 // labels is one label set of a shape. Equal label sets are the same object.
@@ -59,7 +59,7 @@ type labelCache struct {
 	few     map[[2]string]*dto.LabelPair
 	key     []byte
 	scrape  uint64
-	last    *labels // what workload returned last in this scrape, and of which.
+	last    *labels // what workload returned last in this scrape, for lastOf.
 	lastOf  oom.Workload
 }
 
@@ -79,7 +79,7 @@ func (c *labelCache) pairs(s shape, values ...string) *labels {
 	c.key = append(c.key[:0], byte(s))
 	for i, v := range values {
 		valid[i] = text.Label(v)                         // users of the node choose the names of processes and cgroups.
-		c.key = append(append(c.key, valid[i]...), 0xff) // which no valid text has.
+		c.key = append(append(c.key, valid[i]...), 0xff) // a separator that no valid text has.
 	}
 	l := c.entries[string(c.key)]
 	if l == nil {
@@ -100,8 +100,8 @@ func (c *labelCache) workload(w oom.Workload) *labels {
 	return c.last
 }
 
-// build makes the pairs of a label set. Those of a workload are shared by all
-// shapes that begin with them, and so are values of which there are few.
+// build makes the pairs of a label set. The pairs of a workload are shared by all
+// shapes that begin with them, and so are the pairs of labels with few values.
 func (c *labelCache) build(s shape, values []string) []*dto.LabelPair {
 	pairs := make([]*dto.LabelPair, 0, len(values))
 	if len(values) > 3 && *c.names[s][0] == "namespace" {
@@ -129,7 +129,7 @@ func (c *labelCache) pair(name *string, value string) *dto.LabelPair {
 	return p
 }
 
-// next begins a scrape and drops what the last two did not use.
+// next begins a scrape and drops what the last three did not use.
 func (c *labelCache) next() uint64 {
 	for k, l := range c.entries {
 		if l.used+2 < c.scrape {

@@ -15,6 +15,9 @@ func (c processCollector) update(s Scrape, out *sink) error {
 	if err != nil {
 		return err
 	}
+	if ps.Source != "" {
+		c.table.listed.emit(out, ps)
+	}
 	shown := map[int32]bool{}
 	for i := range ps.Top {
 		c.sample(out, &ps.Top[i], shown)

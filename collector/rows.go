@@ -57,8 +57,8 @@ func (k *rows[R]) emit(out *sink, r *R) {
 	}
 }
 
-// blank returns the one row that the kind has of its own, for what the model has
-// no row of: it is empty, and no memory is allocated for it.
+// blank returns an empty row to fill in, for what the model has no row for. It is the
+// same one each time, so that no memory is allocated for it.
 func (k *rows[R]) blank() *R {
 	var none R
 	k.own = none
@@ -85,7 +85,7 @@ func micros(a oom.Amount) (float64, bool) {
 	return float64(v) / 1e6, ok
 }
 
-// timestamp is a time in seconds since the epoch; there is none for no time.
+// timestamp is a time in seconds since the epoch; there is none for the zero time.
 func timestamp(t time.Time) (float64, bool) {
 	if t.IsZero() {
 		return 0, false
@@ -93,7 +93,7 @@ func timestamp(t time.Time) (float64, bool) {
 	return float64(t.UnixMilli()) / 1e3, true
 }
 
-// boolean is 1 for what is so, else 0.
+// boolean is 1 for true, else 0.
 func boolean(so bool) float64 {
 	if so {
 		return 1

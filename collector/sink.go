@@ -28,7 +28,7 @@ type sink struct {
 type column struct {
 	*dto.MetricFamily
 	blocks  [][]sample // the memory of its samples.
-	used    int        // how many of them this scrape has begun.
+	used    int        // how many of the blocks this scrape has begun to use.
 	free    []sample   // what is left of the last of these.
 	open    bool       // its labels are open-ended.
 	kills   bool       // its collector is that of kills.
@@ -131,7 +131,7 @@ func (s *sink) room(c *column) bool {
 	return true
 }
 
-// join finds the sample that has these labels already.
+// join merges a value into the sample that already has these labels.
 func (c *column) join(value float64, pairs *labels) {
 	for _, m := range slices.Backward(c.Metric) {
 		if !slices.Equal(m.Label, pairs.list()) {

@@ -40,7 +40,7 @@ func (s *Set) countSkipped(sc Scrape, out *sink) {
 	}
 }
 
-// logCrowd logs below which cgroup most cgroups are left out, when that changes.
+// logCrowd logs the cgroup below which the most cgroups are left out, when it changes.
 func (s *Set) logCrowd(crowd oom.Crowd) {
 	before := s.crowded
 	s.crowded = crowd.Path

@@ -31,6 +31,7 @@ type table struct {
 	victims            *rows[oom.NextVictim]
 	node               *rows[oom.NodeState]
 	unkillable         *rows[oom.Processes]
+	listed             *rows[oom.Processes]
 	clock              *rows[time.Time]
 	totals             *rows[oom.KillTotals]
 	levels             *rows[levelKills]
@@ -59,8 +60,8 @@ func allFamilies() []family {
 	return newTable(func(*family) bool { return false }).families
 }
 
-// workloadRows are the kinds of rows of workloads and of what is above them, with
-// the collector that has them, and their labels.
+// workloadRows makes the kinds of rows of workloads, pods and slices, with their
+// collectors and labels.
 func (t *table) workloadRows() {
 	workload := func(c *labelCache, r *oom.Row) *labels { return c.workload(r.Workload) }
 	t.containers = rowsOf(t, "container", shapeWorkload, workload)
@@ -88,7 +89,7 @@ func (t *table) workloadRows() {
 	t.slices = rowsOf(t, "slice", shapeCgroup, func(c *labelCache, r *oom.Row) *labels { return c.pairs(shapeCgroup, r.Path) })
 }
 
-// nodeRows are the kinds of rows of processes, of the node and of the exporter
+// nodeRows makes the kinds of rows of processes, of the node and of the exporter
 // itself.
 func (t *table) nodeRows() {
 	t.processes = rowsOf(t, "process", shapeProcess, func(c *labelCache, r *oom.ProcessRow) *labels {
@@ -100,6 +101,7 @@ func (t *table) nodeRows() {
 	})
 	t.node = rowsOf[oom.NodeState](t, "node", shapeNone, nil)
 	t.unkillable = rowsOf[oom.Processes](t, "node", shapeNone, nil)
+	t.listed = rowsOf(t, "process", shapeSource, func(c *labelCache, r *oom.Processes) *labels { return c.pairs(shapeSource, r.Source) })
 	t.clock = rowsOf[time.Time](t, "node", shapeNone, nil)
 	t.totals = rowsOf[oom.KillTotals](t, "event", shapeNone, nil)
 	t.levels = rowsOf(t, "event", shapeLevel, func(c *labelCache, r *levelKills) *labels { return c.pairs(shapeLevel, r.level.String()) })

@@ -4,7 +4,7 @@ package collector
 
 import "github.com/oom-exporter/oom_exporter/internal/oom"
 
-// containerFamilies are those of containers, their kills apart.
+// containerFamilies are those of containers, except for those of kills.
 func (t *table) containerFamilies() {
 	t.containers.add(family{name: "oom_container_memory_usage_bytes", typ: gauge, profile: ProfileMinimal, help: "Memory charged to the container, page cache included.", source: "memory.current | memory.usage_in_bytes"}, func(r *oom.Row) (float64, bool) { return amount(r.Usage) })
 	t.containers.add(family{name: "oom_container_memory_working_set_bytes", typ: gauge, help: "Usage minus inactive file pages, floored at 0, as kubelet computes it.", source: "usage - memory.stat inactive_file | total_inactive_file"}, func(r *oom.Row) (float64, bool) { return amount(r.WorkingSet()) })
@@ -39,7 +39,8 @@ func (t *table) containerFamilies() {
 	t.containers.add(family{name: "oom_container_start_time_seconds", typ: gauge, profile: ProfileFull, help: "When the container's group was made, in seconds since the epoch.", source: "ctime of the group's directory"}, func(r *oom.Row) (float64, bool) { return amount(r.StartTime) })
 }
 
-// containerKillFamilies are the kills of workloads, which may be gone.
+// containerKillFamilies are those of the kills of workloads, which may be gone, and of
+// advice and leaks.
 func (t *table) containerKillFamilies() {
 	t.kills.add(family{name: "oom_container_kills_total", typ: counter, profile: ProfileMinimal, since: epochWorkloads, help: "Processes of the workload that the kernel's OOM killer killed; 0 from the workload's first scrape, goes on when the container is replaced. Over all workloads: step of oom_node_kills_total = oom_container_kills_total + oom_evicted_kills_total + oom_unattributed_kills_total + oom_pending_kills + oom_kill_duplicates_total, and sum of oom_kills_total = the first three of these.", source: "docs/ledger.md"}, func(r *workloadKills) (float64, bool) { return float64(r.Kills), true })
 	t.kills.add(family{name: "oom_container_ooms_total", typ: counter, profile: ProfileMinimal, since: epochWorkloads, help: "OOM decisions that hit the workload: a group kill is one, so ooms <= kills. 0 from the first scrape of a workload with a limit, else only after its first kill.", source: "docs/ledger.md"}, func(r *workloadKills) (float64, bool) { return float64(r.OOMs), r.limited })

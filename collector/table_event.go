@@ -4,8 +4,8 @@ package collector
 
 import "github.com/oom-exporter/oom_exporter/internal/oom"
 
-// eventFamilies are the kills of the whole machine, and where they are known
-// from.
+// eventFamilies are those of the kills of the whole machine, and of the sources that
+// kills are known from.
 func (t *table) eventFamilies() {
 	t.levels.add(family{name: "oom_kills_total", typ: counter, profile: ProfileMinimal, since: epochKills, help: "OOM kills by the kind of limit that was hit; all levels present at 0.", source: "docs/ledger.md"}, func(r *levelKills) (float64, bool) { return float64(r.kills), true })
 	t.totals.add(family{name: "oom_pending_kills", typ: gauge, profile: ProfileMinimal, help: "Kills that are counted by the kernel and not yet attributed; they wait 10 s for evidence.", source: "docs/ledger.md"}, func(r *oom.KillTotals) (float64, bool) { return float64(r.Pending), true })
@@ -19,7 +19,7 @@ func (t *table) eventFamilies() {
 	t.sources.add(family{name: "oom_event_source_up", typ: gauge, profile: ProfileMinimal, help: "1 while a source of kill events delivers; only sources that are switched on.", source: "-"}, func(r *oom.Source) (float64, bool) { return boolean(r.Up), true })
 }
 
-// recorderFamilies are how well the flight recorder does.
+// recorderFamilies are those of the flight recorder's health.
 func (t *table) recorderFamilies() {
 	t.recorder.add(family{name: "oom_recorder_interval_seconds", typ: gauge, help: "Time between two samples of a cgroup whose usage moves; 1 unless there are very many cgroups.", source: "docs/recorder.md"}, func(r *oom.RecorderHealth) (float64, bool) { return r.Interval.Seconds(), true })
 	t.recorder.add(family{name: "oom_recorder_cgroups", typ: gauge, help: "Memory cgroups that the flight recorder samples.", source: "docs/recorder.md"}, func(r *oom.RecorderHealth) (float64, bool) { return float64(r.Cgroups), true })
@@ -31,7 +31,7 @@ func (t *table) recorderFamilies() {
 	t.recorder.add(family{name: "oom_recorder_unsaved_seconds", typ: gauge, help: "Age of the oldest recording that is not saved yet; only with --state.file.", source: "docs/recorder.md"}, func(r *oom.RecorderHealth) (float64, bool) { return r.Unsaved.Seconds(), r.HasFile })
 }
 
-// scrapeFamilies are how the scrape itself went.
+// scrapeFamilies are those of the scrape itself.
 func (t *table) scrapeFamilies() {
 	t.runs.add(family{name: "oom_scrape_collector_duration_seconds", typ: gauge, help: "How long a collector took in this scrape.", source: "-"}, func(r *collectorRun) (float64, bool) { return r.took.Seconds(), true })
 	t.runs.add(family{name: "oom_scrape_collector_success", typ: gauge, profile: ProfileMinimal, help: "1 if a collector did its work in this scrape, else 0.", source: "-"}, func(r *collectorRun) (float64, bool) { return boolean(r.success), true })

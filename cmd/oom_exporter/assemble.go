@@ -24,7 +24,7 @@ type parts struct {
 	proc   *proc.FS
 	groups *cgroup.Hierarchy // nil: no memory hierarchy can be read.
 	host   *host.Host
-	kills  *kills             // nil: the event collector is off.
+	kills  *kills             // nil: nothing is served, or the event collector is off.
 	record *recorder.Recorder // nil: the flight recorder is off.
 	tasks  []func(context.Context) error
 	closer []func() error
@@ -47,12 +47,15 @@ func assemble(c *config, logger log.Logger) (*parts, error) {
 		Proc: fs, Top: c.processTop, NearRatio: c.nearRatio, UnlimitedUnits: c.unlimitedUnits,
 		Kubelet: c.kubelet, MaxVictims: c.maxSeries / 50,
 	}
+	if o.Tasks, err = p.openTasks(c, logger); err != nil {
+		return nil, errors.Join(err, fs.Close())
+	}
 	p.groups, o.HierarchyErr = cgroup.Find(cgroup.Options{
 		Sysfs: c.sysfs, Procfs: c.procfs, MaxGroups: c.maxGroups, Parts: c.groupParts(), Refresh: c.refresh, KeepOpen: c.openGroups,
 		IsWorkload: func(path string) bool { return workload.ParsePath(path).IsWorkload() },
 	})
 	if o.HierarchyErr != nil {
-		// Without cgroups the node and its processes still stand.
+		// Without cgroups, the node and its processes can still be shown.
 		_ = level.Error(logger).Log("msg", "memory cgroups can't be read: no container, pod and slice metrics", "err", o.HierarchyErr)
 	} else {
 		o.Hierarchy = p.groups
@@ -80,7 +83,7 @@ func assemble(c *config, logger log.Logger) (*parts, error) {
 	return p, nil
 }
 
-// names classifies the groups and then names them.
+// names classifies the cgroups and then names them.
 type names struct {
 	*workload.Namer
 	limits workload.Limits
@@ -104,8 +107,8 @@ func (c *config) rowLimits() workload.Limits {
 	return workload.Limits{Rows: rows, Share: max(rows/20, 1)}
 }
 
-// mismatch judges an oom_score_adj by the QoS class; unset where the class
-// implies nothing.
+// mismatch is 1 if an oom_score_adj is not what the QoS class implies, else 0; it is
+// unset where the class implies nothing.
 func mismatch(id *oom.Identity, adj int) oom.Amount {
 	wrong, known := workload.Mismatch(*id, adj)
 	switch {
@@ -130,7 +133,7 @@ func (c *config) nameOptions(logger log.Logger) workload.Options {
 	return o
 }
 
-// groupParts are the files of a group that the enabled families need.
+// groupParts are the files of a cgroup that the enabled families need.
 func (c *config) groupParts() cgroup.Parts {
 	parts := cgroup.PartProcs | cgroup.PartProtection | cgroup.PartSwap | cgroup.PartPressure
 	for family, part := range map[string]cgroup.Parts{
@@ -144,7 +147,7 @@ func (c *config) groupParts() cgroup.Parts {
 	return parts
 }
 
-// notice says in one line what this user can't see, and how to grant it.
+// notice logs in one line what this user can't see, and how to change that.
 func notice(fs *proc.FS, logger log.Logger) {
 	if fs.Hidepid() {
 		_ = level.Warn(logger).Log("msg", "processes of other users are hidden: no prediction for them",
@@ -153,5 +156,5 @@ func notice(fs *proc.FS, logger log.Logger) {
 	}
 }
 
-// pageSize is the machine's; the kernel's log counts in its pages.
+// pageSize is this machine's page size; the kernel log counts in pages.
 func pageSize() uint64 { return uint64(os.Getpagesize()) }

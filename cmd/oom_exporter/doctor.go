@@ -31,8 +31,8 @@ const (
 // doctor says, source by source, what this host lets the exporter see, and how
 // to fix what is missing.
 func doctor(_ context.Context, c *config, std streams) error {
-	findings := c.examine(func() error { return killfeed.BPFAccess(c.btf()) })
-	if std.dropRights != nil { // the kernel's, whatever roots the flags name.
+	findings := c.examine(func() error { return bpf.Access(bpf.Options{BTF: c.btf()}) })
+	if std.dropRights != nil { // Landlock is the running kernel's, whatever roots the flags name.
 		findings = append(findings, landlockFinding(rights.LandlockVersion()))
 	}
 	write := writeFindings
@@ -140,7 +140,7 @@ func finding(source string, state page.State, detail, remedy string) page.Findin
 func (c *config) examine(bpfError func() error) []page.Finding {
 	fs, err := proc.New(proc.Options{Root: c.procfs})
 	if err != nil {
-		return []page.Finding{finding("processes", page.StateMissing, err.Error(), "mount the host's /proc and name it by --path.procfs")}
+		return []page.Finding{finding("processes", page.StateMissing, err.Error(), "mount the host's /proc and name it with --path.procfs")}
 	}
 	defer func() { _ = fs.Close() }()
 	findings := c.examineProc(fs)
@@ -158,13 +158,13 @@ func (c *config) examineProc(fs *proc.FS) []page.Finding {
 	list := []page.Finding{{Source: "node", State: page.StateOK, Detail: fmt.Sprintf("Linux %s, %s", node.Release.Text, amount(node.Total))}}
 	kills := page.Finding{Source: "kill counter", State: page.StateOK, Detail: fmt.Sprintf("%s since boot (%s/vmstat oom_kill)", node.OOMKills, c.procfs)}
 	if !node.OOMKills.IsValue() {
-		kills = finding("kill counter", page.StateMissing, "no oom_kill in "+c.procfs+"/vmstat: kills are counted by the kernel log", "a kernel of 4.13 or later")
+		kills = finding("kill counter", page.StateMissing, "no oom_kill in "+c.procfs+"/vmstat: kills are counted from the kernel log", "a kernel of 4.13 or later")
 	}
 	procs, skipped, err := fs.Scan(nil, nil)
 	processes := page.Finding{Source: "processes", State: page.StateOK, Detail: fmt.Sprintf("%d", len(procs))}
 	switch {
 	case err != nil:
-		processes = finding("processes", page.StateMissing, err.Error(), "mount the host's /proc and name it by --path.procfs")
+		processes = finding("processes", page.StateMissing, err.Error(), "mount the host's /proc and name it with --path.procfs")
 	case fs.Hidepid():
 		processes = finding("processes", page.StateLimited, fmt.Sprintf("%d seen; those of other users are hidden (hidepid)", len(procs)), "run as root, or mount /proc with gid=GROUP and add this user to GROUP")
 	case skipped.UnreadableProcesses > 0:
@@ -176,7 +176,7 @@ func (c *config) examineProc(fs *proc.FS) []page.Finding {
 func (c *config) examineGroups(fs *proc.FS) []page.Finding {
 	h, err := cgroup.Find(cgroup.Options{Sysfs: c.sysfs, Procfs: c.procfs, Parts: cgroup.PartProcs | cgroup.PartPressure | cgroup.PartSwap})
 	if err != nil {
-		return []page.Finding{finding("memory cgroups", page.StateMissing, err.Error(), "mount the host's cgroup tree and name the sys directory by --path.sysfs")}
+		return []page.Finding{finding("memory cgroups", page.StateMissing, err.Error(), "mount the host's cgroup tree and name the sys directory with --path.sysfs")}
 	}
 	tree, skipped, err := h.Read()
 	if err != nil {
@@ -208,8 +208,8 @@ func (c *config) examineGroups(fs *proc.FS) []page.Finding {
 	return append(list, c.examinePIDs(fs, &tree, known))
 }
 
-// examinePIDs finds out whether the pids in the groups' files are those of
-// /proc: they are not in a container without the host's pid namespace.
+// examinePIDs finds out whether the pids in the cgroups' files are those of /proc.
+// In a container without the host's pid namespace, they are not.
 func (c *config) examinePIDs(fs *proc.FS, tree *oom.Tree, known int) page.Finding {
 	procs, _, err := fs.Scan(nil, nil)
 	if err != nil || len(procs) == 0 || known == 0 {
@@ -259,7 +259,7 @@ func bpfFinding(err error) page.Finding {
 	var why *bpf.UnavailableError
 	switch {
 	case err == nil:
-		return page.Finding{Source: "bpf", State: page.StateOK, Detail: "the victims of kills can be traced (used with --source.bpf)"}
+		return page.Finding{Source: "bpf", State: page.StateOK, Detail: "the victims of kills can be traced, and the processes listed (used with --source.bpf)"}
 	case errors.As(err, &why):
 		return finding("bpf", page.StateOptional, why.Err.Error()+lost, "optional: "+why.Remedy)
 	default:
@@ -273,7 +273,7 @@ func landlockFinding(version int) page.Finding {
 		return finding("Landlock", page.StateOptional, "the kernel has none, or it is not active: whoever takes over the exporter can do what its user can",
 			"optional: a kernel of 5.13 or later with landlock in its lsm= list")
 	}
-	return page.Finding{Source: "Landlock", State: page.StateOK, Detail: fmt.Sprintf("version %d: once it serves, the exporter writes to its own files only and reaches into no other process", version)}
+	return page.Finding{Source: "Landlock", State: page.StateOK, Detail: fmt.Sprintf("version %d: with --rights.drop, once it serves, the exporter writes to its own files only and, unless /proc hides processes (hidepid), reaches into no other process", version)}
 }
 
 // examineNames looks at the places that know the names of containers.
@@ -302,7 +302,7 @@ func (c *config) examineNames() []page.Finding {
 	look("Docker", filepath.Join(o.DockerRoot, "containers"))
 	look("Podman", o.PodmanRoots...)
 	if len(list) == 0 {
-		list = append(list, page.Finding{Source: "names", State: page.StateOptional, Detail: "no container runtime's files here; systemd units and cgroup paths name the rest"})
+		list = append(list, page.Finding{Source: "names", State: page.StateOptional, Detail: "no container runtime's files here; names come from systemd units and cgroup paths"})
 	}
 	return list
 }

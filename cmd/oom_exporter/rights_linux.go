@@ -10,16 +10,21 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oom-exporter/oom_exporter/internal/killfeed"
+	"github.com/oom-exporter/oom_exporter/internal/oom"
 	"github.com/oom-exporter/oom_exporter/internal/rights"
 )
 
 // neededRights is what the exporter needs while it serves.
 func (c *config) neededRights() rights.Options {
-	// CAP_DAC_READ_SEARCH reads what its owner has closed: the cgroups of a tenant
-	// who hides them, runtimes' files, certificates.
+	// CAP_DAC_READ_SEARCH reads files whose modes deny it: cgroups that a tenant hides,
+	// runtimes' files, certificates.
 	o := rights.Options{Keep: []int{unix.CAP_SYSLOG, unix.CAP_DAC_READ_SEARCH}}
 	if hidesProcesses(c.procfs) {
 		o.Keep, o.Processes = append(o.Keep, unix.CAP_SYS_PTRACE), true
+	}
+	if c.bpfMode != "" && c.bpfMode != string(killfeed.Off) && !release().AtLeast(6, 0) {
+		// Before 6.0 (c8644cd0efe7), even starting a pass of a loaded program needs CAP_BPF.
+		o.Keep = append(o.Keep, unix.CAP_BPF)
 	}
 	if c.stateFile != "" {
 		dir := filepath.Dir(c.stateFile)
@@ -34,6 +39,15 @@ func (c *config) neededRights() rights.Options {
 	return o
 }
 
+// release is that of the running kernel.
+func release() oom.Release {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return oom.Release{}
+	}
+	return oom.ParseRelease(unix.ByteSliceToString(u.Release[:]))
+}
+
 // ownerMayWrite tells whether no capability is needed to write to a directory.
 func ownerMayWrite(dir string) bool {
 	var st unix.Stat_t
@@ -43,8 +57,8 @@ func ownerMayWrite(dir string) bool {
 	return st.Mode&0o002 != 0 || int(st.Uid) == os.Geteuid() && st.Mode&0o200 != 0
 }
 
-// hidesProcesses tells whether a proc is mounted in which only who may trace a
-// process sees it.
+// hidesProcesses tells whether a proc file system is mounted with hidepid: then a
+// process is visible only to those who may trace it.
 func hidesProcesses(procRoot string) bool {
 	fs, err := procfs.NewFS(procRoot)
 	if err != nil {

@@ -60,7 +60,11 @@ func (b *bench) bpfRow(t *testing.T, s named) string {
 	deaths, d, truth, cpu := b.counted(t, e, before, plan)
 	named, wrong := d.right(deaths)
 	right, whole := rightRecords(t, e, deaths)
-	lost := e.Scrape(t).Sum("oom_trace_events_lost_total")
+	after := e.Scrape(t)
+	lost := after.Sum("oom_trace_events_lost_total")
+	if s.bpf != "off" && !after.Has("oom_process_source_info", "source", "bpf") {
+		t.Errorf("the processes are not listed by BPF:\n%s", e.Output())
+	}
 	if s.bpf != "off" && (named != n || wrong != 0 || right != n || whole != n || lost != 0) {
 		t.Errorf("of %d kills %v named, %v for a wrong container, %d records right, %d whole, %v events lost\n%s", n, named, wrong, right, whole, lost, d.explain(deaths))
 	}
@@ -136,6 +140,9 @@ func TestBPFRights(t *testing.T) {
 			}
 			if up != 1 {
 				t.Fatalf("up %v:\n%s", up, e.Output())
+			}
+			if !e.Scrape(t).Has("oom_process_source_info", "source", "bpf") {
+				t.Errorf("the processes are not listed by BPF:\n%s", e.Output())
 			}
 			status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", e.PID))
 			if err != nil || !strings.Contains(string(status), "\nCapEff:\t0000000000000000\n") {

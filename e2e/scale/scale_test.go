@@ -68,7 +68,7 @@ func number(t testing.TB, variable string, standard int) int {
 func measure(t *testing.T, s size) result {
 	load(t, s)
 	f := startFloor(t)
-	targets := []*target{ourselves(t), restless(t)}
+	targets := []*target{ourselves(t), restless(t), inKernel(t, "oom_exporter-bpf"), inKernel(t, "oom_exporter-bpf-refresh-1", "--limits.refresh=1")}
 	if os.Getenv("OOM_E2E_SCALE_PEERS") != "0" {
 		targets = append(targets, peers(t)...)
 	}

@@ -63,6 +63,14 @@ func restless(t testing.TB) *target {
 	return x
 }
 
+// inKernel has a program in the kernel list the processes.
+func inKernel(t testing.TB, name string, flags ...string) *target {
+	t.Helper()
+	x := start(t, name, 8, append([]string{lab.Binary(t), "--web.listen-address=ADDR", "--dead.keep=1", "--web.min-interval=0s", "--source.bpf=require"}, flags...)...)
+	x.name = strings.Join(append([]string{"oom_exporter --source.bpf=require"}, flags...), " ")
+	return x
+}
+
 // peers are the programs of others that are installed; OOM_CADVISOR names
 // cAdvisor's.
 func peers(t testing.TB) []*target {

@@ -12,14 +12,14 @@ import (
 
 // The programs of src/victims.bpf.c.
 const (
-	programTask   = "victim_task" // where mark_victim has the task.
-	programPID    = "victim_pid"  // where it has only the pid;
-	programSignal = "signal_sent" // tells then whose that is.
+	programTask   = "victim_task" // where mark_victim passes the task.
+	programPID    = "victim_pid"  // where it passes only the pid;
+	programSignal = "signal_sent" // then remembers which task was sent SIGKILL.
 )
 
 // programsFor returns the programs that fit the arguments of the tracepoint
-// mark_victim, in the order to attach them in. The kernel's types decide, since stable kernels have changed it,
-// too.
+// mark_victim, in the order to attach them in. The kernel's types decide, not its
+// version, since stable kernels have changed the arguments, too.
 func programsFor(tracepoint *btf.Typedef) ([]string, error) {
 	pointer, ok := tracepoint.Type.(*btf.Pointer)
 	if !ok {
@@ -29,7 +29,7 @@ func programsFor(tracepoint *btf.Typedef) ([]string, error) {
 	if !ok || len(function.Params) < 2 {
 		return nil, fmt.Errorf("%s points to %v", tracepoint.Name, pointer.Target)
 	}
-	// The first one is the tracepoint's own.
+	// The first parameter is the tracepoint's own.
 	switch argument := btf.UnderlyingType(function.Params[1].Type).(type) {
 	case *btf.Int:
 		return []string{programSignal, programPID}, nil

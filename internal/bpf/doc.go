@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package bpf asks the kernel by small programs that run in it for what its
-// files tell too late: which process the OOM killer takes, in which cgroup, and
-// whose allocation was the reason, at the moment of the kill. It is optional:
-// what it needs is in docs/bpf.md, and where it can't be had an error says why.
+// Package bpf loads small programs into the kernel to learn, at the moment of a
+// kill, what the kernel's files tell too late: which process the OOM killer
+// takes, in which cgroup, and whose allocation was the reason. It is optional:
+// docs/bpf.md says what it needs, and where it can't be used an error says why.
 //
 // The programs are in src, and their objects, which the package embeds, are made
-// by make bpf. They read the kernel's structs by the names of the fields, which
-// are found when a program is loaded (CO-RE), so that one object fits all
-// kernels that describe their types (BTF).
+// by make bpf. They read the kernel's structs by field name; the offsets are
+// resolved when a program is loaded (CO-RE), so that one object fits all kernels
+// that describe their types (BTF).
 package bpf
 
 import "fmt"
@@ -21,6 +21,8 @@ type Options struct {
 	// RingBytes is the size of the buffer for what is not read yet: a power of two
 	// and at least a page; 0: enough for some 800 victims.
 	RingBytes uint32
+	// MaxProcesses bounds how many processes are listed; 0: all are.
+	MaxProcesses int
 }
 
 // UnavailableError says why BPF can't be used here, and how it could.

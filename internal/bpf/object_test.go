@@ -10,7 +10,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -20,9 +22,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func object(t *testing.T) *ebpf.CollectionSpec {
+func object(t *testing.T, content []byte) *ebpf.CollectionSpec {
 	t.Helper()
-	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(victimsObject))
+	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(content))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +35,7 @@ func object(t *testing.T) *ebpf.CollectionSpec {
 // object that is loaded.
 func TestDecoderFitsTheObject(t *testing.T) {
 	var victim *btf.Struct
-	if err := object(t).Types.TypeByName("victim", &victim); err != nil {
+	if err := object(t, victimsObject).Types.TypeByName("victim", &victim); err != nil {
 		t.Fatal(err)
 	}
 	got := map[string]int{}
@@ -50,10 +52,33 @@ func TestDecoderFitsTheObject(t *testing.T) {
 	}
 }
 
+// TestProcessFitsTheSource does the same for processes, whose struct is not in the object:
+// the source asserts where its fields are.
+func TestProcessFitsTheSource(t *testing.T) {
+	source, err := os.ReadFile("src/processes.bpf.c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, m := range regexp.MustCompile(`\nis_at\((\w+), (\d+)\)`).FindAllSubmatch(source, -1) {
+		got[string(m[1])] = string(m[2])
+	}
+	want := map[string]string{}
+	for field, at := range map[string]int{
+		"start_ns": atStartNS, "rss": atSizes, "page_tables": atTables, "tgid": atProcessPID, "adj": atProcessAdj, "flags": atProcessFlags,
+		"comm": atProcessComm,
+	} {
+		want[field] = strconv.Itoa(at)
+	}
+	if diff := cmp.Diff(want, got); diff != "" || !bytes.Contains(source, []byte("sizeof(struct process) == "+strconv.Itoa(processBytes))) {
+		t.Errorf("offsets (-decoder +source):\n%s", diff)
+	}
+}
+
 // TestObject holds that the object has what OpenVictims asks it for, and nothing
 // that names the machine that it was made on.
 func TestObject(t *testing.T) {
-	spec := object(t)
+	spec := object(t, victimsObject)
 	for program, tracepoint := range tracepoints {
 		p := spec.Programs[program]
 		if p == nil || p.Type != ebpf.RawTracepoint || p.AttachTo != tracepoint {
@@ -63,12 +88,17 @@ func TestObject(t *testing.T) {
 	if len(spec.Programs) != len(tracepoints) || spec.Maps["events"] == nil || spec.Variables["lost"] == nil {
 		t.Errorf("programs %d, maps %v, variables %v", len(spec.Programs), spec.Maps, spec.Variables)
 	}
-	if bytes.Contains(victimsObject, []byte("/home/")) || bytes.Contains(victimsObject, []byte("/work/")) {
-		t.Error("the object has a path of the machine that it was made on")
+	if list := object(t, processesObject).Programs; len(list) != 1 || list[programProcesses] == nil || list[programProcesses].AttachTo != "task" {
+		t.Errorf("programs %v", list)
 	}
-	const small = 64 << 10
-	if len(victimsObject) > small {
-		t.Errorf("the object has %d bytes, more than %d", len(victimsObject), small)
+	for _, content := range [][]byte{victimsObject, processesObject} {
+		if bytes.Contains(content, []byte("/home/")) || bytes.Contains(content, []byte("/work/")) {
+			t.Error("the object has a path of the machine that it was made on")
+		}
+		const small = 64 << 10
+		if len(content) > small {
+			t.Errorf("the object has %d bytes, more than %d", len(content), small)
+		}
 	}
 }
 

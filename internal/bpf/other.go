@@ -11,8 +11,8 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// Victims tells of the processes that the OOM killer takes; the programs are
-// there for Linux on amd64 and arm64 only.
+// Victims tells of the processes that the OOM killer takes; the programs exist
+// only for Linux on amd64 and arm64.
 type Victims struct{}
 
 // OpenVictims returns an *UnavailableError.
@@ -27,3 +27,19 @@ func (*Victims) Run(context.Context, func(oom.Sighting), func(uint64)) error {
 
 // Close does nothing.
 func (*Victims) Close() error { return nil }
+
+// Processes lists processes; the program exists only for Linux on amd64 and arm64.
+type Processes struct{}
+
+// OpenProcesses returns an *UnavailableError.
+func OpenProcesses(Options) (*Processes, error) {
+	return nil, &UnavailableError{errors.ErrUnsupported, "Linux on amd64 or arm64"}
+}
+
+// Scan returns an error.
+func (*Processes) Scan(dst []oom.Process) ([]oom.Process, oom.Skipped, error) {
+	return dst[:0], oom.Skipped{}, errors.ErrUnsupported
+}
+
+// Close does nothing.
+func (*Processes) Close() error { return nil }

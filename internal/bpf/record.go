@@ -14,7 +14,7 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// Where the fields of struct victim are, see src/victims.bpf.c.
+// The offsets of the fields of struct victim; see src/victims.bpf.c.
 const (
 	atBootNS      = 0
 	atCgroupID    = 8
@@ -35,13 +35,13 @@ const (
 
 const (
 	commBytes   = 16
-	pathIsWhole = 1 // of the flags.
+	pathIsWhole = 1 // a bit of the flags.
 )
 
 // errShort says that a record does not have all fields.
 var errShort = errors.New("short record")
 
-// clock turns the kernel's time since boot into that of the day.
+// clock turns the kernel's time since boot into wall-clock time.
 type clock struct {
 	now      time.Time
 	boot     time.Duration // at that time.
@@ -57,7 +57,7 @@ func (c clock) decode(b []byte) (oom.Sighting, error) {
 	u64 := func(at int) uint64 { return binary.LittleEndian.Uint64(b[at:]) }
 	adj := func(at int) int { return int(int16(binary.LittleEndian.Uint16(b[at:]))) }
 	pages := func(at int) oom.Amount {
-		n := max(int64(u64(at)), 0) // a counter that is spread over CPUs may be below.
+		n := max(int64(u64(at)), 0) // a per-CPU counter may read below zero.
 		return oom.Of(uint64(n) * c.pageSize)
 	}
 	s := oom.Sighting{
@@ -79,14 +79,14 @@ func (c clock) decode(b []byte) (oom.Sighting, error) {
 	return s, nil
 }
 
-// text returns what stands before the first NUL.
+// text returns b up to its first NUL.
 func text(b []byte) string {
 	b, _, _ = bytes.Cut(b, []byte{0})
 	return string(b)
 }
 
-// path makes a path of the names of a cgroup and of those above it, each of which
-// ends with a NUL.
+// path joins the names of a cgroup and of those above it, each ending in NUL,
+// into a path.
 func path(names []byte) string {
 	all := strings.Split(strings.TrimSuffix(string(names), "\x00"), "\x00")
 	slices.Reverse(all)

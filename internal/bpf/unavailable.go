@@ -23,14 +23,14 @@ const (
 	lockdownFile = "/sys/kernel/security/lockdown"
 )
 
-// unavailable adds to an error how to fix what it says.
+// unavailable adds a remedy to an error.
 func unavailable(err error) *UnavailableError {
 	lockdown, _ := os.ReadFile(lockdownFile)
 	return explain(err, missingCapabilities(), string(lockdown))
 }
 
-// explain is unavailable by what it has to know: the capabilities that the
-// process does not have, and the text of the lockdown file.
+// explain is unavailable with its inputs as arguments: the capabilities that the
+// process lacks, and the text of the lockdown file.
 func explain(err error, missing []string, lockdown string) *UnavailableError {
 	var refused *ebpf.VerifierError
 	switch {
@@ -54,8 +54,8 @@ func explain(err error, missing []string, lockdown string) *UnavailableError {
 	return &UnavailableError{err, newKernel}
 }
 
-// missingCapabilities returns those of the two needed ones that the process does
-// not have. CAP_SYS_ADMIN includes them.
+// missingCapabilities returns which of the two needed capabilities the process
+// lacks. CAP_SYS_ADMIN includes both.
 func missingCapabilities() (missing []string) {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var have [2]unix.CapUserData
@@ -75,8 +75,8 @@ func missingCapabilities() (missing []string) {
 	return missing
 }
 
-// raiseMemlock removes the bound on locked memory, which kernels before 5.11 put
-// BPF's memory under.
+// raiseMemlock removes the limit on locked memory, against which kernels before
+// 5.11 charge BPF's memory.
 func raiseMemlock() error {
 	unlimited := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
 	return unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unlimited)

@@ -34,7 +34,7 @@ type Victims struct {
 	objects *ebpf.Collection
 	links   []link.Link
 	ring    *ringbuf.Reader
-	lost    uint64 // what has been told.
+	lost    uint64 // how many lost victims were reported.
 }
 
 // OpenVictims loads the programs and attaches them. From then on no privilege is
@@ -100,8 +100,8 @@ func openVictims(o Options) (_ *Victims, err error) {
 	return v, nil
 }
 
-// Run calls seen for each victim until ctx is done, whose error it returns, and
-// lost with the number of those that the ring had no place for.
+// Run calls seen for each victim, and lost with the number of victims that the
+// ring had no room for, until ctx is done. It then returns ctx's error.
 func (v *Victims) Run(ctx context.Context, seen func(oom.Sighting), lost func(uint64)) error {
 	defer func() { _ = v.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = v.ring.Close() })
@@ -120,7 +120,8 @@ func (v *Victims) Run(ctx context.Context, seen func(oom.Sighting), lost func(ui
 			return err
 		}
 		seen(s)
-		// A victim is lost only while the ring is full, so a record comes after it.
+		// Victims are lost only while the ring is full, so there is a record to read
+		// after each loss.
 		if n := v.lostSince(); n > 0 {
 			lost(n)
 		}
@@ -138,7 +139,7 @@ func (v *Victims) lostSince() uint64 {
 	return n
 }
 
-// Close ends it. It may be called more than once.
+// Close detaches and unloads the programs. It may be called more than once.
 func (v *Victims) Close() error {
 	var errs []error
 	for _, l := range v.links {

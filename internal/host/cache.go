@@ -163,8 +163,8 @@ func (m *scrapeCache) giveProcesses(b []oom.Process) {
 	m.procs = b
 }
 
-// keepTop notes the processes that are on the top now and returns the pids
-// of those that were there lately and stay.
+// keepTop notes the processes that are in the top list now. It returns those that were
+// in it lately and keep their series: start times by pid.
 func (m *scrapeCache) keepTop(now []oom.ProcessRow) map[int32]uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 // cacheFor is the number of passes for which exact sizes may be reused.
 const cacheFor = 8
 
-// rankTries is how often a ranking by cached sizes is repeated at most.
+// rankTries is how often a ranking by cached sizes is made at most.
 const rankTries = 3
 
 // sizes are the cached sizes of a process, from Exact or Refresh, and what the scan

@@ -124,7 +124,7 @@ func (r *rows) takesPlace(at int32, group int, row *oom.Row) bool {
 	return row.Margin.Bytes < old.Margin.Bytes
 }
 
-// add adds two counters, of which either may be missing.
+// add adds two counters, either of which may be missing.
 func add(a, b oom.Amount) oom.Amount {
 	switch {
 	case !a.IsValue():

@@ -48,14 +48,15 @@ type Names interface {
 // Options of a Host.
 type Options struct {
 	Proc      Proc
+	Tasks     *Tasks    // nil: the processes are read from /proc.
 	Hierarchy Hierarchy // nil: the host has none that can be read.
 	Names     Names
 	// HierarchyErr is what Groups returns where Hierarchy is nil.
 	HierarchyErr error
 
 	Top            int     // processes to list, by badness; 0: none.
-	NearRatio      float64 // a limit is near below this kill margin ratio.
-	MaxVictims     int     // limits that are near whose victims are named; 0: no bound.
+	NearRatio      float64 // a limit is near if its kill margin ratio is below this.
+	MaxVictims     int     // maximum number of near limits with a named victim; 0: no bound.
 	UnlimitedUnits bool    // give systemd units without a limit a row, too.
 	Kubelet        predict.Kubelet
 	// Mismatch judges the oldest process' oom_score_adj: 0 or 1, unset where
@@ -66,8 +67,8 @@ type Options struct {
 	Now     func() time.Time
 }
 
-// Host makes snapshots. It is safe for concurrent use; what it remembers
-// between scrapes is the order in which groups and top processes came.
+// Host makes snapshots. It is safe for concurrent use; what it remembers between
+// scrapes is in its cache.
 type Host struct {
 	o     Options
 	cache scrapeCache
@@ -115,7 +116,7 @@ func (o *once[T]) get(make func() (*T, error)) (*T, error) {
 	return o.value, o.err
 }
 
-// late tells whether a part may still be begun.
+// late returns ErrLate if it is too late to begin a part.
 func (s *Snapshot) late() error {
 	if !s.deadline.IsZero() && s.h.o.Now().After(s.deadline) {
 		return ErrLate

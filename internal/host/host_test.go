@@ -67,6 +67,9 @@ func (f *fakeProc) Exact(p *oom.Process) error {
 	if !ok {
 		return fs.ErrNotExist
 	}
+	if p.Stale {
+		_ = f.Refresh(p)
+	}
 	p.Exact, p.RSS, p.Swap, p.Anon, p.Start, p.Comm = true, e.RSS, e.Swap, e.Anon, e.Start, e.Comm
 	return nil
 }

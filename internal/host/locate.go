@@ -13,9 +13,9 @@ const (
 	maxSamples = 4
 )
 
-// assignProcesses assigns each process to its group. In no group's PIDs are processes that
-// were forked while those were read, and processes that moved into an unchanged
-// group, whose PIDs are from an earlier pass.
+// assignProcesses assigns each process to its group. A process is in no group's PIDs if it
+// was forked while those were read, or if it moved into an unchanged group, whose PIDs are
+// from an earlier pass.
 func (s *Snapshot) assignProcesses(procs []oom.Process, tree *oom.Tree) {
 	assignCgroups(procs, tree)
 	unassigned := s.h.cache.newUnassigned(procs)

@@ -7,11 +7,11 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/predict"
 )
 
-// nestedLimits finds the containers in which a limit below their own is at least
-// as near: of a unit inside a system container, a step inside a job, a service
-// inside a container. It returns, by the container's index, that of the group
-// with the nearest such limit. A limit binds where the group has processes; where
-// none of the container's are seen, which is so in another pid namespace, it may.
+// nestedLimits finds the containers inside which another limit is at least as near as
+// their own: that of a unit inside a system container, a step inside a job, a service
+// inside a container. It maps the index of each such container to that of the group with
+// the nearest such limit. A limit counts only if its group has processes, or if none of
+// the container's processes can be seen, as in another pid namespace.
 func nestedLimits(tree *oom.Tree, margins []predict.Margin, hasProcesses []bool) map[int]int {
 	var nearest map[int]int
 	for i := range margins {

@@ -24,32 +24,48 @@ func (s *Snapshot) Processes() (*oom.Processes, error) {
 		if err != nil {
 			return nil, err
 		}
-		buf := s.h.cache.takeProcesses()
-		still := s.idlePIDs()
-		procs, skipped, err := s.h.o.Proc.Scan(buf, still)
-		s.h.cache.giveIdle(still)
-		s.skipped.Add(skipped)
+		procs, source, err := s.scan()
 		if err != nil {
 			return nil, err
 		}
 		defer func() { s.h.cache.giveProcesses(procs) }()
-		tree := &oom.Tree{}
-		if groups, err := s.Groups(); err == nil {
+		tree, groups := &oom.Tree{}, (*oom.Groups)(nil)
+		if groups, err = s.Groups(); err == nil {
 			tree, _ = s.Tree()
 			s.assignProcesses(procs, tree)
+		}
+		p := &pass{s: s, node: &node.Node, tree: tree, procs: procs, fromCache: map[int]bool{}}
+		p.rules = predict.RulesFor(node.Release, tree.Version)
+		if source == oom.ByBPF {
+			p.score()
+		}
+		if err == nil {
 			s.summarize(groups, tree, procs)
 		}
 		if s.h.o.Scanned != nil {
 			s.h.o.Scanned(procs, tree)
 		}
-		p := &pass{s: s, node: &node.Node, tree: tree, procs: procs, fromCache: map[int]bool{}}
-		p.rules = predict.RulesFor(node.Release, tree.Version)
 		out := p.run()
+		out.Source = source
 		if p.moved {
 			s.h.o.Hierarchy.ReadPIDs(tree)
 		}
 		return out, nil
 	})
+}
+
+// scan lists the processes, and says by what means.
+func (s *Snapshot) scan() ([]oom.Process, string, error) {
+	procs, skipped, ok := s.h.o.Tasks.scan(s.h.cache.takeProcesses(), s.h.o.Now())
+	if ok {
+		s.skipped.Add(skipped)
+		return procs, oom.ByBPF, nil
+	}
+	still := s.idlePIDs()
+	procs, skipped, err := s.h.o.Proc.Scan(procs, still)
+	s.h.cache.giveIdle(still)
+	s.skipped.Add(skipped)
+	return procs, oom.ByProcfs, err
 }
 
 // idlePIDs returns the PIDs, in ascending order, of the groups whose usage is
@@ -112,8 +128,18 @@ type pass struct {
 	procs []oom.Process
 	// fromCache has the indexes of the processes whose sizes are from the cache.
 	fromCache map[int]bool
-	asked     map[int32]bool // processes that were asked for their group.
+	asked     map[int32]bool // PIDs whose group was looked up in /proc.
 	moved     bool           // one of them had moved.
+}
+
+// score computes the scores of processes that were not read from /proc.
+func (p *pass) score() {
+	total := p.rules.Total(p.node, p.tree, predict.Node)
+	for i := range p.procs {
+		if proc := &p.procs[i]; !proc.Score.IsSet() {
+			proc.Score = p.rules.Score(proc, total, p.node.PageSize)
+		}
+	}
 }
 
 func (p *pass) run() *oom.Processes {
@@ -141,8 +167,8 @@ func (p *pass) run() *oom.Processes {
 // whoever may make cgroups may give each a limit.
 const maxNearInOne = 16
 
-// nearLimits returns the groups whose limits are near. Where there are more than
-// may be named, those nearest to a kill are.
+// nearLimits returns the groups whose limits are near. If there are more than may be
+// named, it returns those nearest to a kill.
 func (p *pass) nearLimits() []int {
 	margins := p.s.margins.Groups
 	var near []int
@@ -156,7 +182,7 @@ func (p *pass) nearLimits() []int {
 		return near
 	}
 	slices.SortStableFunc(near, func(a, b int) int { return cmp.Compare(margins[a].Bytes, margins[b].Bytes) })
-	of := map[int]int{} // by the group that they count for.
+	of := map[int]int{} // number of near limits, by the group that they count for.
 	named := near[:0]
 	for _, i := range near {
 		owner := p.tree.Groups[i].Owner
@@ -205,7 +231,7 @@ func (p *pass) victim(out *oom.Processes, index *predict.Index, scope int, level
 	out.Victims = append(out.Victims, next)
 }
 
-// unkillable adds up what the kernel can never kill.
+// unkillable adds up the memory of the processes that the kernel can never kill.
 func (p *pass) unkillable() oom.Amount {
 	var sum uint64
 	looked := 0

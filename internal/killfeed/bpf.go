@@ -13,23 +13,14 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// withoutBPF is what follows where BPF can't be used.
+// withoutBPF says what to expect where BPF can't be used.
 const withoutBPF = "kills in short-lived containers may stay without a name"
 
 var errBPFOff = errors.New("BPF is switched off")
 
-// victimTrace tells of the processes that the OOM killer takes.
+// victimTrace reports the processes that the OOM killer kills.
 type victimTrace interface {
 	Run(ctx context.Context, seen func(oom.Sighting), lost func(uint64)) error
-}
-
-// BPFAccess tells whether victims can be traced by BPF here.
-func BPFAccess(btf string) error {
-	v, err := bpf.OpenVictims(bpf.Options{BTF: btf})
-	if err != nil {
-		return err
-	}
-	return v.Close()
 }
 
 // addBPF opens the trace of victims by BPF. It is opened once and stays open,
@@ -57,8 +48,8 @@ func (f *Feed) addBPF() error {
 	return nil
 }
 
-// traceBPF tells the sink of victims until the context ends. Where the trace ends
-// before, the other sources go on.
+// traceBPF tells the sink of victims until the context ends. If the trace ends before
+// that, the other sources go on.
 func (f *Feed) traceBPF(ctx context.Context, trace victimTrace) error {
 	err := trace.Run(ctx, func(s oom.Sighting) {
 		if s.Path != "" && f.o.Reported != nil {

@@ -41,12 +41,12 @@ type Sink interface {
 	Counted() int64
 }
 
-// Mode is how a source is wanted.
+// Mode says whether a source is to be used.
 type Mode string
 
 // The modes of a source.
 const (
-	Auto    Mode = "auto"    // use it where it can be had.
+	Auto    Mode = "auto"    // use it where it is available.
 	Require Mode = "require" // without it the exporter is blind: say so in the metrics.
 	Off     Mode = "off"
 )
@@ -54,7 +54,7 @@ const (
 // Modes lists them.
 func Modes() []Mode { return []Mode{Auto, Require, Off} }
 
-// Options say where the sources are and how they are wanted.
+// Options say where the sources are and which are to be used.
 type Options struct {
 	Kmsg     string // path of the kernel log's device; syslog(2) can replace only DefaultKmsg.
 	KmsgMode Mode
@@ -69,12 +69,12 @@ type Options struct {
 	BTF     string // the file with the kernel's types, which BPF needs.
 	BPFMode Mode   // Require makes New fail where BPF can't be used.
 
-	// Reported, if set, is called with the victim's cgroup of a new report: its
-	// runtime is about to forget its name.
+	// Reported, if set, is called with the victim's cgroup when a new kill is reported:
+	// the container's runtime is about to forget its name.
 	Reported func(path string)
 	Logger   log.Logger
 
-	openBPF func() (victimTrace, error) // a test's own.
+	openBPF func() (victimTrace, error) // replaced in tests.
 }
 
 // Feed is the sources of one host.
@@ -91,8 +91,8 @@ type Feed struct {
 	bpfErr    error // why there is no trace by BPF.
 }
 
-// New opens the sources. What can't be had is told once, with the remedy; the
-// others go on, unless it is BPF and required.
+// New opens the sources. One that is not available is logged once, with the remedy, and
+// the others are used without it. New fails only if BPF is required and not available.
 func New(o Options) (*Feed, error) {
 	if o.Logger == nil {
 		o.Logger = log.NewNopLogger()
@@ -112,8 +112,8 @@ func New(o Options) (*Feed, error) {
 	return f, nil
 }
 
-// PollLog returns the way to look for new lines where the log does not announce
-// them, and nil where it does.
+// PollLog returns the function that looks for new lines if the log does not announce
+// them (syslog(2)), else nil.
 func (f *Feed) PollLog() func() {
 	if f.log.syslog == nil {
 		return nil
@@ -136,7 +136,7 @@ func (f *Feed) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// Sources tells which of the sources deliver that are in use or required.
+// Sources returns the sources that are in use or required, and whether each delivers.
 func (f *Feed) Sources() []oom.Source {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -203,5 +203,5 @@ func (f *Feed) killed() func() bool {
 	}
 }
 
-// onOneLine returns the text of a joined error.
+// onOneLine returns the text of an error that may be joined from several.
 func onOneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }

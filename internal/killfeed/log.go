@@ -26,16 +26,16 @@ const readTimeout = 30 * time.Second
 
 // kernelLog is how the kernel log is read.
 type kernelLog struct {
-	state    oom.LogState // at first.
+	state    oom.LogState // the initial state.
 	numbered bool         // its records have the kernel's own numbers.
 
-	syslog  *kmsg.Syslog  // nil: by the device, or not at all.
-	first   []kmsg.Record // of syslog(2), until it is polled.
+	syslog  *kmsg.Syslog  // nil: it is read by the device, or not at all.
+	first   []kmsg.Record // what syslog(2) returned when opened, until the first poll.
 	begun   bool
 	failing bool
 }
 
-// access is a way to the kernel log: exactly one of the fields is set.
+// access is a way to the kernel log: exactly one of device and syslog is set.
 type access struct {
 	device *kmsg.Device
 	syslog *kmsg.Syslog
@@ -154,7 +154,8 @@ func (f *Feed) readDevice(ctx context.Context) error {
 	}, f.record)
 }
 
-// drained says that the log has been read to its end for the first time.
+// drained says that the log has been read to its end for the first time since it was
+// opened.
 func (f *Feed) drained() {
 	f.sink.SetLog(oom.LogLive)
 	f.sink.Wake()

@@ -27,8 +27,8 @@ const (
 	lossAgain = time.Minute
 )
 
-// addTrace lets the trace event name victims in cgroups that are gone before
-// anybody else can look.
+// addTrace adds the trace by tracefs, which names victims in cgroups that are gone
+// before anybody else can look.
 func (f *Feed) addTrace() {
 	if f.o.TracefsMode == Off || f.o.TracefsMode == "" {
 		return
@@ -78,7 +78,7 @@ func (f *Feed) traceStarted(source string) {
 }
 
 // traceLoss makes the function that counts and logs the lost events of a trace. Only
-// the goroutine that reads it calls the function.
+// the goroutine that reads the trace calls it.
 func (f *Feed) traceLoss() func(n uint64) {
 	var told time.Time
 	return func(n uint64) {
@@ -94,9 +94,9 @@ func (f *Feed) traceLoss() func(n uint64) {
 	}
 }
 
-// cgroupNamespace returns the path of the cgroup that our cgroup namespace has
-// as its root: / where we are in the host's, and "" where it can't be told.
-// /proc/PID/cgroup is relative to it.
+// cgroupNamespace returns the path of the cgroup that is the root of our cgroup
+// namespace: / in the host's namespace, and "" if it can't be found out. Paths in
+// /proc/PID/cgroup are relative to it.
 func (f *Feed) cgroupNamespace() string {
 	h := f.o.Hierarchy
 	own, err := ownCgroups(f.o.Procfs)

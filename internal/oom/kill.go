@@ -49,7 +49,7 @@ type Trigger struct {
 type Kill struct {
 	ID          string // given by the ledger: unique on this node, the same after a restart; empty elsewhere.
 	Time        time.Time
-	Approximate bool          // Time was computed from the kernel's clock.
+	Approximate bool          // Time was computed from the kernel's clock, or is when the kill was seen.
 	Uptime      time.Duration // the kernel's clock at the kill; 0 if unknown.
 	Seq         uint64        // of the Killed line: rises within one log.
 	Constraint  Constraint
@@ -67,16 +67,18 @@ type Kill struct {
 	Sysrq       bool
 	Allocating  bool // oom_kill_allocating_task.
 	Partial     bool // the report was cut, broken or suppressed.
-	History     bool // before the epoch: told, never counted.
-	// Evidence says what named the victim's group: report, counter, scan,
+	History     bool // before the epoch: recorded, never counted.
+	// Evidence says what named the victim's cgroup: report, counter, scan,
 	// tracefs, bpf; empty when nothing did.
 	Evidence string
 }
 
-// What can see a victim while the kernel kills it.
+// What sees a victim while the kernel kills it (tracefs, bpf), and what lists the
+// processes (bpf, procfs).
 const (
 	ByTracefs = "tracefs"
 	ByBPF     = "bpf"
+	ByProcfs  = "procfs"
 )
 
 // Sighting is a process that was seen while the kernel killed it.

@@ -19,7 +19,7 @@ type Margin struct {
 // kill and counters are added up.
 type Row struct {
 	*Group
-	MaxHits       Amount // hits of the own limit, added over groups with equal labels.
+	MaxHits       Amount // hits of its own limit, added over cgroups with equal labels.
 	HighHits      Amount
 	Unreclaimable Amount // what reclaim can't free.
 	Margin        Margin
@@ -31,7 +31,7 @@ type ProcessSummary struct {
 	Known    bool // the processes were read and belong to this host's pid namespace.
 	Count    int
 	ScoreMax Amount
-	Adj      bool // AdjMax is that of at least one process.
+	Adj      bool // AdjMax is known: at least one process was read.
 	AdjMax   int
 	Mismatch Amount // 0 or 1: the oldest process' adj is not what the QoS class implies.
 }
@@ -71,6 +71,7 @@ type Processes struct {
 	Top        []ProcessRow
 	Victims    []NextVictim
 	Unkillable Amount // bytes held at oom_score_adj -1000.
+	Source     string // what the processes were listed by: ByBPF or ByProcfs.
 }
 
 // KillTotals is what the kills since the epoch add up to.
@@ -81,8 +82,8 @@ type KillTotals struct {
 	Causes    []CauseKills
 	ByLevel   map[Level]uint64 // whose limit it was.
 
-	// NodeKills is /proc/vmstat oom_kill as the rest was counted by; unset
-	// where the kernel does not have it or before counting began.
+	// NodeKills is the value of /proc/vmstat oom_kill that the rest was counted
+	// by; unset where the kernel does not have it or before counting began.
 	NodeKills Amount
 
 	Pending, Unattributed, Evicted, Duplicates, RecordsLost uint64

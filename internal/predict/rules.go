@@ -20,8 +20,8 @@ const adjUnkillable = -1000
 // mempolicy excludes from a global OOM.
 type Rules struct {
 	version   int  // of the memory hierarchy, 1 or 2.
-	signed    bool // badness may be negative; oom_score says 0 only to the unkillable (5.9).
-	lastWins  bool // of equals the one found last is killed (5.3).
+	signed    bool // badness may be negative; oom_score is 0 only for the unkillable (5.9).
+	lastWins  bool // among equals, the one found last is killed (5.3).
 	groupKill bool // memory.oom.group exists (4.19, v2).
 }
 
@@ -52,6 +52,19 @@ func (r Rules) badness(raw uint64, adj int16, total uint64) int64 {
 		return 1
 	}
 	return points
+}
+
+// Score is the process' oom_score as proc_oom_score() has computed it from the node's
+// total pages since 5.9; unset on older kernels, which compute it differently.
+func (r Rules) Score(p *oom.Process, total, pageSize uint64) oom.Amount {
+	if !r.signed || total == 0 {
+		return oom.Amount{}
+	}
+	pages, eligible := r.Badness(p, total, pageSize)
+	if !eligible {
+		return oom.Of(0)
+	}
+	return oom.Of(uint64(max(0, (1000+pages*1000/int64(total))*2/3)))
 }
 
 // eligible tells whether the process may be chosen. One without memory of its

@@ -30,6 +30,7 @@ static u64 (*const bpf_get_current_task)(void) = (void *)35;
 static long (*const bpf_probe_read_kernel)(void *to, u32 size, const void *from) = (void *)113;
 static long (*const bpf_probe_read_kernel_str)(void *to, u32 size, const void *from) = (void *)115;
 static u64 (*const bpf_ktime_get_boot_ns)(void) = (void *)125;
+static long (*const bpf_seq_write)(void *seq, const void *data, u32 len) = (void *)127;
 static long (*const bpf_ringbuf_output)(void *ring, void *data, u64 size, u64 flags) = (void *)130;
 
 /* Whether the kernel that runs has a field, and the value of its enumerator. */
@@ -79,10 +80,19 @@ struct mm_rss_stat {
 	atomic_long_t count[4];
 };
 
+typedef struct {
+	unsigned long __mm_flags[1];
+} mm_flags_t;
+
 struct mm_struct {
 	struct percpu_counter rss_stat[4];
 	unsigned long total_vm;
 	atomic_long_t pgtables_bytes;
+	mm_flags_t flags;
+};
+
+struct mm_struct___before_6_18 {
+	unsigned long flags;
 };
 
 struct mm_struct___before_6_2 {
@@ -101,14 +111,32 @@ struct cred {
 	kuid_t uid;
 };
 
+struct completion;
+
 struct task_struct {
+	unsigned int flags;
 	struct mm_struct *mm;
 	int pid;
 	int tgid;
+	struct task_struct *real_parent;
+	struct task_struct *group_leader;
+	struct completion *vfork_done;
+	u64 start_boottime;
 	const struct cred *real_cred;
 	char comm[16];
 	struct signal_struct *signal;
 	struct css_set *cgroups;
+};
+
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
 };
 
 #pragma clang attribute pop

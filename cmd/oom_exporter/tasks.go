@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
+
+	"github.com/oom-exporter/oom_exporter/internal/bpf"
+	"github.com/oom-exporter/oom_exporter/internal/host"
+	"github.com/oom-exporter/oom_exporter/internal/killfeed"
+)
+
+// openTasks has the processes listed by a program in the kernel, where --source.bpf asks
+// for it; nil where they are read from /proc.
+func (p *parts) openTasks(c *config, logger log.Logger) (*host.Tasks, error) {
+	mode := killfeed.Mode(c.bpfMode)
+	if !c.serving || mode == killfeed.Off || mode == "" {
+		return nil, nil
+	}
+	tasks, err := p.newTasks(c, logger)
+	switch {
+	case err == nil:
+		return tasks, nil
+	case mode == killfeed.Require:
+		return nil, fmt.Errorf("BPF is required and can't list the processes: %w", err)
+	}
+	remedy := ""
+	if why := (*bpf.UnavailableError)(nil); errors.As(err, &why) {
+		err, remedy = why.Err, why.Remedy+"; "
+	}
+	_ = level.Warn(logger).Log("msg", "BPF can't list the processes: they are read from "+c.procfs, "err", err, "remedy", remedy+"--source.bpf=off silences this")
+	return nil, nil
+}
+
+func (p *parts) newTasks(c *config, logger log.Logger) (*host.Tasks, error) {
+	list, err := bpf.OpenProcesses(bpf.Options{BTF: c.btf(), MaxProcesses: c.maxProcesses})
+	if err != nil {
+		return nil, err
+	}
+	p.closer = append(p.closer, list.Close)
+	return host.NewTasks(list, p.proc, time.Now(), func(err error) {
+		_ = level.Error(logger).Log("msg", "BPF lists the processes no more: they are read from "+c.procfs, "err", err, "remedy", "restart the exporter, and report this")
+	})
+}
