@@ -12,14 +12,14 @@ package proc
 type Options struct {
 	// Root is the directory of a proc file system, such as /proc.
 	Root string
-	// MaxProcesses bounds one scan; 0 means 100,000. What is beyond is
+	// MaxProcesses bounds one scan; 0 means 100,000. Processes beyond it are
 	// counted, not read.
 	MaxProcesses int
-	// Refresh is the number of scans within which each process is read in full at
-	// least once. In the other scans only oom_score is read: since 5.9 it changes
-	// when the process' memory changes by a 667th of the node's, or its
-	// oom_score_adj by 2. If the usage of its cgroup is unchanged, not even that is
-	// read but once in Refresh/2 scans. 0 and 1 read everything in each scan, and so
+	// Refresh is the number of scans within which the oom_score_adj of each process
+	// is read at least once. In the other scans only oom_score is read: since 5.9 it
+	// changes when the process' memory changes by a 667th of the node's, or its
+	// oom_score_adj by 2. If the usage of its cgroup is unchanged, even that is read
+	// only once in Refresh/2 scans. 0 and 1 read everything in each scan, and so
 	// does any value on kernels whose oom_score does not show changes.
 	Refresh int
 	// PageSize in bytes; 0 means that of this process.

@@ -15,7 +15,7 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// exactReader holds what Exact uses again.
+// exactReader holds what Exact reuses between calls.
 type exactReader struct {
 	mu    sync.Mutex
 	buf   []byte
@@ -43,8 +43,8 @@ func (f *FS) Exact(p *oom.Process) error {
 	return nil
 }
 
-// Cgroup returns the path of the process' memory cgroup, as this process'
-// cgroup namespace has it. The error is as that of Exact.
+// Cgroup returns the path of a process' memory cgroup, as seen from our cgroup
+// namespace. The error wraps fs.ErrNotExist or unix.ESRCH if the process is gone.
 func (f *FS) Cgroup(pid int32) (string, error) {
 	p, err := f.lib.Proc(int(pid))
 	if err != nil {
@@ -70,8 +70,8 @@ func memoryCgroup(of []procfs.Cgroup) string {
 	return kernfs.MemoryCgroup(of, true)
 }
 
-// readExact reads both files through the process' directory: that stays the
-// same process even if the PID is used again in between.
+// readExact reads the files through the process' directory, which refers to the
+// same process even if its PID is reused in between.
 func (f *FS) readExact(p *oom.Process) error {
 	path := append(strconv.AppendInt(nil, int64(p.PID), 10), 0)
 	dir, err := open(f.dir, path, unix.O_PATH|unix.O_DIRECTORY)
@@ -155,8 +155,8 @@ func (e *exactReader) read(dir int, name string) (content []byte, err error) {
 }
 
 // threadStatus returns the status of a thread that has memory, for a process
-// whose first thread has exited. A process without any has gone: it waits for
-// its parent, or is on its way.
+// whose first thread has exited. A process without such a thread counts as gone:
+// it is a zombie, or about to be one.
 func (e *exactReader) threadStatus(dir int) (status, error) {
 	l, err := list(dir, []byte("task\x00"), make([]byte, 4<<10))
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 )
 
 // FS is one proc file system, or a directory that looks like one. Its methods
-// may be called concurrently; each kind waits for its own kind only.
+// may be called concurrently; only those that share buffers wait for each other.
 type FS struct {
 	path     string
 	root     *os.File
@@ -73,7 +73,7 @@ func (f *FS) check() error {
 		return fmt.Errorf("open proc file system: %w", err)
 	}
 	if !info.IsDir() {
-		return fmt.Errorf("open proc file system: %s is no directory; name the directory of one (--path.procfs)", f.path)
+		return fmt.Errorf("open proc file system: %s is not a directory; name the directory of one (--path.procfs)", f.path)
 	}
 	var where unix.Statfs_t
 	if unix.Fstatfs(f.dir, &where) == nil {
@@ -88,9 +88,9 @@ func (f *FS) check() error {
 		f.path, noMeminfo, noRelease)
 }
 
-// refreshable returns every how many scans a process must be read in full:
-// before 5.9 oom_score stayed at 0 for small processes, and the inodes of plain
-// files are not new with each process.
+// refreshable returns the Options.Refresh to use: 1 before 5.9, where oom_score
+// stayed at 0 for small processes, and on a tree of plain files, where a new
+// process need not have a new inode.
 func (f *FS) refreshable(every int) uint64 {
 	if !f.isProc || every < 1 || !f.release.AtLeast(5, 9) {
 		return 1
@@ -112,8 +112,8 @@ func (f *FS) read(name string) ([]byte, error) {
 }
 
 // isInitNamespace tells whether the tree shows the init pid namespace, where
-// process 1 is never killed: kernel threads, the first of them process 2, live
-// there only. A tree of plain files is taken for a whole host's.
+// process 1 is never killed: only there are kernel threads, the first of them
+// process 2. A tree of plain files is taken for a whole host's.
 func (f *FS) isInitNamespace() bool {
 	content, err := f.read("2/stat")
 	if err != nil {

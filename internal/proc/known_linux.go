@@ -42,7 +42,8 @@ func (s *scanner) mayUseCached(k *known) bool {
 		s.idle = s.idle[1:]
 	}
 	at := len(s.idle) > 0 && s.idle[0] == k.pid
-	return at && k.scans >= settled && (uint64(k.pid)+s.turn)%max(s.refresh/2, 1) != 0
+	turn := uint64(k.pid) + s.turn
+	return at && k.scans >= settled && turn%max(s.refresh/2, 1) != 0 && turn%s.refresh != 0
 }
 
 // cached returns what the last scan knew of the process. Scans see PIDs in
@@ -120,8 +121,8 @@ func (k *known) unchanged(score oom.Amount) bool {
 	return ok && score == k.score && (n > 0 || k.noMemory || k.adj == -1000)
 }
 
-// Refresh reads what the last scan skipped of a process. The error wraps
-// fs.ErrNotExist or unix.ESRCH if the process is gone.
+// Refresh reads all that a scan can read of a process, after a scan that left it
+// Stale. The error wraps fs.ErrNotExist or unix.ESRCH if the process is gone.
 func (f *FS) Refresh(p *oom.Process) error {
 	s := &f.scan
 	s.mu.Lock()

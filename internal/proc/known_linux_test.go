@@ -181,3 +181,21 @@ func TestHolds(t *testing.T) {
 		}
 	}
 }
+
+// TestEachProcessHasItsTurn holds, for each number of scans, that a process whose cgroup is
+// unchanged is read in full once in so many.
+func TestEachProcessHasItsTurn(t *testing.T) {
+	const pid = 4243
+	for refresh := uint64(2); refresh <= 40; refresh++ {
+		for first := range 3 * refresh {
+			read := false
+			for turn := first; turn < first+refresh; turn++ {
+				s := scanner{refresh: refresh, turn: turn, idle: []int32{pid}}
+				read = read || !s.mayUseCached(&known{pid: pid, scans: settled}) && (pid+turn)%refresh == 0
+			}
+			if !read {
+				t.Fatalf("not read in full in %d scans from scan %d on", refresh, first)
+			}
+		}
+	}
+}

@@ -14,8 +14,8 @@ import (
 // MemAvailable (3.14) and no KReclaimable (4.20).
 //
 // Hugetlb is the pools of all hugepage sizes; older kernels tell only of the
-// default size. The library's Meminfo
-// has no KReclaimable, and fails as a whole on one line that it cannot parse.
+// default size. The Meminfo of package procfs has no KReclaimable, and fails as
+// a whole on one line that it cannot parse.
 func parseMeminfo(b []byte, n *oom.Node) {
 	var pages, size oom.Amount
 	for {

@@ -11,7 +11,7 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// nodeReader holds what Node uses again.
+// nodeReader holds what Node reuses between calls.
 type nodeReader struct {
 	mu    sync.Mutex
 	buf   []byte
@@ -20,9 +20,9 @@ type nodeReader struct {
 	boot  time.Time
 }
 
-// statReads is the number of reads of the node for which /proc/stat is read once:
-// the kernel sums up all interrupts for it, and neither the processors nor the time
-// of the boot change often.
+// statReads is the number of calls of Node that share one reading of /proc/stat: the
+// kernel sums up all interrupts for it, and neither the number of CPUs nor the boot
+// time changes often.
 const statReads = 64
 
 // Node reads the machine's numbers. What the kernel does not have, or does not
@@ -58,11 +58,11 @@ func (f *FS) Node() (oom.Node, error) {
 	}
 	r.reads++
 	n.CPUs, n.BootTime = r.cpus, r.boot
-	n.OOMKills, _ = f.OOMKills() // it says so itself when it is asked alone.
+	n.OOMKills, _ = f.OOMKills() // who calls OOMKills itself gets the error.
 	return n, nil
 }
 
-// readFile reads one file of the tree; the contents are valid until the next.
+// readFile reads one file of the tree; the contents are valid until the next call.
 func (r *nodeReader) readFile(dir int, name string) (content []byte, err error) {
 	content, r.buf, err = readAll(dir, append([]byte(name), 0), r.buf)
 	return content, err

@@ -14,7 +14,7 @@ import (
 // (include/linux/sched.h).
 const pfKthread = 0x00200000
 
-// statm is the start of /proc/PID/statm, in pages. All is 0 for a task without
+// statm is the start of /proc/PID/statm, in pages. All are 0 for a task without
 // memory: a kernel thread, a zombie, a thread group leader that has exited.
 type statm struct{ size, resident, shared uint64 }
 
@@ -26,7 +26,7 @@ func parseStatm(b []byte) (s statm, ok bool) {
 	if s.resident, b, ok = parseUint(b); !ok {
 		return statm{}, false
 	}
-	// A digit more could follow a number that a cut ends: ask for a blank.
+	// In truncated text this number could be cut short: require a blank after it.
 	if s.shared, b, ok = parseUint(b); !ok || len(b) == 0 {
 		return statm{}, false
 	}
@@ -85,8 +85,8 @@ func cutLine(b *[]byte) ([]byte, bool) {
 	return line, whole
 }
 
-// cutField takes the first line "key: value" off b. Lines that are none, and a last
-// one without a newline, are passed over; ok is false when there is no more.
+// cutField takes the first line "key: value" off b. Other lines, and a last line
+// without a newline, are skipped; ok is false when there are no more.
 func cutField(b *[]byte) (key, value []byte, ok bool) {
 	for len(*b) > 0 {
 		line, whole := cutLine(b)
@@ -122,7 +122,7 @@ func unescapeName(b []byte) string {
 // stat is what we use of /proc/PID/stat.
 type stat struct{ flags, start uint64 }
 
-// parseStat reads the fields after the name. The name may hold anything, also
+// parseStat reads the fields after the name. The name may hold anything, even
 // parentheses and newlines, so it ends at the last ")" of the file.
 func parseStat(b []byte) (s stat, err error) {
 	end := bytes.LastIndexByte(b, ')')

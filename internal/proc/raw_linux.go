@@ -60,7 +60,7 @@ func readSmall(dir int, path, buf []byte) ([]byte, error) {
 // readSmallRaw is readSmall for a process' small files on a real proc file
 // system. Reading those never sleeps, so the scheduler need not be told about
 // each call; that saves a tenth of a scan. On any other file system a call can
-// take as long as a disk or a server does, and would hold up the others.
+// take as long as a disk or a server does, and would hold up other goroutines.
 func readSmallRaw(dir int, path, buf []byte) ([]byte, error) {
 	fd, _, errno := unix.RawSyscall6(unix.SYS_OPENAT, uintptr(dir), uintptr(unsafe.Pointer(&path[0])),
 		uintptr(unix.O_RDONLY|unix.O_CLOEXEC|unix.O_LARGEFILE), 0, 0, 0)
@@ -70,7 +70,7 @@ func readSmallRaw(dir int, path, buf []byte) ([]byte, error) {
 	n, _, errno := unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)))
 	_, _, _ = unix.RawSyscall(unix.SYS_CLOSE, fd, 0, 0)
 	switch {
-	case errno == unix.EINTR: // not seen; the other way knows how to go on.
+	case errno == unix.EINTR: // never seen; readSmall retries.
 		return readSmall(dir, path, buf)
 	case errno != 0:
 		return nil, errno
@@ -81,7 +81,7 @@ func readSmallRaw(dir int, path, buf []byte) ([]byte, error) {
 }
 
 // maxFile bounds what readAll keeps: zoneinfo grows with zones times CPUs, a
-// status file with the groups of its user.
+// status file with the process' supplementary groups.
 const maxFile = 16 << 20
 
 // readAll reads a whole file into buf, which it makes longer as needed, and

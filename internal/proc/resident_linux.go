@@ -11,7 +11,7 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// quickReader holds what Resident and NodeMemory use again.
+// quickReader holds what Resident and NodeMemory reuse between calls.
 type quickReader struct {
 	mu   sync.Mutex
 	path []byte
@@ -20,7 +20,7 @@ type quickReader struct {
 
 // Resident returns the resident memory of one process in bytes, from statm alone.
 // It is cheap enough to be called every second for a few processes, and does not
-// wait for a scan. The error is as that of Exact.
+// wait for a scan. The error wraps fs.ErrNotExist or unix.ESRCH if the process is gone.
 func (f *FS) Resident(pid int32) (uint64, error) {
 	q := &f.quick
 	q.mu.Lock()

@@ -7,7 +7,7 @@ import (
 )
 
 // parseNodeSample fills a sample of the node from /proc/meminfo. Anon, File and
-// Shmem are what memory.stat calls so: File contains Shmem.
+// Shmem mean the same as in memory.stat: File includes Shmem.
 func parseNodeSample(b []byte, out *oom.Sample) {
 	var free, available, cached, buffers, slab, stack, tables oom.Amount
 	for {

@@ -17,7 +17,7 @@ import (
 // errNoMemory says that a task has no memory: nothing to kill there.
 var errNoMemory = errors.New("task without memory")
 
-// scanner holds what Scan uses again.
+// scanner holds what Scan reuses between calls.
 type scanner struct {
 	mu    sync.Mutex
 	dir   int  // of the tree.
@@ -96,8 +96,8 @@ func (f *FS) Scan(dst []oom.Process, still []int32) ([]oom.Process, oom.Skipped,
 }
 
 // readProcess reads the two small files besides oom_score, in the directory s.path.
-// The order matters: with oom_score_adj read last, a score that is missing is
-// really not there, and not a process that has just gone.
+// The order matters: as oom_score_adj is read last, a missing score means that
+// there is none, not that the process has just gone.
 func (f *FS) readProcess(pid int32, score oom.Amount) (oom.Process, error) {
 	s := &f.scan
 	m, err := s.statm()

@@ -27,7 +27,7 @@ const (
 	seenAll = 1<<iota - 1
 )
 
-// parseZoneinfo reads /proc/zoneinfo, whose blocks begin so:
+// parseZoneinfo reads /proc/zoneinfo, whose blocks begin like this:
 //
 //	Node 0, zone      DMA
 //	  per-node stats
@@ -39,13 +39,13 @@ const (
 //	        protection: (0, 3019, 5963, 5963, 5963)
 //	      nr_zone_inactive_file 0
 //
-// The node's own counters stand in the block of its first zone that has pages.
-// Before 4.8 each zone has nr_active_file and so on itself; slab counters
+// The node's own counters are in the block of its first zone that has pages.
+// Before 4.8 each zone has its own nr_active_file and so on; slab counters
 // moved to the node in 4.13. A zone without one of the four numbers that the
 // margin needs is left out: half a zone would be a wrong sum.
 //
-// The library's Zoneinfo takes three times as long, more than all other files of
-// the node together: see docs/architecture.md.
+// The Zoneinfo of package procfs takes three times as long, more than all other
+// files of the node together: see docs/architecture.md.
 func parseZoneinfo(b []byte, pageSize uint64) []oom.Zone {
 	var zones []oom.Zone
 	var z zone
@@ -129,8 +129,8 @@ func lastProtection(list []byte) []byte {
 	return list[bytes.LastIndexAny(list, "(, ")+1:]
 }
 
-// appendTo appends the zone in bytes, its reclaimable slab to the first zone
-// of the same NUMA node.
+// appendTo appends the zone, in bytes; its reclaimable slab is added to that of
+// the first zone of the same NUMA node.
 func (z *zone) appendTo(zones []oom.Zone, pageSize uint64) []oom.Zone {
 	if z.Name == "" || z.seen != seenAll {
 		return zones
