@@ -23,7 +23,7 @@ func cleanLine(b []byte) string {
 	}
 	s = strings.Trim(s, "\r")
 	if strings.Contains(s, "\x00") {
-		s = strings.ReplaceAll(s, "\x00", "") // of a machine that crashed.
+		s = strings.ReplaceAll(s, "\x00", "") // from a machine that crashed.
 	}
 	s = stripEscapes(s)
 	if strings.Contains(s, "&") && strings.Contains(s, ";") {
@@ -36,9 +36,9 @@ func cleanLine(b []byte) string {
 	return stripTags(s)
 }
 
-// stripEscapes removes terminal control sequences: colours, as dmesg
-// --color=always makes them, and the moves of the cursor of serial consoles,
-// also where rsyslog or cat -v have made them printable.
+// stripEscapes removes terminal control sequences: colours, as from dmesg
+// --color=always, and cursor movements, as from serial consoles, even where
+// rsyslog or cat -v has made them printable.
 func stripEscapes(s string) string {
 	for _, spelled := range []string{"#033[", "^[["} {
 		if strings.Contains(s, spelled) {
@@ -85,7 +85,7 @@ func escapeLength(s string) int {
 	return 0
 }
 
-// stripTags removes the tags around a line that was copied out of a page.
+// stripTags removes the HTML tags around a line that was copied out of a web page.
 func stripTags(s string) string {
 	for {
 		end := strings.TrimRight(s, " ")

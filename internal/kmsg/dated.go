@@ -15,10 +15,10 @@ func (o LogOptions) zone() *time.Location {
 	return o.Location
 }
 
-// date is a date at the beginning of a line, and what of it is known.
+// date is a date at the beginning of a line, and how much of it is known.
 type date struct {
-	time           time.Time // zero if it could not be read, whatever its language.
-	noYear, noZone bool      // time has a year or a zone that does not stand there.
+	time           time.Time // zero if it could not be read, as in another language.
+	noYear, noZone bool      // the text has no year or no zone: that of time is assumed.
 	text           string    // as it is written.
 }
 
@@ -41,7 +41,7 @@ func cutDate(s string, opts LogOptions) (d date, rest string, bare, ok bool) {
 		return date{}, "", false, false
 	}
 	rest = strings.TrimLeft(rest, " \t")
-	// What may stand behind the time of day.
+	// What may follow the time of day.
 	for {
 		word, after, found := strings.Cut(rest, " ")
 		if !found || !followsClock(word, text) {
@@ -54,7 +54,7 @@ func cutDate(s string, opts LogOptions) (d date, rest string, bare, ok bool) {
 	return d, rest, isDmesgISO(s, start, end), true
 }
 
-// isDmesgISO knows dmesg's ISO 8601 by the comma before the fraction.
+// isDmesgISO recognises dmesg's ISO 8601 by the comma before the fraction.
 func isDmesgISO(s string, start, end int) bool {
 	return start == len("2026-11-24T") && s[4] == '-' && s[start-1] == 'T' && strings.Contains(s[start:end], ",")
 }
@@ -63,7 +63,7 @@ func isDmesgISO(s string, start, end int) bool {
 func followsClock(word, text string) bool {
 	switch {
 	case len(word) == 4 && allDigits(word) && (word[:2] == "19" || word[:2] == "20"):
-		return true // Tue Nov 24 10:00:00 2026, as of ctime(3).
+		return true // Tue Nov 24 10:00:00 2026, as from ctime(3).
 	case word == "AM", word == "PM", word == "Z", word == "UTC", word == "GMT":
 		return true
 	case len(word) == 5 && (word[0] == '+' || word[0] == '-') && allDigits(word[1:]):
@@ -93,8 +93,8 @@ func cutUnix(s string, opts LogOptions) (time.Time, string, bool) {
 	return time.Unix(n, nano).In(opts.zone()), rest, true
 }
 
-// clockIn finds the first time of day, 10:00:00, with a fraction and a zone
-// that touch it.
+// clockIn finds the first time of day, such as 10:00:00, with a fraction and a zone
+// that directly follow it.
 func clockIn(s string) (start, end int) {
 	for i := range min(len(s), maxDate) {
 		if s[i] != ':' || i < 1 || !isDigit(s, i-1) || !isDigit(s, i+1) || !isDigit(s, i+2) {
@@ -136,13 +136,13 @@ func isDateText(s string) bool {
 	return true
 }
 
-// dateWords are the parts of a date as far as they could be told.
+// dateWords are the parts of a date as far as they could be recognised.
 type dateWords struct {
 	year, month, day int
 	clock            string
 	pm, am           bool
 	zone             *time.Location
-	namedZone        bool // a zone stands there, but a name alone has no offset.
+	namedZone        bool // there is a zone, but only by name, which has no offset.
 	ambiguous        bool // two numbers can be the day.
 }
 
@@ -176,7 +176,7 @@ func parseDate(text string, opts LogOptions) date {
 		return d
 	}
 	// The last year in which the date was not in the future, with a day of
-	// slack for time zones; 29 February is of a leap year.
+	// slack for time zones; 29 February needs a leap year.
 	now := opts.Now.In(zone)
 	for year := now.Year(); year > now.Year()-8; year-- {
 		if t := at(year); !t.After(now.Add(24*time.Hour)) && t.Day() == w.day {
@@ -253,8 +253,8 @@ func (w *dateWords) readOffset(s string) {
 	}
 }
 
-// readNumbers reads 2026-11-24; of 11/24/2026 day and month can be told apart
-// only where the day is above 12.
+// readNumbers reads 2026-11-24; in a date like 11/24/2026, day and month can be told
+// apart only where the day is above 12.
 func (w *dateWords) readNumbers(parts []string) {
 	if len(parts) != 3 {
 		return

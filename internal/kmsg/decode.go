@@ -64,21 +64,23 @@ func openZstd(r io.Reader) (io.Reader, error) {
 // openText undoes compression and turns UTF-16 into UTF-8.
 func openText(r io.Reader) (*bufio.Reader, error) {
 	br := bufio.NewReaderSize(r, readBuffer)
-	for range maxNested {
+	for unpacked := 0; ; unpacked++ {
 		p, ok := packed(br)
 		if !ok {
 			return decodeText(br), nil
 		}
+		if unpacked == maxNested {
+			return nil, errors.New("the input is compressed more than three times")
+		}
 		if p.open == nil {
 			return nil, fmt.Errorf("the input is %s: unpack it first: %s", p.name, p.remedy)
 		}
-		unpacked, err := p.open(br)
+		content, err := p.open(br)
 		if err != nil {
 			return nil, fmt.Errorf("unpack %s: %w", p.name, err)
 		}
-		br = bufio.NewReaderSize(&bounded{r: unpacked, left: maxUnpacked}, readBuffer)
+		br = bufio.NewReaderSize(&bounded{r: content, left: maxUnpacked}, readBuffer)
 	}
-	return nil, errors.New("the input is compressed more than three times")
 }
 
 func packed(br *bufio.Reader) (packing, bool) {
@@ -91,8 +93,8 @@ func packed(br *bufio.Reader) (packing, bool) {
 	return packing{}, false
 }
 
-// decodeText looks through byte order marks. UTF-16 without one is known by
-// its zero bytes.
+// decodeText goes by the byte order mark. UTF-16 without one is recognised by its
+// zero bytes.
 func decodeText(br *bufio.Reader) *bufio.Reader {
 	head, _ := br.Peek(64)
 	endian := unicode.LittleEndian

@@ -82,6 +82,7 @@ func TestPackedLogs(t *testing.T) {
 		"UTF-16 in gzip":         inGzip(t, inUTF16("\ufeff"+packedText, 0, 8)),
 		"carriage returns":       strings.ReplaceAll(packedText, "\n", "\r\n"),
 		"two carriage returns":   strings.ReplaceAll(packedText, "\n", "\r\r\n"),
+		"packed three times":     inGzip(t, inGzip(t, inGzip(t, packedText))),
 		"a zero byte at its end": packedText + "\x00\x00",
 	} {
 		recs, _ := readLog(t, in)

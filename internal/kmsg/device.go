@@ -25,8 +25,8 @@ type Source interface {
 const readBytes = 8192
 
 // maxRefused is how many reads in a row may fail with EINVAL or EPIPE before
-// the device is given up: each such read skips records, so more of them than
-// the largest ring holds mean that the device is none.
+// the device is given up: each such read skips records, so if there are more
+// of them than the largest ring has records, this is no kernel log.
 const maxRefused = 1 << 20
 
 // Device is an open /dev/kmsg, or a plain file or pipe that holds what was
@@ -75,7 +75,7 @@ func OpenDevice(path string) (*Device, error) {
 func (d *Device) Close() error { return d.file.Close() }
 
 // Run emits every record. It ends with ctx's error, or with the error of a
-// read; a bad record ends nothing. At the end of a plain file it waits for
+// read; a malformed record is skipped. At the end of a plain file it waits for
 // ctx.
 func (d *Device) Run(ctx context.Context, emit func(Record)) error {
 	stop := context.AfterFunc(ctx, func() { _ = d.file.Close() })
@@ -86,7 +86,7 @@ func (d *Device) Run(ctx context.Context, emit func(Record)) error {
 	deliver := func(raw []byte, backlog bool) {
 		rec, err := ParseRecord(raw)
 		if err != nil {
-			return // its number is missing then, and counted so.
+			return // its number is then missing, so it counts as lost.
 		}
 		seq.mark(&rec)
 		d.date(&rec, backlog)
@@ -114,8 +114,8 @@ func (d *Device) drained() {
 	}
 }
 
-// runStream reads records one a line. Lines of KEY=value begin with a space
-// and are no records.
+// runStream reads one record per line. Lines of KEY=value begin with a space
+// and are not records.
 func (d *Device) runStream(deliver func(raw []byte, backlog bool)) error {
 	br := bufio.NewReaderSize(d.file, readBytes)
 	var line []byte

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// runDevice reads one record a read until a read fails for good. Up to the
+// runDevice reads one record per read until a read fails for good. Up to the
 // first empty read the records are backlog.
 func (d *Device) runDevice(deliver func(raw []byte, backlog bool)) error {
 	conn, err := d.file.SyscallConn()

@@ -35,14 +35,14 @@ func startsJSON(br *bufio.Reader) bool {
 // object within an array is handed on as soon as it is complete, and forgotten.
 type document struct {
 	buf    []byte
-	open   []int // where the brackets that are open began in buf.
+	open   []int // offsets in buf of the brackets that are still open.
 	quoted bool
 	escape bool
 	object func(fields)
 	lines  int
 }
 
-// read reads one document. If it is none after all, buf is what was read.
+// read reads one document. If it turns out not to be JSON, buf is what was read.
 func (d *document) read(br *bufio.Reader) error {
 	for {
 		c, err := br.ReadByte()
@@ -84,7 +84,7 @@ func (d *document) skipEnd(br *bufio.Reader) {
 	}
 }
 
-// between tells whether a byte only parts the elements of an array, which need
+// between tells whether a byte only separates the elements of an array: then it need
 // not be kept.
 func (d *document) between(c byte) bool {
 	n := len(d.open)
@@ -121,8 +121,7 @@ func (d *document) take(c byte) bool {
 	return false
 }
 
-// close ends the innermost bracket. What stands in an array is an entry of its
-// own.
+// close ends the innermost bracket. An object in an array is an entry of its own.
 func (d *document) close() {
 	n := len(d.open) - 1
 	start := d.open[n]
@@ -138,14 +137,14 @@ func (d *document) close() {
 		f.flatten("", object, 0)
 		d.object(f)
 	}
-	d.buf = d.buf[:start] // and the array does not grow.
+	d.buf = d.buf[:start] // so that the array does not grow.
 	if n > 0 && d.open[n-1] != start-1 {
 		d.buf = append(d.buf, "null"...)
 	}
 }
 
-// objectInside decodes a JSON object that stands within a line, behind what a
-// collector or grep has put there.
+// objectInside decodes a JSON object within a line, after what a collector or
+// grep has put before it.
 func objectInside(s string) (fields, bool) {
 	i := strings.Index(s, `{"`)
 	if i < 0 || !strings.Contains(s[i:], `}`) {

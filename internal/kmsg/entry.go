@@ -15,8 +15,8 @@ type entry struct {
 	indent int
 }
 
-// add takes a line. It tells whether it is part of an entry, and returns the
-// fields of the entry before it where that is complete.
+// add takes a line. taken says that it is part of an entry; done has the fields of
+// the entry that it completes, if it does.
 func (e *entry) add(s string) (done fields, taken bool) {
 	text := strings.TrimLeft(s, " \t")
 	indent := len(s) - len(text)
@@ -61,8 +61,8 @@ func (e *entry) finish() fields {
 	return done
 }
 
-// startsEntry tells whether an entry can begin with a field: journalctl puts
-// its address first, and a /dev/kmsg record's properties are none.
+// startsEntry tells whether an entry can begin with this field: journalctl begins with
+// its own, such as __CURSOR, while the KEY=value lines of a /dev/kmsg record begin none.
 func startsEntry(key string) bool {
 	return strings.HasPrefix(key, "_") || key == "PRIORITY" || key == "MESSAGE" || strings.HasPrefix(key, "SYSLOG_")
 }
@@ -71,7 +71,7 @@ func isJournalField(key string) bool {
 	return len(key) <= 64 && isProperty(key+"=")
 }
 
-// isVerboseHead knows `Tue 2026-11-24 10:00:00.123456 UTC [s=…;i=…;b=…;…]`.
+// isVerboseHead recognises `Tue 2026-11-24 10:00:00.123456 UTC [s=…;i=…;b=…;…]`.
 func isVerboseHead(s string) bool {
 	return strings.HasSuffix(s, "]") && strings.Contains(s, " [s=") && strings.Contains(s, ";b=")
 }

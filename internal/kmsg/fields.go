@@ -53,7 +53,7 @@ func (f fields) text(names string) string {
 	return ""
 }
 
-// textOf reads a text. journald writes one that is no UTF-8 as an array of its
+// textOf reads a text. journald writes one that is not UTF-8 as an array of its
 // bytes.
 func textOf(value any) string {
 	switch v := value.(type) {

@@ -23,8 +23,8 @@ type folder struct {
 	locate func(string) (int, bool) // LogOptions.Locate.
 }
 
-// add takes a line. located says that the kernel's words begin it, so that it
-// is no rest of the line before.
+// add takes a line. located says that it begins with the kernel's words, so that
+// it is hardly the rest of the line before.
 func (f *folder) add(l logLine, text string, located bool, stats *LogStats) {
 	f.lines++
 	column := f.column
@@ -78,9 +78,9 @@ func (f *folder) wraps(column int, text string) bool {
 	return at == 0
 }
 
-// completes tells whether a line that has the kernel's words of its own makes
-// words of the line before it, which has none alone. Where lines have prefixes,
-// one without after a full one is its rest in any case.
+// completes tells whether a line that has the kernel's words is nevertheless the rest
+// of the line before it, which has such words only together with this one. Where lines
+// have prefixes, a line without one after a full line is its rest in any case.
 func (f *folder) completes(column int, text string) bool {
 	if !f.wrap.words && f.width > 0 {
 		return true
@@ -92,8 +92,8 @@ func (f *folder) completes(column int, text string) bool {
 	return at == 0
 }
 
-// inherit takes over what the prefix before said: syslog daemons put none
-// before the second line of a record.
+// inherit takes over what the prefix of the record before said: syslog daemons
+// put none before the second line of a record.
 func (r *Record) inherit(before Record) {
 	if !before.Split || r.Host != "" || before.Host == "" && before.Time.IsZero() {
 		return
@@ -107,7 +107,7 @@ func (r *Record) inherit(before Record) {
 	}
 }
 
-// unescapeSyslog turns the newlines and tabs back that rsyslog escapes.
+// unescapeSyslog restores the newlines and tabs that rsyslog escapes.
 func unescapeSyslog(s string) string {
 	if !strings.Contains(s, "#01") {
 		return s

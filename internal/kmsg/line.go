@@ -143,7 +143,7 @@ func (p *prefix) bracket(opts LogOptions) {
 	p.rest = cutVendor(strings.TrimPrefix(rest, " "))
 }
 
-// vendorMark is what the kernels of some vendors put behind the time: a CPU, a
+// vendorMark is what the kernels of some vendors put after the time: a CPU, a
 // task, a colon.
 var vendorMark = regexp.MustCompile(`^(?:: |C\d+ |c\d+ +\d+ | *\(\d+\)\[\d+:[^\]]{1,15}\] ?)`)
 
@@ -180,14 +180,14 @@ func (p *prefix) stamp(s string, opts LogOptions) bool {
 		return true
 	}
 	if !strings.Contains(s, " ") || isDigit(s, 0) && strings.Contains(s, "-") {
-		return false // a time of day, or ISO 8601: of a chat, or a collector.
+		return false // a time of day, or ISO 8601: from a chat, or a collector.
 	}
 	d, rest, _, ok := p.cutDate(s+" ", opts)
 	if !ok || rest != "" {
 		return false
 	}
 	p.setDate(d)
-	// dmesg -T and the host agree about the zone.
+	// dmesg -T computes the date from the kernel's clock.
 	p.rec.Approximate = true
 	return true
 }
@@ -237,7 +237,7 @@ func isCaller(s string) bool {
 	return len(s) > 1 && len(s) < 16 && (s[0] == 'T' || s[0] == 'C') && allDigits(s[1:])
 }
 
-// callerOf returns the id of the task that printed, 0 for a CPU's.
+// callerOf returns the id of the task that printed, 0 if the caller is a CPU.
 func callerOf(s string) int {
 	n, _ := strconv.Atoi(strings.TrimPrefix(strings.TrimSpace(s), "T"))
 	return n

@@ -23,17 +23,17 @@ type LogOptions struct {
 	// Location is the time zone of time stamps that don't name theirs; UTC
 	// if nil.
 	Location *time.Location
-	// Now is what years that are not written are guessed from: no record is
-	// of the future. The time of the call if zero.
+	// Now is the time by which a missing year is guessed: no record is from the
+	// future. If zero, it is the time of the call.
 	Now time.Time
 	// Locate finds the kernel's words in a line whose prefix is not known, so
 	// that the prefix can be learned: where they begin, -1 if there are none.
 	// sure says that they begin exactly there. Without it only the known
 	// forms are read.
 	Locate func(line string) (at int, sure bool)
-	// Hint tells quickly whether a line can have words that matter, by how many
-	// of the lines after it can be of the same report; 0 if it has none. Other
-	// lines are not looked at. Without it all are.
+	// Hint tells quickly whether a line can have words that matter: it returns how
+	// many of the lines after it can be of the same report, 0 if the line has no such
+	// words. Other lines are not looked at. Without Hint all are.
 	Hint func(line []byte) int
 
 	memory *dateMemory
@@ -60,7 +60,7 @@ type LogStats struct {
 	Kernel int // lines whose form says that the kernel printed them.
 	Plain  int // lines without any prefix: the kernel's or not.
 	Other  int // lines of other programs, skipped.
-	Cut    int // lines that were longer than is sensible.
+	Cut    int // lines that were too long and cut off.
 
 	// Refused counts the lines that have the kernel's words, but that a
 	// program has logged; Example is the first of them.
@@ -72,10 +72,9 @@ type LogStats struct {
 
 // ReadLog emits the records of a saved kernel log in whatever form people have
 // it: what was read from /dev/kmsg, what dmesg, journalctl or a syslog daemon
-// printed, JSON of a collector, a quoted or wrapped paste. Each line may have
-// another form. Prefixes that are not known are learned by what stands behind
-// them. Lines that continue a record are joined to it. Compression and UTF-16
-// are undone.
+// printed, JSON of a collector, a quoted or wrapped paste. Each line may have a
+// different form. Unknown prefixes are learned by what follows them. Lines that
+// continue a record are joined to it. Compression and UTF-16 are undone.
 func ReadLog(r io.Reader, opts LogOptions, emit func(Record)) (LogStats, error) {
 	if opts.Location == nil {
 		opts.Location = time.UTC
@@ -113,7 +112,7 @@ type logReader struct {
 	shapes shapes
 	entry  entry
 	boot   string // the id in journalctl's last mark.
-	near   int    // so many of the next lines are looked at.
+	near   int    // how many of the next lines are looked at.
 }
 
 func (l *logReader) run(br *bufio.Reader) error {
@@ -180,8 +179,8 @@ func (l *logReader) line(s string) {
 	l.text(s)
 }
 
-// minEscaped is how many newlines must be spelled out in a line that is taken
-// for several: the kernel has none.
+// minEscaped is how many `\n` a line must have to be taken for several lines: the
+// kernel writes none.
 const minEscaped = 3
 
 func (l *logReader) text(s string) {
@@ -192,7 +191,7 @@ func (l *logReader) text(s string) {
 	l.folder.add(parsed, s, located, &l.stats)
 }
 
-// mark knows the line that journalctl prints between boots.
+// mark recognises the line that journalctl prints between boots.
 func (l *logReader) mark(s string) bool {
 	s, ok := strings.CutPrefix(s, "-- ")
 	s, ok2 := strings.CutSuffix(s, " --")
@@ -210,8 +209,8 @@ func (l *logReader) mark(s string) bool {
 	return true
 }
 
-// parse reads a line by the known forms, else by those that this log has
-// taught. located tells that the line has the kernel's words behind no prefix.
+// parse reads a line by the known forms, else by those learned from this log.
+// located says that the kernel's words begin the line, after a quote mark at most.
 func (l *logReader) parse(s string) (parsed logLine, located bool) {
 	parsed = parseLine(s, l.opts)
 	switch {
@@ -264,8 +263,8 @@ func (l *logReader) refuse(s string) {
 	}
 }
 
-// document reads JSON that is not one object a line. Text that only looks like
-// it is read as lines.
+// document reads one JSON document, on one line or several. Text that only looks
+// like JSON is read as lines.
 func (l *logReader) document(br *bufio.Reader) error {
 	d := document{object: l.fields}
 	err := d.read(br)

@@ -5,16 +5,16 @@ package kmsg
 import "time"
 
 const (
-	// busyWakes a second make a busy log, and calmPause is how long it then is
+	// A log with busyWakes wakes a second is busy; calmPause is how long it is then
 	// left alone after each batch: a wake costs more than reading some lines.
 	busyWakes = 10
 	calmPause = 50 * time.Millisecond
-	// bigBatch is a batch after which there is no pause: the ring may be as
-	// short as some 1,000 records.
+	// bigBatch is the number of records in a batch after which there is no pause:
+	// the ring may be as short as some 1,000 records.
 	bigBatch = 100
 )
 
-// pace tells when to leave a log alone in which line follows line.
+// pace tells when to leave a busy log alone.
 type pace struct {
 	second  time.Time
 	wakes   int  // in this second.

@@ -24,25 +24,25 @@ type Record struct {
 	Text     string // raw bytes as the kernel printed them; may hold newlines.
 	Lost     uint64 // records lost just before this one.
 
-	// Split says that the record is one line of text, so that a newline in
-	// the record's own text has split it in two.
+	// Split says that every line of text became a record of its own, so that a
+	// newline in the kernel's record has split that in two.
 	Split bool
 
 	Time        time.Time // when it was printed; zero if unknown.
 	Approximate bool      // Time was computed from the kernel's clock or a poll.
 	ReadAt      time.Time // when it was read; zero for saved logs.
 
-	// Saved says that it is of a saved log, of which any part may be missing,
-	// doubled or in disorder.
+	// Saved says that it is from a saved log, any part of which may be missing,
+	// duplicated or out of order.
 	Saved bool
 	// Of saved logs: who printed it, as far as the log tells.
 	Host string // the machine; empty if unknown.
 	Boot string // which boot of it; empty if unknown.
 	// Caller is the task that printed it (CONFIG_PRINTK_CALLER); 0 if unknown.
 	Caller int
-	// Time has a year, a zone that the log does not have.
+	// The log has no year, or no zone: that of Time is assumed.
 	NoYear, NoZone bool
-	// Date is the date as it is written, where it is no full time.
+	// Date is the date as it is written, where that is not a full time.
 	Date string
 
 	Backlog bool // it was there before the reader had caught up.

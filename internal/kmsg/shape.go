@@ -69,7 +69,7 @@ func (h *shape) match(s string) (int, bool) {
 			for i < len(s) && (s[i] == ' ' || s[i] == '\t') {
 				i++
 			}
-			continue // brackets are padded or not.
+			continue // there may be no space: brackets may be padded.
 		case anyDigits:
 			for isDigit(s, i) {
 				i++
@@ -90,8 +90,8 @@ func (h *shape) match(s string) (int, bool) {
 	return i, true
 }
 
-// unquote undoes what a quoted text needed: the closing quote and what follows
-// it go, and escapes are turned back.
+// unquote undoes quoting: it removes the closing quote and what follows it, and
+// undoes escapes.
 func (h *shape) unquote(s string) string {
 	switch h.quote {
 	case 0:
@@ -109,8 +109,8 @@ func (h *shape) unquote(s string) string {
 	}
 }
 
-// unquoteDouble reads up to the quote that closes: JSON has a backslash before
-// those that do not, CSV doubles them.
+// unquoteDouble reads up to the closing quote: JSON puts a backslash before any
+// other quote, CSV doubles it.
 func unquoteDouble(s string) string {
 	for i := 0; i < len(s); i++ {
 		switch {
@@ -133,7 +133,7 @@ func unquoteDouble(s string) string {
 	return s
 }
 
-// shapes are those that a log has taught, the last one used in front.
+// shapes are those learned from a log, the last one used first.
 type shapes []shape
 
 func (h *shapes) learn(s shape) {
@@ -146,8 +146,8 @@ func (h *shapes) learn(s shape) {
 	*h = append(shapes{s}, *h...)
 }
 
-// parse reads a line by the shapes that were learned. In an unknown one, at is
-// where the kernel's words begin, -1 if the line has none of its own.
+// parse reads a line by the shapes that were learned. at is where the kernel's words
+// begin, -1 if the line has none.
 func (h *shapes) parse(s string, at int, opts LogOptions) (logLine, bool) {
 	for k := range *h {
 		sh := &(*h)[k]
@@ -167,8 +167,8 @@ func (h *shapes) parse(s string, at int, opts LogOptions) (logLine, bool) {
 	return logLine{}, false
 }
 
-// learnQuote learns the quote marks before a line that the kernel's own prefix
-// follows, though it says nothing about an OOM.
+// learnQuote learns the quote marks before a line with the kernel's own prefix, even
+// if the line says nothing about an OOM.
 func (h *shapes) learnQuote(s string, opts LogOptions) (logLine, bool) {
 	n := len(s) - len(strings.TrimLeft(s, "> |\t*+#"))
 	if n == 0 || strings.TrimSpace(s[:n]) == "" {
@@ -183,8 +183,8 @@ func (h *shapes) learnQuote(s string, opts LogOptions) (logLine, bool) {
 	return l, true
 }
 
-// outerOf returns the length of a learned prefix that stands before known ones,
-// such as a quote mark, in a line that has nothing else of them.
+// outerOf returns the length of the learned outer prefix, such as a quote mark, that a
+// line begins with; 0 if it has none.
 func (h *shapes) outerOf(s string) int {
 	for k := range *h {
 		if sh := &(*h)[k]; sh.outer && strings.Trim(sh.pattern, "\x01\x02\x03") != "" {
@@ -248,9 +248,9 @@ func dateInside(rec *Record, s string, opts LogOptions) {
 	}
 }
 
-// learnLine reads a line whose kernel's words begin at the given byte, behind a
-// prefix that is not known, and remembers the prefix's shape. sure says that
-// the words begin exactly there.
+// learnLine reads a line in which the kernel's words begin at byte at, after an unknown
+// prefix, and remembers the prefix's shape. sure says that the words begin exactly
+// there.
 func (h *shapes) learnLine(s string, at int, sure bool, opts LogOptions) logLine {
 	for j := 1; j < at; j++ {
 		if s[j] == ' ' || isWordByte(s[j-1]) && isWordByte(s[j]) {

@@ -95,8 +95,8 @@ func (s *Syslog) readAll() ([]byte, error) {
 }
 
 // place returns the offset of the first new line of text. The ring loses lines
-// at its beginning and gains them at its end, so the new text begins with an
-// end of the last one; the longest such end is taken.
+// at its beginning and gains them at its end, so the new text begins with a tail
+// of the last one; the longest such tail is taken.
 func (s *Syslog) place(text []byte) (from int, turned bool) {
 	if len(s.last) == 0 || len(text) == 0 {
 		return 0, false

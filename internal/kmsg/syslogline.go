@@ -6,8 +6,8 @@ import "strings"
 
 // dated eats `DATE host kernel: ` and a bracket after it, as syslog daemons
 // and journalctl print it in their many ways, or the bare date of dmesg
-// --time-format=iso. It tells whether the line had such a prefix. What programs
-// log is theirs, whatever it says.
+// --time-format=iso. It tells whether the line had such a prefix. A line of
+// another program is not the kernel's, whatever it says.
 func (p *prefix) dated(opts LogOptions) bool {
 	s := p.rest
 	if p.rec.Priority >= 0 && strings.HasPrefix(s, "1 ") {
@@ -33,14 +33,14 @@ func (p *prefix) dated(opts LogOptions) bool {
 	}
 	p.rest, p.form, p.any = text, formSyslog, true
 	p.rec.Host = host
-	p.priority() // some daemons leave the kernel's own where it was.
+	p.priority() // some daemons leave the kernel's own prefix in the text.
 	p.bracket(opts)
 	p.setDate(d)
 	return true
 }
 
-// cutDate remembers the date that it has cut off last: the lines of a report
-// are of the same second.
+// cutDate remembers the last date that it cut off: the lines of a report mostly
+// share it.
 func (p *prefix) cutDate(s string, opts LogOptions) (date, string, bool, bool) {
 	m := opts.memory
 	if m != nil && m.head != "" && strings.HasPrefix(s, m.head) {
@@ -112,7 +112,7 @@ func cutTag(s string, opts LogOptions) (host, tag, text string, ok bool) {
 	switch unit, name, ok := strings.Cut(tag, "/"); {
 	case ok && unit != "" && name == kernelTag:
 		tag = name // journalctl -o with-unit.
-	case tag == "klogd": // what handed the kernel's lines on before rsyslog did.
+	case tag == "klogd": // it passed the kernel's lines on before rsyslog did.
 		tag = kernelTag
 	case strings.HasSuffix(head, " "):
 		host, tag = tag, kernelTag // a host, and no tag at all.
@@ -125,7 +125,7 @@ func cutTag(s string, opts LogOptions) (host, tag, text string, ok bool) {
 	return host, tag, text, true
 }
 
-// cutStructured cuts what RFC 5424 puts behind the date: `host kernel - - - `
+// cutStructured cuts what RFC 5424 puts after the date: `host kernel - - - `
 // or `host kernel 12 ID [data] `.
 func cutStructured(s string) (host, tag, text string, ok bool) {
 	words := strings.SplitN(s, " ", 6)

@@ -70,8 +70,8 @@ func (p *Parser) head(s string) bool {
 	return true
 }
 
-// table handles the header and the rows of the task table. A row counts where
-// the header is missing, by the last header that was seen.
+// table handles the header and the rows of the task table. Where the header is
+// missing, a row is read by the last header that was seen, or by a guess.
 func (p *Parser) table(s string) bool {
 	if c, ok := parseColumns(s); ok {
 		p.columns, p.section = c, sectionTable

@@ -8,12 +8,12 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/kmsg"
 )
 
-// run is the lines that follow one another with the same prefix, where each line
-// of a record comes as a record of its own: they may all be of one record.
+// run is a series of lines with the same prefix, where each line of a record
+// comes as a record of its own: they may all be of one record.
 //
 // Users can have the kernel print text of their choice, newlines and all: a
 // mount(2) option of a file system that may be mounted in a user namespace is
-// enough ("overlayfs: failed to resolve '…'"). Behind syslog(2) each line of it
+// enough ("overlayfs: failed to resolve '…'"). From syslog(2) each line of it
 // looks like a record. So a line that has the prefix of the line before it is
 // taken for a part of the same record, unless all lines of the run so far are
 // such as the OOM killer prints, whose records end where their lines do.
@@ -45,7 +45,7 @@ func (p *Parser) quoted(rec kmsg.Record) bool {
 
 // isOwn tells whether a text is the whole or, because of a newline in a name,
 // the first line of a record that only the OOM killer prints. None of them
-// begins with what a user chose, but for a name of 15 bytes.
+// begins with a user's text, except for a comm of at most 15 bytes.
 func isOwn(s string) bool {
 	if startsChoice(s) || splitKilled(s) || s == tasksTitle || isTableLine(s) {
 		return true
@@ -100,8 +100,8 @@ const (
 )
 
 // impossible tells whether the kernel that runs cannot have printed a line: the
-// wording or the level is another kernel's. Distributions take new wordings into
-// old kernels, so only what is gone for good, or is far too new, counts.
+// wording or the level is another kernel's. Distributions backport new wordings,
+// so only what is gone for good, or is far too new, counts.
 func (p *Parser) impossible(rec kmsg.Record) bool {
 	r, s := p.opts.Release, rec.Text
 	if r.Major == 0 || rec.Saved {
@@ -109,8 +109,9 @@ func (p *Parser) impossible(rec kmsg.Record) bool {
 	}
 	leveled := func(level int) bool { return rec.Level() < 0 || rec.Level() == level || rec.Cont }
 	_, unprefixed := cutMessage(s)
+	_, _, killed := cutKilled(s)
 	switch {
-	case strings.HasPrefix(unprefixed, "Killed process "):
+	case killed:
 		return !leveled(levelErr) || r.AtLeast(5, 2) && unprefixed == s || r.AtLeast(5, 5) && !isModernKilled(s)
 	case strings.HasPrefix(unprefixed, "Kill process "), strings.HasPrefix(s, taskInPrefix):
 		return r.AtLeast(5, 2)

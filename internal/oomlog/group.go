@@ -31,7 +31,7 @@ type messageOf struct {
 
 // How far apart two lines of one group kill can be: a slow console takes some
 // milliseconds a line. A process that the report's table lists is trusted more
-// than one that only came close; after the duplicate the group may be over.
+// than one whose line only came soon; after the duplicate the group may be over.
 const (
 	gapListed = 2 * time.Second
 	gapGuess  = 100 * time.Millisecond
@@ -99,8 +99,8 @@ func (p *Parser) separate(rec kmsg.Record) {
 	p.cur.Kills = append(p.cur.Kills, first)
 }
 
-// constraint of a memcg kill and of a global one without a report differ only
-// in the message.
+// constraint returns as much of a kill's constraint as its message tells, so that
+// kills with and without a report can be compared.
 func constraint(k oom.Kill) oom.Constraint {
 	if k.Global {
 		return ""

@@ -145,9 +145,9 @@ const statsPrefix = "Memory cgroup stats for "
 // maxStats bounds the keys of memory.stat; kernels have fewer than 100.
 const maxStats = 512
 
-// addStats reads "Memory cgroup stats for PATH:" and what stands on the same
-// line: nothing, or up to 5.2 the local statistics of one group (`cache:1KB
-// rss:1KB …`), which add up over the groups of the limit.
+// addStats reads "Memory cgroup stats for PATH:" and what follows on the same
+// line: nothing, or up to 5.2 the local statistics of one cgroup (`cache:1KB
+// rss:1KB …`), which are added up over the cgroups at and below the limit.
 func (r *Report) addStats(s string) {
 	_, line, ok := strings.Cut(s, ": cache:")
 	if !ok {

@@ -8,7 +8,7 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/kmsg"
 )
 
-// join puts lines together again that came in pieces. It returns false when it
+// join puts lines that came in pieces together again. It returns false when it
 // has kept the record; else rec is a whole line.
 func (p *Parser) join(rec *kmsg.Record) bool {
 	if p.isHeld {
@@ -32,8 +32,7 @@ func (p *Parser) join(rec *kmsg.Record) bool {
 // splitKilled tells whether a Killed line lacks its end, because its comm
 // holds a newline.
 func splitKilled(s string) bool {
-	_, s = cutMessage(s)
-	s, ok := strings.CutPrefix(s, "Killed process ")
+	_, s, ok := cutKilled(s)
 	pid, rest, ok2 := strings.Cut(s, " (")
 	return ok && ok2 && allDigits(pid) && len(rest) <= maxComm && !strings.Contains(rest, ")")
 }
@@ -93,7 +92,7 @@ func (p *Parser) known(s string) bool {
 	return ok || startsChoice(s) || splitKilled(s)
 }
 
-// drop gives a split Killed line up.
+// drop gives up a split Killed line.
 func (p *Parser) drop() {
 	if p.isHeld {
 		p.stats.Unparsed++

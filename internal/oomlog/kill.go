@@ -61,7 +61,7 @@ func (p *Parser) kill(rec kmsg.Record, s string) bool {
 		p.close()
 		return false
 	}
-	if _, rest := cutMessage(s); strings.HasPrefix(rest, "Killed process ") {
+	if _, _, ok := cutKilled(s); ok {
 		p.stats.Unparsed++
 	}
 	return false
@@ -74,9 +74,9 @@ func (p *Parser) use() {
 }
 
 // killed handles one Killed line. It belongs to the open report if that has no
-// kill yet, even with another pid: the kernel names the process in the one and
-// perhaps a thread in the other. Else memory.oom.group took it along, or the
-// rate limit has silenced its report.
+// kill yet, even with another pid: it may name a thread where the report names
+// the process. Else memory.oom.group took the victim along, or the rate limit
+// has silenced its report.
 func (p *Parser) killed(rec kmsg.Record, k killedLine) {
 	p.stats.Kills++
 	if k.message == "" {

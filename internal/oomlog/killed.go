@@ -17,7 +17,7 @@ const (
 	messageAllocating = "Out of memory (oom_kill_allocating_task)"
 )
 
-// maxComm is the longest comm: TASK_COMM_LEN without its end.
+// maxComm is the longest comm: TASK_COMM_LEN without the terminating NUL.
 const maxComm = 15
 
 // killedLine is one "Killed process" line.
@@ -28,7 +28,7 @@ type killedLine struct {
 }
 
 // cutMessage cuts `MESSAGE: ` off s. Only the messages that kernels use count:
-// anything else may quote a text of user space.
+// anything else may quote text from user space.
 func cutMessage(s string) (message, rest string) {
 	for _, m := range []string{messageAllocating, messageGlobal, messageMemcg} {
 		if after, ok := strings.CutPrefix(s, m); ok {
@@ -40,13 +40,24 @@ func cutMessage(s string) (message, rest string) {
 	return "", s
 }
 
+// killedPrefix begins what a line says of a victim, after the message. A wording
+// that begins otherwise has to be added to cutKilled, and to anchors and Hint in
+// locate.go.
+const killedPrefix = "Killed process "
+
+// cutKilled splits a line about a victim: into the message before the colon, if
+// there is one, and what follows the prefix.
+func cutKilled(s string) (message, rest string, ok bool) {
+	message, rest = cutMessage(s)
+	rest, ok = strings.CutPrefix(rest, killedPrefix)
+	return message, rest, ok
+}
+
 // parseKilled parses a "Killed process" line. comm may hold any byte, so the
 // line is read up to the first parenthesis, and from its end down to the last
 // ") total-vm:".
 func parseKilled(s string) (k killedLine, ok bool) {
-	k.message, s = cutMessage(s)
-	s, ok = strings.CutPrefix(s, "Killed process ")
-	if !ok {
+	if k.message, s, ok = cutKilled(s); !ok {
 		return k, false
 	}
 	pid, s, ok := strings.Cut(s, " (")
@@ -81,12 +92,10 @@ func parseKilled(s string) (k killedLine, ok bool) {
 	return k, k.victim.TotalVM.IsSet()
 }
 
-// parseKilledCut parses a Killed line that is cut off behind the name, or of a
-// kernel that printed no sizes.
+// parseKilledCut parses a Killed line that is cut off after the name, or that of
+// a kernel that printed no sizes.
 func parseKilledCut(s string) (k killedLine, ok bool) {
-	k.message, s = cutMessage(s)
-	s, ok = strings.CutPrefix(s, "Killed process ")
-	if !ok {
+	if k.message, s, ok = cutKilled(s); !ok {
 		return k, false
 	}
 	pid, s, ok := strings.Cut(s, " (")
@@ -225,7 +234,7 @@ func parseNumber(s string) oom.Amount {
 	return oom.Of(n)
 }
 
-// maxKB is where a size in kB stops to be a limit: 2^62 bytes. Kernels print
+// maxKB is where a size in kB stops being a limit: 2^62 bytes. Kernels print
 // "no limit" as the largest number of pages that they can count.
 const maxKB = 1 << 52
 

@@ -10,9 +10,9 @@ import (
 // anchor is a text by which a line of a report is known wherever it stands.
 type anchor struct {
 	text string
-	// also must stand behind it; empty if the text alone says enough.
+	// also must come after it; empty if the text alone says enough.
 	also string
-	// pages says that a number of pages follows: zones have the same in kB.
+	// pages says that a number of pages follows: lines about zones have kB there.
 	pages bool
 }
 
@@ -25,8 +25,8 @@ var anchors = [...]anchor{
 	{text: messageMemcg + ": OOM victim ", also: " is already exiting"},
 	{text: messageAllocating + ": ", also: " process "},
 	{text: noKillable},
-	{text: "Killed process ", also: "("},
-	{text: "Killed process ", also: ", UID "},
+	{text: killedPrefix, also: "("},
+	{text: killedPrefix, also: ", UID "},
 	{text: "Kill process ", also: ") score "},
 	{text: oomKillPrefix},
 	{text: taskInPrefix, also: taskInMiddle},
@@ -93,8 +93,8 @@ func Locate(s string) (at int, sure bool) {
 
 func isLetter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' }
 
-// commBefore guesses where a comm at the end of s begins: behind the last
-// delimiter, else at the last space.
+// commBefore guesses where a comm at the end of s begins: after the last
+// delimiter, else after the last space.
 func commBefore(s string) int {
 	from := 0
 	for _, delimiter := range []string{": ", "] ", "> ", "| ", "\t", "\"", "  ", "; ", "- "} {
@@ -181,7 +181,7 @@ func findPages(s string) int {
 	return -1
 }
 
-// findStat tells whether a line is one of memory.stat, and nothing else.
+// findStat finds a line of memory.stat, if there is nothing else on it.
 func findStat(s string) int {
 	key, value, ok := strings.Cut(s, " ")
 	if ok && isStatKey(key) && !allDigits(key) && allDigits(value) {
@@ -200,9 +200,9 @@ const (
 	linesAfter    = 1000
 )
 
-// Hint tells quickly whether a line can be one of those that Locate finds and
-// that say something on their own, or the beginning of a boot, by how many of
-// the lines after it can be of the same report; 0 if it can't.
+// Hint checks quickly whether a line can begin a boot, or be one of those that
+// Locate finds and that say something on their own. It returns how many of the
+// lines after it can be of the same report; 0 if it can't be such a line.
 func Hint(line []byte) int {
 	switch {
 	case bytes.Contains(line, []byte("ill")) && (bytes.Contains(line, []byte("illed process")) || bytes.Contains(line, []byte("ill process"))):
@@ -218,9 +218,9 @@ func Hint(line []byte) int {
 	}
 }
 
-// Place tells where in a report a line stands, from its first line to its
-// last; 0 if it is none of those that tell. So it can be told whether a log
-// begins with its end.
+// Place returns where in a report a line stands, a number that rises from the
+// first line to the last; 0 if the line does not tell. It shows whether a log has
+// its newest lines first.
 func Place(s string) int {
 	switch {
 	case strings.Contains(s, invokedKey):

@@ -66,8 +66,8 @@ func isNodeLine(s string) bool {
 
 const slabTitle = "Unreclaimable slab info:"
 
-// addSlab reads a line of the caches that can't be given up: `kmalloc-8k
-// 1234KB 2345KB`, and keeps the largest.
+// addSlab reads a line about an unreclaimable slab cache, `kmalloc-8k 1234KB
+// 2345KB`, and keeps the largest.
 func (n *NodeMemory) addSlab(s string) bool {
 	f := strings.Fields(s)
 	if len(f) != 3 || !strings.HasSuffix(f[1], "KB") || !strings.HasSuffix(f[2], "KB") {

@@ -9,8 +9,8 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// choice is who was to be killed by whose limit: the oom-kill line since 5.0,
-// "Task in … killed as a result of limit of …" before.
+// choice is who was to be killed, and by whose limit: the oom-kill line since
+// 5.0, "Task in … killed as a result of limit of …" before.
 type choice struct {
 	constraint oom.Constraint
 	cpuset     string
@@ -140,7 +140,7 @@ func (c *choice) forgetCut() {
 }
 
 // splitPaths splits `/limit,task_memcg=/limit/victim,task=…`. A path may hold
-// the separator, but the victim's group is in the limit's.
+// the separator, but the victim's cgroup is the limit's or below it.
 func splitPaths(s string) (limit, rest string) {
 	const key = ",task_memcg="
 	first := -1

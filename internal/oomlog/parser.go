@@ -220,7 +220,7 @@ func (p *Parser) report(rec kmsg.Record) *Report {
 	return r
 }
 
-// close ends the open report and tells it.
+// close ends the open report and hands it out.
 func (p *Parser) close() {
 	r := p.cur
 	if r != nil {

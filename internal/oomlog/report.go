@@ -19,8 +19,8 @@ type Report struct {
 	Time        time.Time
 	Approximate bool
 	Uptime      time.Duration // the kernel's clock; 0 if unknown.
-	// The year and the zone of Time do not stand in the log; Date is the date
-	// as it is written there.
+	// NoYear and NoZone say that the log lacks the year or zone, so Time assumes one.
+	// Date is the date as it is written there.
 	NoYear, NoZone bool
 	Date           string
 	Release        oom.Release // of the kernel, where a stack trace names it.
@@ -35,7 +35,7 @@ type Report struct {
 	// The NUMA nodes that the allocation could use: by its memory policy, and
 	// by its cpuset.
 	NodeMask, MemsAllowed string
-	CPUSet                string // in whose nodes; empty if unknown.
+	CPUSet                string // the cpuset of MemsAllowed; empty if unknown.
 
 	Memory, Memsw, Kmem, Swap Usage   // of the memory cgroup at LimitPath.
 	Stats                     []Stat  // its memory.stat, in the kernel's order.
@@ -47,10 +47,10 @@ type Report struct {
 
 	Kills        []oom.Kill // in the kernel's order, duplicates included.
 	KillsOmitted int        // kills beyond the bound.
-	Exiting      []Exiting  // victims that had gone by themselves.
-	// Chosen is who was to be killed, where the log does not tell that it was.
+	Exiting      []Exiting  // victims that were already exiting.
+	// Chosen is who was to be killed, where the log has no line of the kill.
 	Chosen *oom.Victim
-	// Reaped says that its memory was taken away, so that it was killed.
+	// Reaped says that Chosen's memory was reaped, so it was killed.
 	Reaped bool
 	// Panic is why the kernel panicked instead of killing; empty if it did not.
 	Panic string
@@ -70,8 +70,8 @@ type Report struct {
 	statsPath string // of the first "Memory cgroup stats for".
 }
 
-// useCaller takes the task that printed the report for the trigger, which it
-// is: nobody else prints in its name.
+// useCaller fills in a missing pid of the trigger: the trigger is the task that
+// printed the report.
 func (r *Report) useCaller() {
 	if r.Trigger != nil && r.Trigger.PID == 0 {
 		r.Trigger.PID = r.caller
@@ -95,8 +95,8 @@ func (r *Report) Binding() (name string, u Usage) {
 	}
 }
 
-// full tells whether a counter is at its limit; the counters of CPUs may
-// still hold some pages.
+// full tells whether a counter is at its limit; per-CPU stocks may still hold
+// some pages.
 func full(u Usage) bool {
 	usage, ok := u.Usage.Get()
 	limit, ok2 := u.Limit.Get()
@@ -141,7 +141,7 @@ type NodeMemory struct {
 	LargestSlab         Slab
 }
 
-// Slab is one cache of the kernel that it can't give up.
+// Slab is one unreclaimable slab cache of the kernel.
 type Slab struct {
 	Name string
 	Size oom.Amount
@@ -156,7 +156,7 @@ type Task struct {
 	PageTables, Swap           oom.Amount
 	Adj                        int
 	Comm                       string
-	// OldTables says that PageTables counts what 3.10 to 4.15 counted.
+	// OldTables says that page tables were counted in pages: up to 4.14.
 	OldTables bool
 }
 

@@ -112,7 +112,7 @@ func rescale(a *oom.Amount, from, to uint64) {
 	}
 }
 
-// learnPageSize finds the page size out: the task table has the victim's
+// learnPageSize finds out the page size: the task table has the victim's
 // total_vm in pages, the Killed line in kB.
 func (r *Report) learnPageSize(v oom.Victim) {
 	total, ok := v.TotalVM.Get()

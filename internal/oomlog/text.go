@@ -10,8 +10,8 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// What follows is about saved logs (Record.Saved), of which any part may be
-// missing, doubled or of another boot. A live log says so when it loses
+// What follows is about saved logs (Record.Saved): any part of them may be
+// missing, doubled or from another boot. A live log says so when it loses
 // records, and its readers count what it holds.
 
 const (
@@ -19,17 +19,17 @@ const (
 	bootPrefix  = "Linux version "
 )
 
-// Between two lines of one report of a saved log. Clocks of CPUs differ by
-// less than the step back that tells that a line is of an earlier report, and
-// that by much less than the one that tells of another boot.
+// Bounds between two lines of one report of a saved log. The clocks of CPUs
+// differ by less than stepEarlier, the step back that tells of an earlier report;
+// stepBack, the one that tells of another boot, is much larger.
 const (
 	gapReport   = time.Minute
 	stepBack    = time.Second
 	stepEarlier = 10 * time.Millisecond
 )
 
-// place tells by the clock whether a record can't be of the open report: it is
-// of another boot, or long after.
+// place ends the open report if a record is of another boot, or if its clock says
+// that it is earlier or much later.
 func (p *Parser) place(rec kmsg.Record) {
 	if !rec.Saved {
 		return
@@ -66,7 +66,7 @@ func (r *Report) ended(last, rec kmsg.Record) bool {
 	}
 }
 
-// reboot forgets what was of the boot before.
+// reboot forgets what belonged to the boot before.
 func (p *Parser) reboot() {
 	p.drop()
 	p.close()
@@ -74,8 +74,8 @@ func (p *Parser) reboot() {
 	p.sysrq, p.suppressed, p.begun = false, 0, nil
 }
 
-// fits tells whether a Killed line can be the one that the report has chosen.
-// The kernel names the process in the one and perhaps a thread in the other.
+// fits tells whether a Killed line can be about the process that the report
+// chose. It may name a thread where the report names the process.
 func (p *Parser) fits(rec kmsg.Record, k killedLine) bool {
 	r, pid := p.cur, p.picked.pid
 	if pid == 0 {
@@ -96,7 +96,7 @@ func (p *Parser) fits(rec kmsg.Record, k killedLine) bool {
 		}
 	}
 	if p.picked.pid == 0 {
-		// Up to 5.0 a child could be killed in the place of the chosen.
+		// Up to 5.0 a child could be killed in place of the chosen process.
 		return gap(p.last, rec) <= gapListed
 	}
 	if p.chosen.pid == p.picked.pid {
@@ -157,7 +157,7 @@ func (p *Parser) panics(rec kmsg.Record, reason string) {
 		r.Panic = reason
 	}
 	r.NoKillable = strings.Contains(reason, "no killable") || !ok
-	// compulsory also where the limit of a memory cgroup was hit.
+	// A "compulsory" panic can also come from the limit of a memory cgroup.
 	if r.Constraint == "" && !r.Memory.Usage.IsSet() {
 		r.Global = true
 	}
@@ -178,8 +178,8 @@ func parseReaped(s string) (v oom.Victim, ok bool) {
 	return v, true
 }
 
-// reaped handles the line that the memory of a victim was taken away: it was
-// killed, whatever else of it is in the log.
+// reaped handles the line that says that a victim's memory was reaped: it was
+// killed, whatever else the log has of it.
 func (p *Parser) reaped(rec kmsg.Record, v oom.Victim) {
 	r := p.report(rec)
 	r.Chosen, r.Reaped, r.Partial, r.Lines = &v, true, true, 1
@@ -220,7 +220,7 @@ func beginsMiddle(s string) bool {
 	return findRow(s) == 0 || isNodeLine(s)
 }
 
-// guessColumns tells the columns of a row whose header is missing, by their
+// guessColumns guesses the columns of a row whose header is missing by their
 // number. Page tables were counted in pages before 4.15, since then in bytes.
 func guessColumns(s string) columns {
 	_, rest, _ := strings.Cut(s, "]")
@@ -246,8 +246,9 @@ func guessColumns(s string) columns {
 	}
 }
 
-// inBytes tells whether a row's page tables are in bytes: they are of whole
-// pages, and no process has more pages of tables than of memory.
+// inBytes tells whether a row's page tables are in bytes: then the number is a
+// multiple of a page, or it is above rss (no process has more pages of tables
+// than of memory).
 func inBytes(tables, rss uint64) bool {
 	return tables > 0 && tables%4096 == 0 || tables > max(rss, 64)
 }
