@@ -88,7 +88,8 @@ func assemble(c *config, logger log.Logger) (*parts, error) {
 	return p, nil
 }
 
-// stages are those of the flags that can be done.
+// stages returns the stages that the flags ask for. A warning that would go nowhere
+// is left out; throttling on cgroup v1 is an error.
 func (p *parts) stages(c *config, logger log.Logger) (guard.Stages, error) {
 	s := c.stages
 	if c.warnSignal != "none" {
@@ -121,7 +122,7 @@ func (c *config) kubeOptions(logger log.Logger) kube.Options {
 	return o
 }
 
-// names classifies the groups and then names them.
+// names classifies the cgroups and then names them.
 type names struct{ *workload.Namer }
 
 func (n names) Name(tree *oom.Tree) {
@@ -131,7 +132,7 @@ func (n names) Name(tree *oom.Tree) {
 
 func (n names) Identify(path string) (oom.Identity, bool) { return n.Lookup(path) }
 
-// eventReporter turns what was done into Events.
+// eventReporter turns the guard's actions into Kubernetes Events.
 type eventReporter struct{ sender *kube.Sender }
 
 func (r eventReporter) Report(a guard.Action) {

@@ -42,9 +42,9 @@ func check(c *config, std streams) error {
 	return nil
 }
 
-// withoutPidfd says what kills are like before Linux 5.3, or where a seccomp
+// withoutPidfd says how processes are killed before Linux 5.3, or where a seccomp
 // filter denies the newer calls.
-const withoutPidfd = "This kernel, or a seccomp filter, gives no pidfds: processes are killed by pid, after a last look at when they began."
+const withoutPidfd = "This kernel has no pidfds, or a seccomp filter denies them: processes are killed by pid, after a last check of their start time."
 
 func table(w io.Writer, c *config, rows []guard.Row, off bool) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)

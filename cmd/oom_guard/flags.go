@@ -55,11 +55,11 @@ type config struct {
 	kubeAPI, kubeToken, kubeCA, nodeName string
 }
 
-// protected are the programs that a node can't do without. A name has 15
-// characters at most.
+// protected are the programs that a node can't do without. The kernel cuts their names
+// (comm) to 15 characters.
 const protected = `oom_(exporter|guard)|kubelet|containerd(-shim.*)?|dockerd|docker-proxy|crio|conmon(rs)?|podman|runc|crun|systemd(-.*)?|init|dbus-daemon|sshd|etcd|kube-.*|k3s-.*|rke2|k0s`
 
-// newApp declares every flag; docs/guard.md is held against it.
+// newApp declares every flag; docs/guard-reference.md is generated from it.
 func newApp(c *config) *kingpin.Application {
 	app := kingpin.New("oom_guard", "Acts before the kernel's OOM killer must: reclaims, and if told so kills, in groups near their memory limit. By default it only says what it would do.")
 	app.Version(version.Print("oom_guard"))
@@ -89,7 +89,7 @@ func policyFlags(app *kingpin.Application, c *config) {
 	cli.Set(app.Flag("scan.interval", "Time between two passes over all groups; what is new is found sooner where the kernel tells of it."), "10m", cli.Duration(&c.scan, time.Second))
 }
 
-// stageFlags are those of what is done before a kill.
+// stageFlags are those of the stages before a kill.
 func stageFlags(app *kingpin.Application, c *config) {
 	cli.Set(app.Flag("warn-ahead", "Warn a workload when it would reach its limit within this time, at the growth seen; that is how long it has. Needs --warn.url or --warn.signal."), "10s", cli.Duration(&c.stages.WarnAhead, 0))
 	app.Flag("warn.url", "Warn by an HTTP POST of JSON to this URL. Redirects are not followed, answers are not waited for.").PlaceHolder("URL").StringVar(&c.warnURL)
@@ -116,7 +116,7 @@ func filterFlags(app *kingpin.Application, c *config) {
 	}
 }
 
-// preferenceFlags are those that choose between workloads with a common limit.
+// preferenceFlags are those that choose between workloads that share a limit.
 func preferenceFlags(app *kingpin.Application, c *config) {
 	for _, class := range []struct {
 		name, help, standard string

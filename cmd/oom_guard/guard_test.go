@@ -244,7 +244,8 @@ func TestReference(t *testing.T) {
 	}
 }
 
-// TestHealthCanFail: a loop that hangs is seen, one that has not begun is not.
+// TestHealthCanFail: a loop that hangs is seen, one that has not begun is not, nor one
+// that looks seldom because it is told to.
 func TestHealthCanFail(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	for ago, want := range map[time.Duration]int{0: http.StatusOK, 29 * time.Second: http.StatusOK, 31 * time.Second: http.StatusServiceUnavailable, -1: http.StatusOK} {
@@ -253,9 +254,14 @@ func TestHealthCanFail(t *testing.T) {
 			stats.Stepped = time.Time{}
 		}
 		w := httptest.NewRecorder()
-		healthy(func() guard.Stats { return stats }, func() time.Time { return now })(w, httptest.NewRequest(http.MethodGet, "/-/healthy", nil))
+		healthy(func() guard.Stats { return stats }, 5*time.Second, func() time.Time { return now })(w, httptest.NewRequest(http.MethodGet, "/-/healthy", nil))
 		if w.Code != want {
 			t.Errorf("last step %v ago: %d, want %d", ago, w.Code, want)
+		}
+		w = httptest.NewRecorder()
+		healthy(func() guard.Stats { return stats }, time.Minute, func() time.Time { return now })(w, httptest.NewRequest(http.MethodGet, "/-/healthy", nil))
+		if w.Code != http.StatusOK {
+			t.Errorf("last step %v ago, with a minute between two looks: %d", ago, w.Code)
 		}
 	}
 }

@@ -2,10 +2,10 @@
 
 //go:build linux
 
-// Command oom_guard acts before the kernel's OOM killer must: it watches groups
-// near their memory limit, has their cache reclaimed, and, only if told so,
-// kills a process or ends a container and leaves a trace of it. It is a program
-// of its own, so that the exporter can stay read-only.
+// Command oom_guard acts before the kernel's OOM killer must: it watches cgroups with
+// a memory limit and, only if told to, has the cache of one near its limit reclaimed,
+// kills a process or ends a container, and leaves a trace of it. It is a program of its
+// own, so that the exporter can stay read-only.
 package main
 
 import (

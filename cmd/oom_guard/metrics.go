@@ -104,8 +104,8 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// thresholds gives each workload one series: of two groups with the same
-// names, in a restart, the first in order of paths has it.
+// thresholds gives each workload one series: if two cgroups have the same names, as
+// during a restart, the first one by path gets it.
 func (m *metrics) thresholds(targets []guard.Target, gauge func(*prometheus.Desc, float64, ...string)) {
 	seen := make(map[oom.Workload]bool, len(targets))
 	for i := range targets {

@@ -15,9 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// raisePriority has all threads that there are run ahead of a busy node; later
-// threads inherit it. Where the kernel refuses real time, as it does in a cgroup
-// without a share of it (v1 with RT_GROUP_SCHED), the nice value remains.
+// raisePriority raises the priority of all existing threads, so that a busy node does
+// not hold them up; later threads inherit it. Where the kernel refuses real-time
+// scheduling, as it does in a cgroup without real-time runtime (v1 with
+// RT_GROUP_SCHED), the nice value remains.
 func raisePriority(c *config, logger log.Logger) {
 	err := forThreads(c.procfs, func(tid int) error { return setNice(tid, c.priority) })
 	if c.realtime > 0 {
@@ -37,8 +38,7 @@ func setNice(tid, nice int) error {
 	return unix.Setpriority(unix.PRIO_PROCESS, tid, nice)
 }
 
-// forThreads calls do for each thread of this program; the error is the last
-// that came.
+// forThreads calls do for each thread of this program and returns the last error.
 func forThreads(procfs string, do func(tid int) error) error {
 	tasks, err := os.ReadDir(filepath.Join(procfs, "self/task"))
 	for _, t := range tasks {

@@ -47,8 +47,8 @@ func serve(ctx context.Context, c *config, std streams) error {
 	}
 	raisePriority(c, logger)
 	for _, file := range []string{c.killSwitch, c.throttleFile} {
-		// So that the switch can be thrown by touch. Where it fails, nobody can make
-		// the file either.
+		// So that touch is enough to throw the switch. Without the directories the switch
+		// is not thrown, and nothing is throttled.
 		_ = os.MkdirAll(filepath.Dir(file), 0o755)
 	}
 	p, err := assemble(c, logger)
@@ -57,14 +57,14 @@ func serve(ctx context.Context, c *config, std streams) error {
 	}
 	defer p.close()
 	if err := p.kernel.Unthrottle(); err != nil {
-		_ = level.Warn(logger).Log("msg", "could not put memory.high back that was left throttled", "err", err)
+		_ = level.Warn(logger).Log("msg", "could not restore memory.high of cgroups that were left throttled", "err", err)
 	}
 	handler, err := pages(c, p)
 	if err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	// What the guard reports last is sent, too: the sender outlives it.
+	// The sender outlives the guard, so that its last reports are sent, too.
 	reporting, reported := context.WithCancel(context.WithoutCancel(ctx))
 	g.Go(func() error {
 		defer reported()
@@ -91,14 +91,14 @@ func serve(ctx context.Context, c *config, std streams) error {
 	return g.Wait()
 }
 
-// stalled is how long the guard may not have come round before it counts as
-// broken: it looks at something every few seconds.
+// stalled is how long the guard's loop may go without a step before the guard counts
+// as broken: by default it takes one every few seconds.
 const stalled = 30 * time.Second
 
-// healthy fails where the guard's loop hangs, so that it is restarted.
-func healthy(stats func() guard.Stats, now func() time.Time) http.HandlerFunc {
+// healthy fails if the guard's loop hangs, so that the guard is restarted.
+func healthy(stats func() guard.Stats, pollMax time.Duration, now func() time.Time) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
-		if s := stats(); !s.Stepped.IsZero() && now().Sub(s.Stepped) > stalled {
+		if s := stats(); !s.Stepped.IsZero() && now().Sub(s.Stepped) > max(stalled, 2*pollMax) {
 			http.Error(w, fmt.Sprintf("oom_guard has not looked at anything for %v.", now().Sub(s.Stepped).Round(time.Second)), http.StatusServiceUnavailable)
 			return
 		}
@@ -120,7 +120,7 @@ func pages(c *config, p *parts) (http.Handler, error) {
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.Handle(c.telemetryPath, promhttp.HandlerFor(reg, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 10}))
-	mux.HandleFunc("/-/healthy", healthy(p.guard.Stats, time.Now))
+	mux.HandleFunc("/-/healthy", healthy(p.guard.Stats, c.pollMax, time.Now))
 	mux.HandleFunc("/-/ready", func(w http.ResponseWriter, _ *http.Request) {
 		if s := p.guard.Stats(); s.Scans == s.ScanFailures {
 			http.Error(w, "oom_guard has not finished its first scan.", http.StatusServiceUnavailable)

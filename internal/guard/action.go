@@ -29,11 +29,11 @@ type Outcome string
 // The outcomes.
 const (
 	OutcomeKilled      Outcome = "killed"
-	OutcomeIncomplete  Outcome = "incomplete" // some were killed, then an error came.
+	OutcomeIncomplete  Outcome = "incomplete" // some were killed, then an error occurred.
 	OutcomeTerminated  Outcome = "terminated" // SIGTERM was sent.
 	OutcomeWouldKill   Outcome = "would_kill"
 	OutcomeBelow       Outcome = "below"
-	OutcomeStanding    Outcome = "standing"  // near its limit, but it does not reach it soon.
+	OutcomeStanding    Outcome = "standing"  // near its limit, but not about to reach it.
 	OutcomeOvertaken   Outcome = "overtaken" // the kernel has killed in the meantime.
 	OutcomeReclaimable Outcome = "reclaimable"
 	OutcomeNobody      Outcome = "nobody"
@@ -69,7 +69,7 @@ type Action struct {
 	Sharers            []Victim     // those that share its memory.
 	Kills              int          // processes that were sent SIGKILL.
 	Growth             float64      // bytes a second, as seen over the threshold.
-	kills              oom.Amount   // the kernel's, at the look.
+	kills              oom.Amount   // kills by the kernel, as of the look.
 	Container          oom.GroupID  // the group that was, or would be, ended as a whole.
 	Identity           oom.Identity // of the workload that was hit.
 	Reaction           time.Duration

@@ -8,9 +8,9 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// certain is the least that a group holds and reclaim can't free: what its
-// statistics add up to, which lag behind, or its usage without what the CPUs may have
-// charged ahead; surest is without what one CPU beyond these may have.
+// certain returns the least that a cgroup holds and reclaim can't free: the sum of its
+// statistics, which lag behind, or its usage less what the CPUs may have charged ahead,
+// whichever is more. surest also leaves out what one more CPU may have charged ahead.
 func certain(a *Action, group *oom.Group, seen *growth) (least, surest uint64) {
 	most := a.Usage - a.Reclaimable
 	least = most - min(most, seen.ahead, seen.margin()/4)
@@ -27,10 +27,10 @@ func certain(a *Action, group *oom.Group, seen *growth) (least, surest uint64) {
 	return min(most, max(least, sum)), min(most, max(surest, sum))
 }
 
-// endsForCertain is ends with what a look has found. Where it is for a step that is
-// due, the threads must be seen to pause. To see what is charged ahead come and go
-// is no growth by steps, so half of the margin must be gone for certain, unless one
-// step takes more.
+// endsForCertain is ends, confirmed by what a look has found. ifTheyPause says that it is
+// so only because a step is due: then the threads must be seen to pause. What is charged
+// ahead comes and goes, which may look like steps, so half of the margin must be gone for
+// certain, unless one step takes more than that.
 func (g *growth) endsForCertain(now time.Time, toLimit time.Duration) (ends, ifTheyPause bool) {
 	if g.endsByRate(now, toLimit) && g.isCertain(now) {
 		return true, false
@@ -39,15 +39,15 @@ func (g *growth) endsForCertain(now time.Time, toLimit time.Duration) (ends, ifT
 	return g.nextStepHits(now) && (size > g.margin()/2 || g.isCertain(now)), true
 }
 
-// isLate tells whether growth has used up the half of the margin in which it may
-// still turn out to be a start that ends, as far as usage tells.
+// isLate tells whether growth has, as far as usage tells, used up half of the margin: in
+// that half it may still turn out to be a workload that only starts up.
 func (g *growth) isLate() bool { return g.left() <= g.margin()/2 }
 
-// isCertain tells whether that much of the margin is gone for certain. Usage has
-// in it what the CPUs have charged ahead, so it is the most that there can be; the
-// statistics lag behind, so they are the least. A limit that was hit leaves no
-// doubt where that is little: the kernel has taken it back then. What one CPU more may
-// have charged ahead counts only while the guard can wait for a proof.
+// isCertain tells whether half of the margin is gone for certain. Usage includes what the
+// CPUs have charged ahead, so it is an upper bound; the statistics lag behind, so they are
+// a lower bound. Where only little can be charged ahead, a limit hit leaves no doubt: the
+// kernel has then taken that back. What one more CPU may have charged ahead counts only
+// while the guard has time to wait for proof.
 func (g *growth) isCertain(now time.Time) bool {
 	if g.stuck || g.isHit(now) && !g.blurred() {
 		return true
@@ -55,11 +55,11 @@ func (g *growth) isCertain(now time.Time) bool {
 	return g.isHalf(g.surest) || g.isHalf(g.least) && (g.isFine() || !g.isSlow())
 }
 
-// isHalf tells whether half of the margin is gone at a size.
+// isHalf tells whether half of the margin is gone if the cgroup holds this much.
 func (g *growth) isHalf(size uint64) bool { return g.limit-min(size, g.limit) <= g.margin()/2 }
 
-// isSlow tells whether growth leaves the time to wait for another rise. The last one may
-// be no more than what a CPU has charged ahead because a thread has moved there.
+// isSlow tells whether growth leaves time to wait for another rise. The last one may be
+// no more than what a CPU has charged ahead after a thread moved to it.
 func (g *growth) isSlow() bool {
 	if g.over < 0 {
 		return false
@@ -69,9 +69,9 @@ func (g *growth) isSlow() bool {
 	return float64(grown-min(grown, charge+g.beyond))*chargeTime.Seconds() <= charge*passed.Seconds()
 }
 
-// isFine tells whether the last two rises began less than a charge below the limit. The
-// kernel charges single pages there, so that such rises are growth, unless usage fell in
-// between and made room for a charge.
+// isFine tells whether the last two rises began less than one batch (charge) below the
+// limit. The kernel charges single pages there, so such rises are growth, unless usage
+// fell in between and made room for a batch.
 func (g *growth) isFine() bool {
 	n := len(g.rises)
 	return n > 2 && g.rises[n-3].size+charge > g.limit && !g.rises[n-2].dipped && !g.rises[n-1].dipped

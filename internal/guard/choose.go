@@ -11,12 +11,12 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/predict"
 )
 
-// scope is where Members puts the group that was asked for.
+// scope is the index at which Members puts the group that was asked for.
 const scope = 1
 
-// choose names the victim: of the workloads that may be hit before others, the
-// process that the kernel would choose, and under the policy container, the
-// container that it is in. It returns an outcome where nobody may be killed.
+// choose names the victim: among the workloads that are to be hit first, the process
+// that the kernel would choose and, under the policy container, the container that it
+// is in. If nobody may be killed, it returns an outcome.
 func (g *Guard) choose(a *Action, m *Members) (Outcome, string) {
 	node, known := g.view()
 	at := -1
@@ -42,7 +42,7 @@ func (g *Guard) choose(a *Action, m *Members) (Outcome, string) {
 	}
 	a.Identity = container.Identity
 	if container.Path != a.Target.Path && !g.o.Filter.passes(oom.KindContainer, &container.Identity) {
-		return OutcomeProtected, "its container is not among the watched"
+		return OutcomeProtected, "its container is not among the watched ones"
 	}
 	if reason := g.o.Protection.member(&a.Victim, &container.Identity); reason != "" {
 		return OutcomeProtected, reason
@@ -53,8 +53,9 @@ func (g *Guard) choose(a *Action, m *Members) (Outcome, string) {
 	return g.chooseSharers(a, m, at)
 }
 
-// chooseContainer names the container that is ended. One that holds a process of
-// the node's own, known by its name alone, is not: then the victim is.
+// chooseContainer names the container that is to be ended. One with a process that only
+// its name protects is not ended as a whole: then only the victim is killed, with the
+// processes that share its memory.
 func (g *Guard) chooseContainer(a *Action, m *Members, container Target, at int) (Outcome, string) {
 	for i := range m.Procs {
 		p := &m.Procs[i]
@@ -91,11 +92,11 @@ func (g *Guard) chooseSharers(a *Action, m *Members, at int) (Outcome, string) {
 	return "", ""
 }
 
-// choiceAge is how long a choice may be used that was made before it was needed.
+// choiceAge is how long a choice that was made ahead may be used.
 const choiceAge = 500 * time.Millisecond
 
-// chosen is a choice that was made while a group grew: to look at a thousand
-// processes takes longer than may be left in the end.
+// chosen is a choice that was made ahead, while a cgroup grew: looking at a thousand
+// processes may take longer than the time that is left in the end.
 type chosen struct {
 	at     time.Time
 	action Action
@@ -117,8 +118,8 @@ func (g *Guard) chooseAhead(a *Action, group *oom.Group, seen *growth) {
 	}
 }
 
-// chooseNow uses the choice that was made ahead, where there is one that is
-// fresh, or makes one.
+// chooseNow uses the choice that was made ahead if there is one that is still fresh,
+// else makes one.
 func (g *Guard) chooseNow(a *Action, group *oom.Group, seen *growth) (Outcome, string) {
 	if ahead := &seen.chosen; !ahead.at.IsZero() && g.o.Now().Sub(ahead.at) <= choiceAge {
 		b := &ahead.action
@@ -133,9 +134,9 @@ func (g *Guard) chooseNow(a *Action, group *oom.Group, seen *growth) (Outcome, s
 	return g.choose(a, &members)
 }
 
-// choice is the process of these that the kernel would choose if it had to kill
-// one, -1 if none. That the kernel would panic or have tasks hang instead is one
-// more reason to act.
+// choice returns the index of the process among these that the kernel would choose if
+// it had to kill one, -1 if none. Settings by which it would panic or let tasks hang
+// instead are ignored: they are one more reason to act.
 func choice(node *oom.Node, m *Members, some []int) int {
 	procs := make([]oom.Process, len(some))
 	for i, at := range some {
@@ -152,7 +153,7 @@ func choice(node *oom.Node, m *Members, some []int) int {
 	return some[v.Primary]
 }
 
-// ofClass returns the processes of the workloads that are of a class.
+// ofClass returns the indexes of the processes whose workloads are of this class.
 func (g *Guard) ofClass(a *Action, m *Members, known map[string]Target, class Class) []int {
 	of := make([]bool, len(m.Tree.Groups))
 	for i := scope; i < len(of); i++ {
@@ -171,9 +172,9 @@ func (g *Guard) ofClass(a *Action, m *Members, known map[string]Target, class Cl
 	return some
 }
 
-// containerOf returns the container that holds a process of a target: the
-// target itself, or of a pod or slice a container that the last scan knows. A
-// process that is in the slice itself makes that the container.
+// containerOf returns the container that a group of a target's tree belongs to: the
+// target itself or, in a pod or slice, a container that the last scan found. For
+// processes directly in a slice, the slice counts as their container.
 func containerOf(tree *oom.Tree, at int, t Target, known map[string]Target) (Target, bool) {
 	if t.Kind == oom.KindContainer || t.ContainerID != "" {
 		return t, true
@@ -190,13 +191,13 @@ func containerOf(tree *oom.Tree, at int, t Target, known map[string]Target) (Tar
 	return Target{}, false
 }
 
-// mayEnd tells whether a group may be ended as a whole: a slice that only holds
-// what others run may not.
+// mayEnd tells whether a cgroup may be ended as a whole. A systemd slice may not: it
+// only holds what others run.
 func mayEnd(t *Target) bool {
 	return t.Kind == oom.KindContainer || t.ContainerID != "" || t.Kind == oom.KindSlice && !strings.HasSuffix(t.Path, ".slice")
 }
 
-// inside tells whether a path is another or lies below it.
+// inside tells whether path is holder or lies below it.
 func inside(holder, path string) bool { return len(path) >= len(holder) && related(holder, path) }
 
 // act kills, unless a last look finds a reason not to.
@@ -217,12 +218,12 @@ func (g *Guard) act(ctx context.Context, a *Action, kills oom.Amount, seen time.
 	return err
 }
 
-// staleTime is the age at which what was seen of a group is no reason to kill.
+// staleTime is the age above which what was seen of a cgroup is no reason to kill.
 const staleTime = time.Second
 
-// still reads the limit, the usage and the kernel's own kills again, immediately
-// before a kill. A kill of the kernel's since the growth was seen has ended that, though
-// the memory may not have gone yet.
+// still reads the limit, the usage and the kernel's own kills again, immediately before
+// a kill. If the kernel has killed since the growth was seen, that growth has ended, even
+// if the memory has not been freed yet.
 func (g *Guard) still(a *Action, kills oom.Amount, seen time.Time) error {
 	if g.o.Now().Sub(seen) > staleTime {
 		return ErrStale

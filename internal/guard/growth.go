@@ -7,24 +7,25 @@ import (
 	"time"
 )
 
-// A group that stands near its limit is never killed, however near that is: a
-// kill needs growth that was seen over the threshold, and that would reach the
-// limit soon. A workload that has filled its memory quickly and then stands is
-// told from a leak by three rules. Growth must have gone on for confirmTime over
-// the threshold; it must have used up half of the margin; and the last rise must
-// be so recent that another can be expected.
+// A group that does not grow is never hit, however near its limit it is, unless its
+// tasks hang there already: a kill needs growth that was seen over the threshold and
+// that would reach the limit soon. Three rules tell a leak from a workload that fills
+// its memory quickly and then stops. Growth must have gone on for confirmTime over the
+// threshold; it must have used up half of the margin; and the last rise must be so
+// recent that another can be expected.
 const (
 	confirmTime = 9 * time.Millisecond
-	// patience is how long growth may pause before it counts as ended, unless
-	// the pauses before were longer: then it is three times the longest.
+	// patience is how long growth may pause before it counts as ended. Three times
+	// the longest of the last pauses counts instead if it is more, up to patienceMax.
 	patience    = 25 * time.Millisecond
 	patienceMax = 2 * time.Second
-	// climbTime is for how long a group that was at its limit must come up to it again.
+	// climbTime is how long usage that fell from the limit must rise again to be growth.
 	climbTime = 100 * time.Millisecond
-	// blindTime is a gap between two readings that makes all before it worthless:
-	// the guard may have been stopped.
+	// A gap of more than blindTime between two readings makes all earlier readings
+	// worthless: the guard may have been stopped.
 	blindTime = time.Second
-	// standingPause is the time between two readings of a group that stands.
+	// standingPause is the longest time between two readings of a group that does
+	// not grow, over its threshold.
 	standingPause = 50 * time.Millisecond
 	// stepAhead is how long before the next expected step of a stepwise growth
 	// the guard acts.
@@ -34,8 +35,8 @@ const (
 	victimTime = 500 * time.Millisecond
 	// maxRises bounds the rises that are remembered.
 	maxRises = 64
-	// page is the least that the kernel charges, charge what it charges ahead for
-	// each CPU (MEMCG_CHARGE_BATCH).
+	// page is the least that the kernel charges; charge is the batch that it charges
+	// ahead for each CPU (MEMCG_CHARGE_BATCH).
 	page   = 4 << 10
 	charge = 64 * page
 	// hugePage is a transparent huge page, where pages have 4 KiB.
@@ -47,48 +48,48 @@ const (
 	shortSpan = 10 * time.Millisecond
 )
 
-// growth is how the memory of a group that can't be reclaimed has grown lately.
-// It follows the highest size seen, so that what comes and goes is no growth.
+// growth is how that part of a group's memory that can't be reclaimed has grown lately.
+// It follows the highest size seen, so that memory that comes and goes is not growth.
 type growth struct {
 	limit, threshold uint64
 	ahead, beyond    uint64 // see Margin.
 
 	rises   []rise // ascending in time and size; the first is where it began.
 	current uint64
-	most    uint64    // that was read since it began.
-	fellAt  time.Time // when it was seen to have fallen from the limit,
-	low     rise      // and the least since then, with when that was left.
+	most    uint64    // largest size read since growth began.
+	fellAt  time.Time // when the size was first seen to have fallen from the limit.
+	low     rise      // smallest size since fellAt, and when it was last seen.
 	at      time.Time // of the last reading.
 	free    uint64    // what reclaim can free, at the last look; sizes are without it.
-	least   uint64    // what is there for certain, at the last look,
-	surest  uint64    // and if one CPU more has charged ahead, see certain.
-	huge    bool      // there were transparent huge pages then.
-	dipped  bool      // it was less since the last rise.
+	least   uint64    // what the group holds for certain, at the last look,
+	surest  uint64    // and the same if one more CPU has charged ahead, see certain.
+	huge    bool      // there were transparent huge pages at the last look.
+	dipped  bool      // the size has been smaller since the last rise.
 	over    int       // index of the first rise over the threshold, -1: none.
-	run     int       // index of the rise that began the growth that goes on.
+	run     int       // index of the rise that began the current growth.
 	hits    uint64    // limit hits at the last look.
-	hitAt   time.Time // when they were seen to have risen.
+	hitAt   time.Time // when hits was last seen to have risen.
 	hitSeen bool
-	victim  rise   // when the kernel was seen to have killed, and the size then; zero once that has fallen.
+	victim  rise   // size when the kernel was seen to have killed; zero once it has fallen.
 	stuck   bool   // tasks hang at the limit: v1 with oom_kill_disable.
 	pinned  uint64 // kernel memory that reclaim has left.
 	chosen  chosen // whom to kill, if it comes to that.
-	done    done   // the stages before that.
+	done    done   // the stages that were done.
 }
 
 // rise is a size that was reached for the first time.
 type rise struct {
 	at     time.Time
 	size   uint64
-	dipped bool // it was less in between.
+	dipped bool // the size was smaller between the rise before and this one.
 }
 
-// reset forgets all that is about growth.
+// reset forgets the growth and what was done about it.
 func (g *growth) reset() {
 	*g = growth{limit: g.limit, threshold: g.threshold, ahead: g.ahead, beyond: g.beyond, free: g.free, huge: g.huge, over: -1}
 }
 
-// overtaken begins anew where the kernel has killed.
+// overtaken starts over after a kill by the kernel.
 func (g *growth) overtaken(now time.Time, usage, free uint64) {
 	before := g.current
 	g.reset()
@@ -96,13 +97,13 @@ func (g *growth) overtaken(now time.Time, usage, free uint64) {
 	g.victim = rise{at: now, size: max(before, usage-free)}
 }
 
-// awaits tells whether a victim of the kernel's may not have given back its memory yet.
-// Until then the kernel kills nobody else, and growth says nothing of what comes after.
+// awaits tells whether a victim of the kernel may still hold its memory. Until that is
+// freed the kernel kills nobody else, and growth says nothing about what comes after.
 func (g *growth) awaits(now time.Time) bool {
 	return !g.victim.at.IsZero() && now.Sub(g.victim.at) <= victimTime
 }
 
-// setLimit takes a limit; what was seen under another one counts no more.
+// setLimit sets the limit; growth that was seen under another one no longer counts.
 func (g *growth) setLimit(t *Target) {
 	if g.limit != t.Limit || g.threshold != t.Threshold {
 		g.limit, g.threshold, g.ahead, g.beyond = t.Limit, t.Threshold, t.ahead, t.beyond
@@ -112,8 +113,8 @@ func (g *growth) setLimit(t *Target) {
 
 func (g *growth) margin() uint64 { return g.limit - g.threshold }
 
-// grain is the change below which nothing is taken for growth. It is finer where a huge
-// page may have left so little below the limit that growth would not be seen else.
+// grain is how much a size must change to be taken for growth. It is less where a huge
+// page may have left so little room below the limit that growth would go unseen.
 func (g *growth) grain() uint64 {
 	grain := g.margin() / 64
 	if g.huge && g.left() < hugePage {
@@ -122,11 +123,11 @@ func (g *growth) grain() uint64 {
 	return max(grain, 8<<10)
 }
 
-// blurred tells whether usage says too little of what the group holds: the CPUs may have
-// charged so much ahead that there is no margin for it.
+// blurred tells whether usage says too little about what the group holds: the CPUs may
+// have charged more ahead than the margin has room for.
 func (g *growth) blurred() bool { return g.ahead > max(charge, g.margin()/4) }
 
-// slack is a fall that may be no more than what was charged ahead and taken back.
+// slack is how far a size may fall only because what was charged ahead was taken back.
 func (g *growth) slack() uint64 { return max(g.margin()/4, g.ahead) }
 
 // see takes one reading.
@@ -157,9 +158,9 @@ func (g *growth) see(now time.Time, size uint64) {
 	}
 }
 
-// climb follows a group that was at its limit and has less now, since what was charged
-// ahead for it has been taken back. That close to the limit the kernel charges nothing
-// ahead, so a steady rise from there is growth, even to a size that was read before.
+// climb follows a group that was at its limit and uses less now, because what was charged
+// ahead for it has been taken back. So close to the limit the kernel charges nothing
+// ahead, so a steady rise from there is growth, even to a size that was seen before.
 func (g *growth) climb(now time.Time, size uint64) {
 	low := g.low
 	switch {
@@ -174,10 +175,10 @@ func (g *growth) climb(now time.Time, size uint64) {
 	}
 }
 
-// correct takes a reading of which is known how much reclaim can free. Where that has
-// become more, the sizes since the last look may have been cache and no growth. Where
-// the limit was hit, all that was charged ahead has been taken back. Else a smaller size
-// tells nothing: what a CPU has charged ahead comes and goes.
+// correct takes a reading, and how much of it reclaim can free. If that has become more,
+// the sizes since the last look may have been cache, not growth. If the limit was hit, all
+// that was charged ahead has been taken back. Otherwise a smaller size proves nothing:
+// what a CPU has charged ahead comes and goes.
 func (g *growth) correct(now time.Time, usage, free uint64) {
 	cached := free > g.free+2*g.grain()
 	g.free = free
@@ -190,8 +191,7 @@ func (g *growth) correct(now time.Time, usage, free uint64) {
 	g.see(now, size)
 }
 
-// fell tells whether a size is less than what was reached, by more than what is taken
-// for growth.
+// fell tells whether a size is smaller than the last rise by more than twice the grain.
 func (g *growth) fell(size uint64) bool {
 	return len(g.rises) > 0 && size+2*g.grain() < g.last().size
 }
@@ -199,11 +199,11 @@ func (g *growth) fell(size uint64) bool {
 // wasFull tells whether the group was seen at its limit.
 func (g *growth) wasFull() bool { return g.most+min(g.grain(), charge/4) >= g.limit }
 
-// isDrained tells whether a group may have been at its limit, where what was charged
-// ahead for it has been taken back.
+// isDrained tells whether a group may have fallen from its limit only because what was
+// charged ahead for it has been taken back.
 func (g *growth) isDrained() bool { return g.fell(g.current) && g.wasFull() }
 
-// start begins anew with a size that is no rise: what it came from is not known.
+// start starts over with a size that is not a rise: what it rose from is not known.
 func (g *growth) start(now time.Time, size uint64) {
 	g.rises = append(g.rises[:0], rise{at: now, size: size})
 	g.run, g.over, g.most, g.low, g.dipped = 0, -1, size, rise{}, false
@@ -256,8 +256,8 @@ func (g *growth) alive(now time.Time) bool {
 	return now.Sub(g.last().at) <= min(max(patience, 3*longest), patienceMax)
 }
 
-// from is the index of the rise from which on the growth that goes on is over
-// the threshold.
+// from is the index of the first rise of the current growth that is over the
+// threshold.
 func (g *growth) from() int { return max(g.run, g.over) }
 
 // confirmed tells whether growth was seen over the threshold for long enough
@@ -266,8 +266,8 @@ func (g *growth) confirmed() bool {
 	return g.over >= 0 && g.last().at.Sub(g.rises[g.from()].at) >= confirmTime
 }
 
-// rate is the growth over the threshold in bytes a second: as it has been on
-// the whole, or lately if that is more. What the CPUs may have charged ahead is none.
+// rate is the growth over the threshold in bytes a second: on the whole, or lately if
+// that is more. What the CPUs may have charged ahead does not count.
 func (g *growth) rate() float64 {
 	if g.over < 0 || len(g.rises) == 0 {
 		return 0
@@ -283,7 +283,7 @@ func (g *growth) rate() float64 {
 }
 
 // speed is the growth from a rise to the last one in bytes a second, without what the
-// CPUs may have charged ahead, and what may be left of a huge page.
+// CPUs may have charged ahead, and without a huge page that may still be unused.
 func (g *growth) speed(from int) float64 {
 	a, b := g.rises[from], g.last()
 	passed := b.at.Sub(a.at)
@@ -307,9 +307,9 @@ func (g *growth) isLeap(i int) bool {
 	return g.huge && i > 0 && g.rises[i].size-g.rises[i-1].size >= hugePage-charge-g.beyond
 }
 
-// hasRoom tells whether half of the margin is gone only because of a huge page, which the
-// group may take long to use. What follows it is not known before usage has risen three
-// more times, since two CPUs may charge ahead, or the limit is hit.
+// hasRoom tells whether half of the margin may be gone only because of a huge page, which
+// the group may take long to use. What follows the page is not known until the limit is
+// hit or usage has risen three more times: two rises may be CPUs that charge ahead.
 func (g *growth) hasRoom(now time.Time) bool {
 	if g.left()+hugePage <= g.margin()/2 || g.isHit(now) {
 		return false
@@ -321,8 +321,8 @@ func (g *growth) hasRoom(now time.Time) bool {
 // left is how far the limit is.
 func (g *growth) left() uint64 { return g.limit - min(g.current, g.limit) }
 
-// timeLeft is the time to the limit at the growth seen; the longest time there
-// is where nothing grows.
+// timeLeft is the time to the limit at the growth seen; math.MaxInt64 if there is no
+// confirmed growth.
 func (g *growth) timeLeft(now time.Time) time.Duration {
 	rate := g.rate()
 	if rate <= 0 || !g.alive(now) || !g.confirmed() {
@@ -335,8 +335,8 @@ func (g *growth) timeLeft(now time.Time) time.Duration {
 	return time.Duration(seconds * float64(time.Second))
 }
 
-// reaches is the time to the limit at the growth that goes on, over the threshold or
-// on the way there.
+// reaches is the time to the limit at the current growth, whether that is over the
+// threshold or still below it.
 func (g *growth) reaches(now time.Time) time.Duration {
 	if len(g.rises) < 2 || !g.alive(now) {
 		return math.MaxInt64
@@ -355,8 +355,8 @@ func (g *growth) ends(now time.Time, toLimit time.Duration) bool {
 	return g.endsByRate(now, toLimit) || g.nextStepHits(now)
 }
 
-// endsByRate tells so of growth that goes on, or of tasks that hang already.
-// Where the limit is hit, the growth seen is slower than it would be.
+// endsByRate tells so by the rate of the current growth, or because tasks hang already.
+// A limit hit slows growth down, so the growth seen is then too low to go by.
 func (g *growth) endsByRate(now time.Time, toLimit time.Duration) bool {
 	if g.current < g.threshold || len(g.rises) == 0 {
 		return false
@@ -371,10 +371,10 @@ func (g *growth) endsByRate(now time.Time, toLimit time.Duration) bool {
 	return left != math.MaxInt64 && (left <= toLimit || g.isHit(now)) && g.isLate()
 }
 
-// steps finds what a growth by steps with pauses between them has in common: the
-// largest step, the shortest and the longest time from one to the next. Sizes
-// differ by what the kernel charges ahead. Huge pages are no such steps: where there is
-// no room for one, small ones are charged.
+// steps describes growth by regular steps with pauses between them: the largest step, and
+// the shortest and the longest time from one step to the next. Steps differ in size by
+// what the kernel charges ahead. Huge pages are not such steps: where there is no room for
+// one, small pages are charged.
 func (g *growth) steps() (size uint64, least, most time.Duration, ok bool) {
 	const known = 4
 	n := len(g.rises)
@@ -392,9 +392,9 @@ func (g *growth) steps() (size uint64, least, most time.Duration, ok bool) {
 	return size, least, most, regular && least >= patience && size <= g.margin()
 }
 
-// nextStepHits tells whether the next step is due and would reach the limit. The
-// first half of a pause is left to those that do not pause, but wait for a CPU:
-// by then it can be seen.
+// nextStepHits tells whether the next step is due and would reach the limit. It is not
+// due in the first half of a pause: after that it can be seen whether the threads really
+// pause or only wait for a CPU.
 func (g *growth) nextStepHits(now time.Time) bool {
 	if g.current < g.threshold {
 		return false
@@ -404,9 +404,9 @@ func (g *growth) nextStepHits(now time.Time) bool {
 	return ok && g.current+size+page >= g.limit && since >= max(least/2, least-stepAhead) && since <= 2*most
 }
 
-// pause is how long the group may go unread while it is over its threshold:
-// half the time that it needs to where somebody is killed, or where it stands,
-// the longer the longer it has stood.
+// pause is how long the group may go unread while it is over its threshold: half the
+// time that it needs to reach the size at which somebody is killed or, if it does not
+// grow, an eighth of the time since it last grew, within bounds.
 func (g *growth) pause(now time.Time, toLimit, least time.Duration) time.Duration {
 	most := standingPause
 	if len(g.rises) == 0 {

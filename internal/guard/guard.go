@@ -17,10 +17,10 @@ import (
 const (
 	// workers bounds how many groups are dealt with at one time.
 	workers = 16
-	// slotTime is how long a group may keep others from being dealt with: what
-	// takes longer, such as the end of a frozen container, goes on beside them.
+	// slotTime is how long a group may keep others from being dealt with: a worker that
+	// takes longer, such as for the end of a frozen container, goes on without a slot.
 	slotTime = 50 * time.Millisecond
-	// maxStuck bounds what goes on beside them.
+	// maxStuck bounds the workers that go on without a slot.
 	maxStuck = 256
 )
 
@@ -30,29 +30,29 @@ type Guard struct {
 	stats   *stats
 	limiter *limiter
 
-	// What the loop's goroutine alone uses.
+	// Used by the loop's goroutine only, except for channels, atomics and wait groups.
 	watched  map[uint32]*watched
 	byPath   map[string]uint32
-	last     uint32 // token.
+	last     uint32 // the last token given.
 	observed bool   // the kernel tells when groups come and limits change.
 	tops     map[string]*top
-	unarmed  int           // of them, those for which the kernel sends no notice.
-	changed  bool          // all of them are to be visited.
-	next     time.Time     // when one of them is due.
-	tick     time.Time     // when the tops are read next.
-	ticked   time.Time     // when they were.
-	ticks    time.Duration // from one time to the next.
+	unarmed  int           // watched groups for which the kernel sends no notice.
+	changed  bool          // all watched groups are to be visited.
+	next     time.Time     // when the next watched group is due.
+	tick     time.Time     // when the tops are to be read next.
+	ticked   time.Time     // when they were read last.
+	ticks    time.Duration // between two readings of the tops.
 	slots    chan struct{}
 	stuck    atomic.Int32 // workers that have taken longer than slotTime.
 	running  sync.WaitGroup
 	ready    atomic.Bool // a look has been rehearsed.
 	cpus     atomic.Int32
 	results  chan result
-	probes   int // that run.
+	probes   int // running now.
 	probed   chan probed
 	rescan   chan struct{}
 	ending   chan struct{} // closed when Run ends.
-	// throttled are the groups whose memory.high is to be put back.
+	// throttled waits until the memory.high of every throttled group is put back.
 	throttled sync.WaitGroup
 
 	mu         sync.Mutex
@@ -60,7 +60,7 @@ type Guard struct {
 	node       oom.Node
 	containers map[string]Target // of the last scan, limited or not.
 	tree       *oom.Tree         // of a scan that the loop has not taken yet.
-	slowest    time.Duration     // of the last reclaims.
+	slowest    time.Duration     // the slowest of the last reclaims.
 }
 
 // result is what a worker gives back to the loop.
@@ -115,16 +115,17 @@ func (g *Guard) Run(ctx context.Context) error {
 	return nil
 }
 
-// A busy node has new groups all the time: between two scans there is at least
-// a second, and so long that scans take a hundredth of a CPU at most.
+// A busy node has new groups all the time: between two scans there is a pause of
+// scanPause at least and, up to scanPauseMax, of scanShare times what the last scan took,
+// so that scans take about a hundredth of a CPU.
 const (
 	scanPause    = time.Second
 	scanPauseMax = 10 * time.Second
 	scanShare    = 100
 )
 
-// scans reads the hierarchy now and then, away from the loop: a pass takes as
-// long as several thresholds.
+// scans reads the hierarchy now and then, away from the loop: a pass takes too long for
+// the loop to wait for it.
 func (g *Guard) scans(ctx context.Context) {
 	every := time.NewTimer(g.interval())
 	defer every.Stop()
@@ -149,8 +150,8 @@ func (g *Guard) scans(ctx context.Context) {
 	}
 }
 
-// interval is the time to the next scan that nobody asked for. Names that are
-// missing come soon.
+// interval is the time to the next scan if nobody asks for one before. It is short while
+// the names of a pod's containers are missing.
 func (g *Guard) interval() time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()

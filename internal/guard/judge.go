@@ -12,12 +12,12 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/predict"
 )
 
-// reclaimAhead is the time to the limit below which a kill is the next thing to
-// come, so that it is worth trying to do without.
+// reclaimAhead is the time to the limit below which a kill is so near that reclaim is
+// worth trying to avoid it.
 const reclaimAhead = time.Second
 
-// judge looks at a group over its threshold, and acts. It is called from several
-// goroutines, for one group at a time; seen is its own until it returns.
+// judge looks at a group over its threshold, and acts. It may run in several goroutines,
+// but never twice at once for the same group; only it uses seen until it returns.
 func (g *Guard) judge(ctx context.Context, t Target, seen *growth, noticed time.Time) Action {
 	a := Action{Time: noticed, Target: t, Policy: g.o.Policy}
 	a.Outcome, a.Reason = g.weigh(ctx, &a, seen)
@@ -37,7 +37,7 @@ func (a *Action) hit() oom.GroupID {
 	return a.Target.GroupID
 }
 
-// named returns the newest names of a group that had stand-ins.
+// named returns the real names of a group that had stand-ins, if they are known now.
 func (g *Guard) named(id oom.Identity, path string) oom.Identity {
 	if id.StandIn {
 		if better, ok := g.o.Kernel.Identify(path); ok && better.ContainerID == id.ContainerID {
@@ -117,13 +117,13 @@ func (g *Guard) mustAct(group *oom.Group, seen *growth, now time.Time) bool {
 	return ends && !(ifTheyPause && g.o.Kernel.Runnable(group))
 }
 
-// grows tells whether a group is on its way into its limit.
+// grows tells whether a group would reach its limit soon at the growth seen.
 func (g *Guard) grows(seen *growth) bool {
 	now := g.o.Now()
 	return seen.timeLeft(now) <= max(reclaimAhead, g.o.TimeToLimit, g.o.TermAhead) || seen.ends(now, g.o.TimeToLimit)
 }
 
-// spared is how much of a group must be reclaimable for nobody to be killed.
+// spared returns a size: if more than that is reclaimable, nobody is killed.
 func (g *Guard) spared(limit uint64) uint64 {
 	return uint64(float64(limit) * g.o.ReclaimableShare)
 }
@@ -142,7 +142,7 @@ func (g *Guard) strike(ctx context.Context, a *Action, group *oom.Group, seen *g
 	if err != nil {
 		return excuse(err)
 	}
-	kills := a.kills // when the growth was seen.
+	kills := a.kills // by the kernel, when the growth was seen.
 	if !kills.IsSet() {
 		kills = first.Kills
 	}
@@ -162,7 +162,7 @@ func (g *Guard) strike(ctx context.Context, a *Action, group *oom.Group, seen *g
 	switch {
 	case err == nil:
 		return OutcomeKilled, ""
-	case a.Kills > 0: // whatever came then: they are dead, and count.
+	case a.Kills > 0: // whatever failed after that: these are dead, and count.
 		return OutcomeIncomplete, err.Error()
 	}
 	g.limiter.refund(a.Target.GroupID, reserved)
@@ -212,12 +212,12 @@ func reclaimable(group *oom.Group) (uint64, bool) {
 	return usage - min(hard, usage), ok
 }
 
-// fastReclaim is what reclaim is taken to need at least.
+// fastReclaim is the least time that reclaim is assumed to take.
 const fastReclaim = 20 * time.Millisecond
 
-// reclaim has as much of a group's cache reclaimed as would bring it below its
-// threshold, where that can help and a kill is next, and says why nobody need be
-// killed after it, if so. The policy noop touches nothing.
+// reclaim has enough of a group's cache reclaimed to bring it below its threshold, if
+// that can help. If nobody needs to be killed after that, it returns the outcome that
+// says why. The policy noop touches nothing.
 func (g *Guard) reclaim(a *Action, group *oom.Group, seen *growth) (Outcome, string) {
 	hidden := g.hidden(a, group, seen)
 	short := a.Usage - a.Target.Threshold
@@ -239,9 +239,9 @@ func (g *Guard) reclaim(a *Action, group *oom.Group, seen *growth) (Outcome, str
 	return "", ""
 }
 
-// hidden is the kernel memory that may be caches: on v1 nothing tells how much
-// of it is. As much as is no reason to spare anybody is no reason to look for
-// some, nor is what reclaim has left.
+// hidden is the kernel memory that may turn out to be caches: on v1 nothing tells how
+// much of it is. Too little to spare anybody for is not worth looking for, nor is what an
+// earlier reclaim could not free.
 func (g *Guard) hidden(a *Action, group *oom.Group, seen *growth) uint64 {
 	if group.Stat.SlabReclaimable.IsSet() {
 		return 0
@@ -250,9 +250,8 @@ func (g *Guard) hidden(a *Action, group *oom.Group, seen *growth) uint64 {
 	return kernel - min(kernel, max(g.spared(a.Target.Limit), seen.pinned+g.spared(a.Target.Limit)))
 }
 
-// hasTime tells whether there is the time for reclaim: on a busy node with v1 it
-// takes a good part of a second, and the little that is left to free is not
-// worth being late.
+// hasTime tells whether there is time for reclaim: on a busy node with v1 it takes a
+// good part of a second, and the little that is left to free is not worth being late.
 func (g *Guard) hasTime(seen *growth) bool {
 	left := seen.timeLeft(g.o.Now())
 	g.mu.Lock()
@@ -260,7 +259,7 @@ func (g *Guard) hasTime(seen *growth) bool {
 	return left > 2*g.slowest
 }
 
-// timeReclaim remembers how long reclaim takes, the slowest of the last ones.
+// timeReclaim notes how long a reclaim took: slowest rises at once, and falls slowly.
 func (g *Guard) timeReclaim(took time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

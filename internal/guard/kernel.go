@@ -10,33 +10,33 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// Kernel is what the guard reads. Its methods may be called at the same time.
-// A group or process that is gone is fs.ErrNotExist.
+// Kernel is what the guard reads. Its methods may be called concurrently. The error
+// for a group or process that is gone is ErrGone or fs.ErrNotExist.
 type Kernel interface {
 	// Scan reads the whole hierarchy, classified and named, and the node.
 	Scan() (oom.Node, oom.Tree, error)
 	// Group reads one group as it is now.
 	Group(path string) (oom.Group, error)
-	// Recheck reads what decides at the last moment, of the group with this
-	// identity.
+	// Recheck reads what the last check before a kill needs to know about the group
+	// with this identity.
 	Recheck(id oom.GroupID) (Reading, error)
 	// Members reads the groups below a group that was read just now, and the
-	// processes of all of them that are charged there.
+	// processes whose memory is charged to it or to one of them.
 	Members(group *oom.Group) (Members, error)
-	// Runnable tells whether a thread of a group runs or waits for a CPU, and in
-	// doubt that one does. On a busy node, a group that fills quickly looks like one
-	// that grows by steps.
+	// Runnable tells whether any thread of a group runs or waits for a CPU; in doubt
+	// it is true. On a busy node, a group that fills quickly looks like one that grows
+	// by steps.
 	Runnable(group *oom.Group) bool
 	// Sharers returns the processes that share the memory of process i without
 	// being threads of it: nothing is freed before they have all ended.
 	Sharers(m *Members, i int) ([]Victim, error)
 	// Identify returns the names of a group as far as they are known by now.
 	Identify(path string) (oom.Identity, bool)
-	// Off tells whether the kill switch is thrown, and in doubt that it is.
+	// Off tells whether the kill switch is thrown; in doubt it is true.
 	Off() bool
 }
 
-// Reading is what decides at the last moment.
+// Reading is what the last check before a kill goes by.
 type Reading struct {
 	Usage uint64
 	Limit oom.Amount
@@ -63,9 +63,9 @@ type Victim struct {
 type Ending struct {
 	Cgroup   oom.GroupID
 	Identity oom.Identity
-	// Spare is asked for each process, and names the reason to stop.
+	// Spare is called for each process; it returns the reason to stop, "" if none.
 	Spare func(*oom.Process) string
-	// Still tells whether there is still a reason, before the first kill.
+	// Still is called before the first kill; its error says why nobody need be killed.
 	Still func() error
 }
 
@@ -74,10 +74,10 @@ type Ending struct {
 type Bell interface {
 	// Watch opens a meter. Its notices have the token.
 	Watch(id oom.GroupID, token uint32) (Meter, error)
-	// Observe makes changes below the group be told, as far as the kernel can.
-	// It returns false for told where it can't, and the guard has to look by itself;
-	// and true for missed where a change since the tree was read may have come
-	// before anybody listened, so that it has to be read again.
+	// Observe asks for notices of changes in the tree, as far as the kernel can send
+	// them. told is false where it can't: then the guard has to look for itself.
+	// missed is true if something may have changed after the tree was read and before
+	// anybody listened: then the tree has to be read again.
 	Observe(tree *oom.Tree) (told, missed bool)
 	// Wait waits for notices, for a Wake or for the timeout.
 	Wait(timeout time.Duration) []Notice
@@ -91,8 +91,8 @@ type Meter interface {
 	// Arm asks for a notice when usage crosses one of the marks, in place of
 	// those before. It returns false where the kernel can't: the guard polls.
 	Arm(marks ...uint64) bool
-	// Mute holds the notices back until it is called again: a group that lives at
-	// its limit has the kernel send them all the time.
+	// Mute(true) holds the notices back until Mute(false): for a group that stays at
+	// its limit, the kernel sends them all the time.
 	Mute(on bool)
 	Close()
 }
@@ -125,7 +125,7 @@ type Notice struct {
 // Reclaimer has the kernel reclaim.
 type Reclaimer interface {
 	// Reclaim frees about that many bytes of a group's page cache, if it can.
-	// The error is errors.ErrUnsupported where the kernel has no such file.
+	// The error is errors.ErrUnsupported where the kernel has no file for it.
 	Reclaim(id oom.GroupID, bytes uint64) error
 }
 
@@ -134,7 +134,7 @@ type Reclaimer interface {
 // each of them counts.
 type Killer interface {
 	// Process kills processes that share their memory, if each is still the same,
-	// still in its group, and still() says so.
+	// still in its group, and still() returns no error.
 	Process(victims []Victim, still func() error) (killed int, err error)
 	// Container ends all processes of a group and returns when it is empty or
 	// ctx ends.

@@ -10,8 +10,8 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// limiter bounds the kills, on the node and of one tenant, and keeps a group
-// that was hit from being hit again before that has had an effect.
+// limiter bounds the kills on the node and per tenant, and keeps a group that was hit
+// from being hit again before the first kill has had an effect.
 type limiter struct {
 	perMinute, perTenant int
 	coolDown             time.Duration
@@ -39,8 +39,8 @@ func newLimiter(perMinute, perTenant int, coolDown time.Duration, now time.Time)
 	}
 }
 
-// reserve asks to act on a group. What it grants counts from now on; refund
-// takes it back.
+// reserve asks whether a group may be acted on; it returns no outcome if so. Then the
+// kill counts from now on; refund takes it back.
 func (l *limiter) reserve(id oom.GroupID, tenant string, now time.Time) Outcome {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -63,7 +63,7 @@ func (l *limiter) reserve(id oom.GroupID, tenant string, now time.Time) Outcome 
 	return ""
 }
 
-// renew begins the cool-down of a group in which a kill counts that was granted
+// renew begins the cool-down of a group for a kill that was granted, and counted,
 // before.
 func (l *limiter) renew(id oom.GroupID, now time.Time) {
 	l.mu.Lock()
@@ -112,9 +112,9 @@ func (l *limiter) refund(id oom.GroupID, at time.Time) {
 	}
 }
 
-// allowed are the bounds of a minute. They are reached in the course of the
-// first one only, since a guard that has just started does not know what the
-// one before it did: one that is restarted over and over may kill once each time.
+// allowed returns the bounds for one minute. In the guard's first minute they rise from
+// one kill to their full size, since it does not know what the guard before it did: one
+// that is restarted over and over may kill once each time.
 func (l *limiter) allowed(now time.Time) (node, tenant int) {
 	up := now.Sub(l.started)
 	if l.perMinute <= 0 || up >= time.Minute {

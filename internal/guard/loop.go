@@ -11,9 +11,9 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// The growth that a group is trusted to have at any time, in bytes a second:
-// little where the kernel tells when a mark is crossed, or where the group at
-// the top shows it; much where nothing does.
+// The growth, in bytes a second, that must be expected of a group at any time: little
+// where the kernel tells when a mark is crossed, or where the group at the top shows
+// growth; much where nothing does.
 const (
 	floorArmed   = 8 << 20
 	floorCovered = 4 << 20
@@ -21,18 +21,18 @@ const (
 )
 
 const (
-	// tickMin and tickMax bound how often the groups at the top are read. In
-	// between it is when the nearest group would have gone 6/8 of its way to the
-	// threshold, if it grew as fast as must be met: with the eighth that makes
-	// nobody look, there is an eighth left, and the margin.
+	// tickMin and tickMax bound the time between two readings of the groups at the top.
+	// In between, it is the time in which the nearest group would go 6/8 of its way to
+	// the threshold at the fastest growth that must be met. Another eighth may pass
+	// without a look, so one eighth is left, and the margin.
 	tickMin = 50 * time.Millisecond
 	tickMax = time.Second
-	// idleCovered is how long a group may go unread whose top hardly moves.
+	// idleCovered is how long a group may go unread while its top hardly moves.
 	idleCovered = time.Minute
 	// blindScan is the scan interval where nothing tells of new groups.
 	blindScan = 30 * time.Second
-	// pause is the least time between two looks at a group at its limit, which
-	// has the kernel ring all the time.
+	// pause is the least time between two looks at the same group: for one at its
+	// limit, the kernel sends notices all the time.
 	pause = 5 * time.Millisecond
 )
 
@@ -42,29 +42,28 @@ type watched struct {
 	token    uint32
 	meter    Meter
 	armed    bool   // the kernel tells when a mark is crossed.
-	early    uint64 // usage from which on it is polled all the same.
+	early    uint64 // usage from which it is polled even if armed.
 	gauge    gauge  // of the usage.
 	growth   growth // of the part that reclaim can't free, near the limit.
 	surveyed time.Time
-	prepared bool          // reclaim was tried in the growth that goes on.
-	kills    oom.Amount    // the kernel's, so far.
+	prepared bool          // reclaim was tried in the current growth.
+	kills    oom.Amount    // kills by the kernel so far.
 	cooled   time.Time     // the end of the cool-down.
 	used     time.Duration // by looks that came to nothing.
-	spentAt  time.Time     // when that was added up.
-	held     bool          // nothing makes the group be looked at before it is due.
+	spentAt  time.Time     // when used was last brought up to date.
+	held     bool          // the group is not looked at before it is due, whatever happens.
 	distance uint64
 	due      time.Time
-	read     time.Time // the last time that its usage was.
+	read     time.Time // when its usage was last read.
 	hurried  bool      // something has happened: it must be read.
 	judged   time.Time
 	busy     bool
 	over     bool
 	probing  probing
 	top      *top
-	seen     uint64 // top's growth at the last look,
-	moved    uint64 // and what it had moved.
+	seen     uint64 // top.grown when the usage was last read,
+	moved    uint64 // and top.moved.
 	outcome  Outcome
-	resized  bool // the limit was written while a worker was busy.
 }
 
 // step does all that is due and returns how long to wait.
@@ -88,9 +87,8 @@ func (g *Guard) step(ctx context.Context) time.Duration {
 	return max(0, next.Sub(now))
 }
 
-// visit goes through all groups, meets those that are due, and sets when it
-// must be done again. At rest that is seldom: a thousand groups are more than a
-// CPU's caches keep.
+// visit goes through all groups, meets those that are due, and sets when it must run
+// again. At rest that is seldom: a thousand groups do not fit into a CPU's caches.
 func (g *Guard) visit(ctx context.Context, now time.Time) {
 	g.changed = false
 	g.next, g.ticks = now.Add(g.o.Pace.Max), tickMax
@@ -132,8 +130,8 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
-// postpone tells whether a group that is due need not be read, since the group
-// at its top has hardly moved, up or down, since that was done.
+// postpone tells whether a group that is due need not be read, because the group at its
+// top has hardly moved, up or down, since the last reading. If so, it sets a new due time.
 func (g *Guard) postpone(w *watched, now time.Time) bool {
 	if w.top == nil || w.stirred() || w.hurried || w.distance == 0 || w.top.moved-w.moved > w.distance/16 || now.Sub(w.read) >= idleCovered {
 		return false
@@ -147,8 +145,8 @@ func (g *Guard) postpone(w *watched, now time.Time) bool {
 		w.due = together(now, rest)
 		return true
 	}
-	// It is no pause in a growth, and the tops will tell: all such groups are
-	// looked at in one visit.
+	// This is not a pause in growth, and the tops will tell when it grows: all such
+	// groups are looked at in one visit.
 	most := g.o.Pace.Max
 	w.due = now.Add(most - time.Duration(now.UnixNano()%int64(most)))
 	return true
@@ -196,7 +194,7 @@ func (g *Guard) meet(ctx context.Context, w *watched, now time.Time) bool {
 	}
 	w.below(g)
 	w.distance = w.Threshold - usage
-	if w.distance > (w.Limit-w.Threshold)/4 { // less is no end of a growth.
+	if w.distance > (w.Limit-w.Threshold)/4 { // a smaller fall does not end a growth.
 		w.growth.done = done{}
 	}
 	w.due = together(now, g.rest(w, usage))
@@ -214,17 +212,17 @@ func (w *watched) below(g *Guard) {
 }
 
 const (
-	// surveyAge is how long what is known of a group's cache is good for.
+	// surveyAge is how long the size of a group's cache, as found by a look, is used.
 	surveyAge = 10 * time.Second
 	// drainedAge is the same where the limit may have been hit since.
 	drainedAge = 50 * time.Millisecond
-	// cooling is how often a group is read that was hit, for the end of that.
+	// cooling is the time between two readings of a group that is in its cool-down.
 	cooling = 5 * time.Millisecond
 )
 
-// approach follows a group over its threshold. Reading its usage tells enough
-// where little of it is cache; a worker looks closer at the rest, and where it
-// is about to reach its limit.
+// approach follows a group over its threshold. Reading its usage is enough where little
+// of that is cache; otherwise, and where the group is about to reach its limit, a worker
+// takes a closer look.
 func (g *Guard) approach(ctx context.Context, w *watched, now time.Time, usage uint64) {
 	if !w.over {
 		w.over = true
@@ -253,7 +251,7 @@ func (g *Guard) approach(ctx context.Context, w *watched, now time.Time, usage u
 	}
 }
 
-// aligned is when a group is due after a rest. Those that stand are all due at
+// aligned is when a group is due after a rest. Groups that do not grow are all due at
 // the same times, since a wake costs more than a read.
 func aligned(now time.Time, rest time.Duration) time.Time {
 	if rest < standingPause {
@@ -262,14 +260,14 @@ func aligned(now time.Time, rest time.Duration) time.Time {
 	return now.Add(rest - time.Duration(now.UnixNano()%int64(rest)))
 }
 
-// fastest is the growth that a group is trusted to have: the fastest seen,
-// unless nobody could act in time on that.
+// fastest is the growth that must be expected of a group: the fastest seen, but no more
+// than what can be acted on in time.
 func (w *watched) fastest() float64 {
 	return min(w.gauge.fastest, float64(w.Limit-w.Threshold)/hopeless.Seconds())
 }
 
-// soonest is 6/8 of the time that the group needs to its threshold
-// if it grows by its margin in twice the hopeless time.
+// soonest is 6/8 of the time that the group needs to reach its threshold if it grows
+// by its margin in twice the hopeless time.
 func (w *watched) soonest() time.Duration {
 	return time.Duration(float64(w.distance) / float64(w.Limit-w.Threshold) * 6 / 8 * float64(2*hopeless))
 }
@@ -315,8 +313,8 @@ func (g *Guard) hand(ctx context.Context, w *watched, now time.Time) {
 	})
 }
 
-// leave has a worker give its slot back after slotTime, or when what it returns
-// is called: a group that takes long must not keep others waiting.
+// leave gives a worker's slot back when the function that it returns is called, or after
+// slotTime: a group that takes long must not keep others waiting.
 func (g *Guard) leave() func() {
 	var once sync.Once
 	give := func() { once.Do(func() { <-g.slots }) }
@@ -333,7 +331,7 @@ func (g *Guard) leave() func() {
 	}
 }
 
-// takeResults ends what the workers have done.
+// takeResults takes what the workers have given back.
 func (g *Guard) takeResults() {
 	for {
 		select {
@@ -359,8 +357,7 @@ func (g *Guard) finish(r result) {
 	if a.Usage > 0 { // it was looked at.
 		w.kills, w.surveyed = a.kills, now
 	}
-	if w.resized || a.Target.Limit != w.Limit {
-		w.resized = false
+	if a.Target.Limit != w.Limit {
 		g.resize(w)
 	}
 	w.due = now.Add(g.after(w, a, now))
@@ -398,15 +395,14 @@ func (g *Guard) after(w *watched, a *Action, now time.Time) time.Duration {
 	}
 }
 
-// Looks that come to nothing, such as those at a group that lives at its limit
-// with page cache, take a hundredth of a CPU a group at most in the long run.
-// What is measured of a look is about a fifth of what it costs in all on a busy
-// node.
+// Looks that come to nothing, such as those at a group that page cache keeps at its
+// limit, take at most a hundredth of a CPU per group in the long run. The time measured
+// for a look is about a fifth of what it costs in all on a busy node.
 const (
 	lookShare = 500
 	lookBurst = 30 * time.Millisecond
-	// cachedMin is the least time between two readings of a group most of whose
-	// margin is cache: what can't be reclaimed has more than a margin to go.
+	// cachedMin is the least time between two readings of a group with more cache than
+	// its margin: the memory that can't be reclaimed has more than a margin to go.
 	cachedMin = 20 * time.Millisecond
 )
 
@@ -416,17 +412,16 @@ func (g *Guard) cached(w *watched) bool {
 	return float64(w.growth.free) > float64(w.Limit)*g.o.ReclaimableShare && w.growth.free > 2*(w.Limit-w.Threshold)
 }
 
-// spend notes what a look has taken, and returns how long to wait for the next
-// one, which would be after rest. Once lookBurst is used up that may be longer,
-// and no notice comes in between.
+// spend notes how long a look took, and returns how long to wait for the next one: rest
+// or, once lookBurst is used up, perhaps longer and then without notices in between.
 func (w *watched) spend(a *Action, now time.Time, rest time.Duration) time.Duration {
 	if !w.spentAt.IsZero() {
 		w.used -= min(w.used, now.Sub(w.spentAt)/lookShare)
 	}
 	w.spentAt = now
 	w.used = min(w.used+a.Reaction, 2*lookBurst)
-	// What can't be reclaimed has this many margins to go, of which each takes
-	// 50 ms at least where it must be met.
+	// The memory that can't be reclaimed has this many margins to go. At the fastest
+	// growth that must be met, each takes 50 ms; half of that is waited.
 	room := float64(a.Reclaimable)/float64(w.Limit-w.Threshold) - 1
 	most := time.Duration(max(0, room) * float64(25*time.Millisecond))
 	if hold := min(lookShare*a.Reaction, most, time.Second); w.used > lookBurst && hold > rest {
@@ -474,8 +469,8 @@ func (g *Guard) hear(notices []Notice) {
 	})
 }
 
-// hurry makes a group due, but one that was dealt with just now. Where it is
-// about the group itself, it is read even if its top has not moved.
+// hurry makes a group due, though not just after a worker has looked at it. itself says
+// that the notice is about the group itself: then it is read even if its top has not moved.
 func (w *watched) hurry(now time.Time, itself bool) {
 	w.hurried = w.hurried || itself
 	at := now

@@ -9,16 +9,16 @@ type Margin struct {
 	CPUs     int     // of the node; 0: not known yet.
 }
 
-// roomy is the part of a limit that a margin may be widened to for what the CPUs may
-// have charged ahead.
+// roomy bounds how far a margin is widened for what the CPUs may have charged ahead: to
+// limit/roomy.
 const roomy = 8
 
-// tooSmall is the part of a limit that a margin may take at most: a group so
-// small that Min takes more would be over its threshold all its life.
+// tooSmall bounds the margin itself, to limit/tooSmall: a group so small that Min takes
+// more would be over its threshold all its life.
 const tooSmall = 4
 
 // Of returns the margin below this limit. On a node with many CPUs it is wider, since
-// usage says less of what a group holds there; Max is for the ratio only.
+// usage says less about what a group holds there; Max does not bound that.
 func (m Margin) Of(limit uint64) uint64 {
 	margin := min(max(uint64(float64(limit)*m.Ratio), m.Min), m.Max)
 	if ahead := m.ahead(); ahead > charge {
@@ -27,12 +27,12 @@ func (m Margin) Of(limit uint64) uint64 {
 	return margin
 }
 
-// ahead is by how much usage may be more than what a group holds: each CPU charges up
-// to a batch ahead, which is taken back when something else is charged there. Not all
-// of them have a whole one at any time.
+// ahead is by how much usage may exceed what a group holds: each CPU charges up to a
+// batch ahead, which is taken back when it charges for another group. Not all CPUs have
+// a whole batch at the same time.
 func (m Margin) ahead() uint64 { return charge * uint64(max(1, m.CPUs*3/4)) }
 
-// beyond is what one CPU more may have charged ahead, where there is one.
+// beyond is what one CPU more than counted in ahead may have charged, if there is one.
 func (m Margin) beyond() uint64 {
 	if m.ahead() >= charge*uint64(max(1, m.CPUs)) {
 		return 0

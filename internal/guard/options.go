@@ -14,7 +14,7 @@ import (
 type Options struct {
 	Kernel    Kernel
 	Bell      Bell
-	Tops      Sum // nil: groups without notices are polled the more often.
+	Tops      Sum // nil: groups without notices are polled more often.
 	Reclaimer Reclaimer
 	Killer    Killer
 	Signaler  Signaler  // needed for WarnSignal and TermAhead.
@@ -30,16 +30,16 @@ type Options struct {
 	Preferences
 	Stages
 
-	// ReclaimableShare is the part of the limit: where reclaim could still free
-	// more than that, nothing is killed.
+	// ReclaimableShare is a part of the limit: where reclaim could still free more
+	// than that, nothing is killed.
 	ReclaimableShare float64
-	// TimeToLimit is the time below which a group that grows is acted on: the time
-	// that it needs to its limit at the growth seen.
+	// TimeToLimit bounds when a group is acted on: if it would reach its limit within
+	// this time at the growth seen.
 	TimeToLimit time.Duration
 	// CoolDown is the time after a kill in which nothing more is killed in the
 	// group, unless its usage has fallen below the threshold and rises again.
 	CoolDown       time.Duration
-	KillsPerMinute int // on the node; a container's end is one.
+	KillsPerMinute int // on the node; the end of a container counts as one.
 	// KillsPerTenant bounds the kills in any minute in one namespace, or outside
 	// Kubernetes of one user, unit or container; 0 is half of KillsPerMinute.
 	KillsPerTenant int

@@ -10,16 +10,16 @@ import (
 // Pace bounds how often a group is looked at.
 type Pace struct {
 	Min, Max time.Duration
-	// Floor is the growth, in bytes a second, that every group is trusted to
-	// have at any time, whatever was seen of it.
+	// Floor is the growth, in bytes a second, that must be expected of every group
+	// at any time, whatever was seen of it.
 	Floor uint64
 }
 
-// halfLife is how long the memory of a growth lasts.
+// halfLife is the time in which the fastest growth seen is half forgotten.
 const halfLife = 10 * time.Second
 
-// hopeless is the time from a threshold to its limit below which a growth is
-// not looked out for: nobody could act in that.
+// hopeless is the time from threshold to limit below which growth is not looked out for:
+// nobody could act in so short a time.
 const hopeless = 10 * time.Millisecond
 
 // shortest is the least time over which growth is measured: below it, charges

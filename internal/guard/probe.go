@@ -10,13 +10,13 @@ import (
 
 // On cgroup v1 nothing but reclaim tells how much of a group's kernel memory is
 // caches, and reclaim begins by waiting for every CPU of the node: 1 to 6 ms on an
-// idle one with two CPUs, up to 190 ms on a busy one (Linux 6.18). Where there is
-// less than that between threshold and limit, it has to be known before. So a group
-// that grows into its limit is probed while it is still below its threshold.
+// idle one with two CPUs, up to 190 ms on a busy one (Linux 6.18). If the group gets
+// from threshold to limit in less time, the answer must be known before. So a group
+// that grows towards its limit is probed while it is still below its threshold.
 const (
-	// probePause is the least time between two probes of a group, probeEach what there
-	// is in the long run: one costs up to 5 ms of CPU. probeAhead is how far ahead of
-	// that a group may be.
+	// probePause is the least time between two probes of a group, probeEach the least on
+	// average in the long run, since a probe costs up to 5 ms of CPU. probeAhead is how
+	// far a group's probes may be ahead of that average.
 	probePause = 100 * time.Millisecond
 	probeEach  = 500 * time.Millisecond
 	probeAhead = 4 * time.Second
@@ -27,22 +27,22 @@ const (
 // probing is what the loop knows of a group's probes.
 type probing struct {
 	runs   bool
-	needed bool      // not on v2, which tells what of the kernel memory is caches.
-	begun  time.Time // the last one.
-	paid   time.Time // begun, if they had come every probeEach.
+	needed bool      // not on v2, which tells how much of the kernel memory is caches.
+	begun  time.Time // when the last one began.
+	paid   time.Time // until when those so far would last at one every probeEach.
 	usage  uint64    // at its end, or the least since.
-	ended  *probed   // one that could not be noted while a worker had the group.
+	ended  *probed   // a result that waits until no worker has the group.
 }
 
 // probed is what a probe has found.
 type probed struct {
 	token  uint32
 	usage  uint64
-	pinned uint64 // kernel memory that reclaim has left.
+	pinned uint64 // kernel memory that reclaim could not free.
 }
 
 // probe finds out how much of the kernel memory of a group can't be reclaimed, if the
-// group is about to reach its limit and has grown since that was done.
+// group is about to reach its limit and has grown since the last probe.
 func (g *Guard) probe(w *watched, now time.Time, usage uint64) {
 	p, share := &w.probing, g.spared(w.Limit)
 	if usage+share/2 < p.usage { // whatever was left then may have gone.
@@ -68,9 +68,9 @@ func (g *Guard) probe(w *watched, now time.Time, usage uint64) {
 	})
 }
 
-// probeKernel has the caches of a group reclaimed if its kernel memory has grown by
-// so much that it must be known whether it is some of them. A group with much page
-// cache is in no danger, and keeps it.
+// probeKernel has the caches of a group reclaimed if its kernel memory has grown by so
+// much that it must be known whether that is caches. A group with much page cache is in
+// no danger, and keeps its caches.
 func (g *Guard) probeKernel(t *Target, pinned uint64) probed {
 	found := probed{pinned: pinned}
 	group, err := g.o.Kernel.Group(t.Path)
@@ -90,8 +90,8 @@ func (g *Guard) probeKernel(t *Target, pinned uint64) probed {
 	return found
 }
 
-// reclaimNow has memory of a group reclaimed. Whether it could be is seen by what the
-// group has left.
+// reclaimNow has memory of a group reclaimed. How much was freed shows in the usage that
+// is left.
 func (g *Guard) reclaimNow(id oom.GroupID, size uint64) {
 	begun := g.o.Now()
 	err := g.o.Reclaimer.Reclaim(id, size)

@@ -14,8 +14,8 @@ import (
 type Protection struct {
 	Self     int32 // the guard's own pid.
 	AdjBelow int   // processes with an oom_score_adj below it.
-	// Comm is matched by the names of processes outside containers. Who runs in a
-	// container may claim any name there.
+	// Comm is matched against the names of processes outside containers. Inside one,
+	// a process may claim any name.
 	Comm *regexp.Regexp
 }
 
@@ -36,8 +36,8 @@ func (p *Protection) process(proc *oom.Process) string {
 	return ""
 }
 
-// named returns the reason for which a process is never killed that has nothing
-// but a name for it.
+// named returns the reason why a process that only its name protects is never killed,
+// else "".
 func (p *Protection) named(proc *oom.Process, id *oom.Identity) string {
 	if id.ContainerID != "" || id.PodUID != "" || p.Comm == nil || !p.Comm.MatchString(proc.Comm) {
 		return ""

@@ -9,17 +9,17 @@ import (
 	"github.com/go-kit/log/level"
 )
 
-// Stages are what is done before a kill, each by choice and once in a growth, in
-// this order: warn, throttle, reclaim, SIGTERM, SIGKILL. Each has a time to the
-// limit, at the growth seen: that is when it is done, and how long the workload has
-// to act on it. 0 leaves a stage out.
+// Stages are the optional steps before a kill, each done once in a growth. The order is:
+// warn, throttle, reclaim, SIGTERM, SIGKILL. The Ahead of a stage is the time to the limit,
+// at the growth seen, at which it is done: that is how long the workload has to act on it.
+// 0 leaves the stage out.
 type Stages struct {
 	WarnAhead  time.Duration
 	WarnSignal syscall.Signal // sent to those who catch it; 0: none.
 	Warner     Warner         // nil: none.
 
 	ThrottleAhead time.Duration
-	ThrottleTime  time.Duration // after which the limit of before is put back.
+	ThrottleTime  time.Duration // after which the earlier memory.high is put back.
 
 	TermAhead time.Duration
 }
@@ -47,15 +47,15 @@ type Warning struct {
 // Signaler sends signals that do not end a process for certain.
 type Signaler interface {
 	// Signal sends a signal to processes that are still the same and in their
-	// groups, if still() says so; with onlyCaught, to those of them that have a
-	// handler for it. It returns how many got it.
+	// groups, if still() returns no error; with onlyCaught, to those of them that
+	// have a handler for it. It returns how many got it.
 	Signal(victims []Victim, sig syscall.Signal, onlyCaught bool, still func() error) (sent int, err error)
 }
 
 // Throttler slows a group down.
 type Throttler interface {
-	// Throttle has the kernel hold back what the group charges over high, until
-	// restore is called or the guard starts anew. The error is
+	// Throttle has the kernel slow the group down while its usage is over high, until
+	// restore is called or the guard is started again. The error is
 	// errors.ErrUnsupported where the kernel can't.
 	Throttle(group *Target, high uint64) (restore func(), err error)
 }
@@ -66,7 +66,7 @@ type done struct {
 	refunded                  bool // nobody got the SIGTERM.
 }
 
-// stageDue tells whether a stage is due that has not been done.
+// stageDue tells whether a stage that has not been done is due.
 func (g *Guard) stageDue(seen *growth, left time.Duration) bool {
 	s, d := &g.o.Stages, &seen.done
 	return g.o.Policy != PolicyNoop && (due(d.warned, left, s.WarnAhead) || due(d.throttled, left, s.ThrottleAhead) ||
@@ -99,7 +99,7 @@ func (g *Guard) warn(a *Action, load func() (*Members, error), seen *growth, lef
 	}
 	b := *a
 	if outcome, _ := g.choose(&b, m); outcome != "" {
-		return // who is not killed need not be warned.
+		return // whoever would not be killed need not be warned.
 	}
 	w := Warning{
 		Namespace: b.Identity.Workload.Namespace, Pod: b.Identity.Workload.Pod, Container: b.Identity.Workload.Container, Unit: b.Identity.Unit,
@@ -118,8 +118,8 @@ func (g *Guard) warn(a *Action, load func() (*Members, error), seen *growth, lef
 		"time_to_limit", left.Round(time.Millisecond), "signalled", sent, "err", err)
 }
 
-// terminate sends SIGTERM to whom a SIGKILL would be sent, where there is time
-// for it and as little doubt.
+// terminate sends SIGTERM to those that a SIGKILL would be sent to, if there is time for
+// it and as little doubt as a kill requires.
 func (g *Guard) terminate(a *Action, load func() (*Members, error), seen *growth) (Outcome, string) {
 	now := g.o.Now()
 	left := seen.timeLeft(now)
@@ -138,13 +138,13 @@ func (g *Guard) terminate(a *Action, load func() (*Members, error), seen *growth
 	}
 	seen.done.termed = true
 	sent, err := g.o.Signaler.Signal(addressees(a, m), syscall.SIGTERM, false, g.stillOn(a))
-	if sent == 0 { // there is still the SIGKILL, which looks for itself.
+	if sent == 0 { // a SIGKILL may still follow, after checks of its own.
 		g.limiter.refund(a.Target.GroupID, now)
 		seen.done.refunded = true
 		_ = level.Warn(g.o.Logger).Log("msg", "could not send SIGTERM", "cgroup", a.Target.Path, "err", err)
 		return "", ""
 	}
-	g.limiter.recovered(a.Target.GroupID) // the SIGKILL, should it come to that, is of the same kill.
+	g.limiter.recovered(a.Target.GroupID) // a SIGKILL that follows counts as the same kill.
 	g.stats.update(func(s *Stats) { s.Stages[StageTerm]++ })
 	return OutcomeTerminated, ""
 }
@@ -164,13 +164,13 @@ func addressees(a *Action, m *Members) []Victim {
 	return all
 }
 
-// stillOn is the last look before a signal.
+// stillOn returns the last check before a signal.
 func (g *Guard) stillOn(a *Action) func() error {
 	seen, kills := g.o.Now(), a.kills
 	return func() error { return g.still(a, kills, seen) }
 }
 
-// throttle slows the group down, for so long at most.
+// throttle slows the group down, for ThrottleTime at most.
 func (g *Guard) throttle(t *Target) {
 	if g.o.Throttler == nil {
 		return
@@ -191,11 +191,12 @@ func (g *Guard) throttle(t *Target) {
 	})
 }
 
-// throttlePart is the part of the limit by which memory.high is below it: with a
-// tenth, the kernel lets a group grow by some hundred KiB a second.
+// throttlePart says how far below the limit memory.high is set: by limit/throttlePart.
+// With a tenth, the kernel lets a group grow by some hundred KiB a second.
 const throttlePart = 10
 
-// membersOnce reads the members of a group when they are needed first.
+// membersOnce returns a function that reads the members of a group when first called,
+// and returns the same ones after that.
 func (g *Guard) membersOnce(a *Action) func() (*Members, error) {
 	var m *Members
 	return func() (*Members, error) {
@@ -218,7 +219,7 @@ func (g *Guard) membersOnce(a *Action) func() (*Members, error) {
 // Stage is something that is done before a kill.
 type Stage string
 
-// The stages; reclaim and SIGKILL are counted by themselves.
+// The stages; reclaim and SIGKILL are counted separately.
 const (
 	StageWarn     Stage = "warn"
 	StageThrottle Stage = "throttle"

@@ -17,7 +17,7 @@ func Buckets() []float64 {
 // Stats is what the guard has done since it began.
 type Stats struct {
 	Targets        []Target // watched now, by path.
-	Polled         int      // of them those for which the kernel sends no notice.
+	Polled         int      // how many of them get no notices from the kernel.
 	Crossings      uint64
 	Notices        map[NoticeKind]uint64
 	Reclaims       uint64

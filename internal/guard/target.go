@@ -15,7 +15,7 @@ type Target struct {
 	Kind             oom.Kind
 	Limit, Threshold uint64
 	ahead, beyond    uint64     // see Margin.
-	kills            oom.Amount // the kernel's, so far.
+	kills            oom.Amount // kills by the kernel so far.
 }
 
 // Filter says which workloads are watched; nil expressions let all pass.
@@ -71,7 +71,8 @@ func newTarget(g *oom.Group, m Margin) (Target, bool) {
 	}, ok
 }
 
-// kernelKills is what the kernel has killed in a group, as far as it counts.
+// kernelKills is how many processes the kernel has killed in a group, with those below it
+// where the kernel counts these.
 func kernelKills(e *oom.Events) oom.Amount {
 	if e.TreeKills.IsSet() {
 		return e.TreeKills
@@ -79,8 +80,8 @@ func kernelKills(e *oom.Events) oom.Amount {
 	return e.OwnKills
 }
 
-// isContainer tells whether a group is that of a container or unit, also where
-// it holds others: one mkdir in it changes nothing.
+// isContainer tells whether a group is that of a container or unit, even if it holds
+// other groups: a mkdir in it changes nothing.
 func isContainer(g *oom.Group) bool {
 	switch g.Kind {
 	case oom.KindContainer:
@@ -92,9 +93,8 @@ func isContainer(g *oom.Group) bool {
 	}
 }
 
-// belong gives what stands below a container the identity of that container,
-// whatever it is called: who may make groups there could give them the names of
-// somebody else's.
+// belong gives the groups below a container the identity of that container, whatever
+// they are called: whoever may make groups there could give them somebody else's names.
 func belong(tree *oom.Tree) {
 	holder := make([]int, len(tree.Groups))
 	for i := range tree.Groups {
@@ -112,8 +112,8 @@ func belong(tree *oom.Tree) {
 	}
 }
 
-// containersOf returns the containers and units of a tree by path; of nested ones
-// the outermost, which is what a runtime knows.
+// containersOf returns the containers and units of a tree by path; of nested containers
+// only the outermost, which is the one that a runtime knows.
 func containersOf(tree *oom.Tree) map[string]Target {
 	containers := make(map[string]Target, len(tree.Groups))
 	inside := make([]bool, len(tree.Groups))

@@ -6,8 +6,8 @@ import (
 	"github.com/go-kit/log/level"
 )
 
-// tell counts an action, logs it unless the one before had the same outcome,
-// and reports what was done.
+// tell counts an action and logs it, unless nothing was done and the last outcome was the
+// same. If something was done, or would have been, it also reports it.
 func (g *Guard) tell(a *Action, before Outcome) {
 	g.stats.note(a)
 	switch {

@@ -19,7 +19,7 @@ func Headline(a *Action) string {
 	case OutcomeKilled:
 		return fmt.Sprintf("killed %s before the kernel had to: %s", who, usage)
 	case OutcomeIncomplete:
-		return fmt.Sprintf("killed a part of %s, then an error came: %s", who, usage)
+		return fmt.Sprintf("killed only a part of %s, then an error occurred: %s", who, usage)
 	case OutcomeTerminated:
 		return fmt.Sprintf("sent SIGTERM to %s before it would be killed: %s", who, usage)
 	case OutcomeWouldKill:
@@ -27,7 +27,7 @@ func Headline(a *Action) string {
 	case OutcomeBelow:
 		return "nothing killed: usage fell below the threshold"
 	case OutcomeStanding:
-		return "nothing killed: the group is near its limit, but does not grow into it"
+		return "nothing killed: the cgroup is near its limit, but not about to reach it"
 	case OutcomeOvertaken:
 		return "nothing killed: the kernel has killed in the meantime"
 	case OutcomeReclaimable:
@@ -39,22 +39,22 @@ func Headline(a *Action) string {
 	case OutcomeDying:
 		return "nothing killed: the victim is dying already"
 	case OutcomeCoolDown:
-		return "nothing killed: the group was hit a moment ago"
+		return "nothing killed: the cgroup was hit a moment ago"
 	case OutcomeRateLimited:
 		return "nothing killed: too many kills in a minute"
 	case OutcomeSwitchedOff:
 		return "nothing killed: the kill switch is thrown"
 	case OutcomeGone:
-		return "nothing killed: the group or its victim has gone"
+		return "nothing killed: the cgroup or its victim is gone"
 	default:
-		return "nothing killed: an error came first"
+		return "nothing killed: an error occurred"
 	}
 }
 
 // victim names the process that the kernel would choose.
 func victim(a *Action) string { return fmt.Sprintf("%d (%s)", a.Victim.PID, shown(a.Victim.Comm)) }
 
-// shown is a name that anybody may choose, fit to be printed.
+// shown makes a name, which anybody may have chosen, safe to print.
 func shown(name string) string { return strings.Trim(strconv.Quote(name), `"`) }
 
 // Size prints bytes in binary units with one digit.

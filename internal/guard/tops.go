@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	// stir is the least step of the group at a top, up or down, behind which one
-	// of its groups may have grown by more while another shrank.
+	// stir is the smallest step, up or down, of a group at the top that may hide that
+	// one of its groups has grown by more while another shrank.
 	stir = 1 << 20
-	// stirredMax is the longest time that a group goes unread then. With more than a
-	// crowd of them each is read the more rarely.
+	// stirredMax is the longest time that a group goes unread after such a step. If
+	// there are more than crowd such groups, each is read less often.
 	stirredMax = 250 * time.Millisecond
 	crowd      = 200
 )
@@ -25,14 +25,14 @@ type top struct {
 	usage uint64
 	grown uint64    // the sum of all rises.
 	moved uint64    // the sum of all rises and falls.
-	at    time.Time // of the reading.
-	stir  time.Time // the last one in which it had moved by much.
-	alarm uint64    // grown from which on one of its groups is to be read.
+	at    time.Time // of the last reading.
+	stir  time.Time // of the last reading that showed a step of at least stir.
+	alarm uint64    // value of grown above which one of its groups must be read.
 	known bool
 }
 
-// stirred tells whether the group has to be read as if nothing were known of
-// its top, until that has been done once after the top has come to rest.
+// stirred tells whether the group has to be read as if nothing were known of its top:
+// that is so until it has been read once after the top has come to rest.
 func (w *watched) stirred() bool {
 	return w.top != nil && !w.armed && !w.top.stir.Before(w.read)
 }
@@ -54,7 +54,7 @@ func (g *Guard) readTops(now time.Time) bool {
 		g.tick = time.Time{}
 		return false
 	}
-	// Where groups are due, a fresh reading may save theirs.
+	// If groups are due, a fresh reading of the tops may save reading these groups.
 	due := g.changed || !g.next.After(now)
 	if now.Before(g.tick) && (!due || now.Sub(g.ticked) < tickMin/2) {
 		return false

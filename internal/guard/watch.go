@@ -25,7 +25,7 @@ func (g *Guard) takeScan() {
 		g.wantScan()
 	}
 	if g.observed && !observed {
-		_ = level.Warn(g.o.Logger).Log("msg", "new groups and limits can't be watched; looking for them now and then", "every", blindScan,
+		_ = level.Warn(g.o.Logger).Log("msg", "can't watch for new cgroups and limits; scanning for them now and then", "every", blindScan,
 			"remedy", "raise fs.inotify.max_user_watches")
 	}
 	g.observed = observed
@@ -58,7 +58,7 @@ func (g *Guard) takeScan() {
 	}
 }
 
-// rehearsals bounds the groups that are looked at for one with a process.
+// rehearsals bounds the groups that are tried to find one with a process.
 const rehearsals = 20
 
 // rehearse goes through a look without consequences, so that the first one that
@@ -106,14 +106,14 @@ func (g *Guard) want(t Target, version int) {
 	g.arm(w)
 }
 
-// arm has the kernel tell when usage comes near, and when it is there. The
-// early mark makes up for the kernel's own delay: it looks at the thresholds
-// once in 128 pages a CPU.
+// arm asks the kernel for notices when usage comes near the threshold, and when it has
+// reached it. The early mark makes up for the kernel's delay: each CPU compares usage with
+// the marks only once in 128 pages.
 func (g *Guard) arm(w *watched) {
 	ahead := max(4*(w.Limit-w.Threshold), 8<<20)
 	w.early = max(w.Threshold/2, w.Threshold-min(w.Threshold, ahead))
 	was := w.armed
-	// One that stands over its threshold rings at the last when it grows again.
+	// The last mark is for a group that stays over its threshold and grows again.
 	w.armed = w.meter.Arm(w.early, w.Threshold, w.Limit-(w.Limit-w.Threshold)/2)
 	switch {
 	case was && !w.armed:

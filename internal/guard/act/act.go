@@ -3,14 +3,14 @@
 //go:build linux
 
 // Package act is the real side of package guard: it reads the memory hierarchy
-// and is the only package of ours that writes to it or kills. Nothing that the
-// exporter is made of may depend on it.
+// and is the only package of ours that writes to it or kills. No package of the
+// exporter may depend on it.
 //
-// What it writes: memory.force_empty and cgroup.event_control on v1,
-// memory.reclaim, cgroup.freeze and cgroup.kill on v2, a PSI trigger in
-// /proc/pressure/memory; and it sends SIGKILL, by pidfd where the kernel has
-// them; and the signals that are asked for. Of the limits it writes memory.high on
-// v2, if throttling is asked for, and puts it back.
+// It writes memory.force_empty and cgroup.event_control on v1, memory.reclaim,
+// cgroup.freeze and cgroup.kill on v2, and a PSI trigger in /proc/pressure/memory.
+// It sends SIGKILL, and other signals if they are asked for, by pidfd where the
+// kernel has it. The only limit that it writes is memory.high on v2, if throttling
+// is asked for; it puts that back.
 package act
 
 import (
@@ -32,7 +32,7 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/proc"
 )
 
-// Names says who the groups are; package workload has one.
+// Names identifies the groups; oom_guard has it from package workload.
 type Names interface {
 	Name(tree *oom.Tree)
 	Identify(path string) (oom.Identity, bool)
@@ -42,21 +42,21 @@ type Names interface {
 type Options struct {
 	Procfs, Sysfs string
 	MaxGroups     int
-	MaxProcesses  int // of one group; more are not looked at, and nobody is killed.
+	MaxProcesses  int // of one group; where there are more, none is killed.
 	Names         Names
-	KillSwitch    string // a file; where it is, nothing is killed. Empty: none.
+	KillSwitch    string // a file; while it exists, nothing is killed. Empty: none.
 	// ThrottleFile records which groups are throttled.
 	ThrottleFile string
-	// Runtime ends containers by their runtime; nil: by the kernel.
+	// Runtime ends containers through their runtime; nil: the kernel does.
 	Runtime Runtime
 	// KubeRoot is the group that kubelet's own root lies in, "" for the root.
 	KubeRoot string
 }
 
-// Runtime ends a container at once; package act has one for CRI.
+// Runtime ends a container at once; CRI implements it.
 type Runtime interface {
 	Stop(ctx context.Context, containerID string) error
-	// Main returns the first process of a container that runs, and its pod's UID.
+	// Main returns the first process of a running container, and its pod's UID.
 	Main(ctx context.Context, containerID string) (pid int32, podUID string, err error)
 }
 
@@ -121,7 +121,7 @@ func (k *Kernel) Group(path string) (oom.Group, error) {
 // Identify implements guard.Kernel.
 func (k *Kernel) Identify(path string) (oom.Identity, bool) { return k.o.Names.Identify(path) }
 
-// Off implements guard.Kernel: a switch that can't be looked at is thrown.
+// Off implements guard.Kernel: a switch that can't be looked at counts as thrown.
 func (k *Kernel) Off() bool {
 	if k.o.KillSwitch == "" {
 		return false
@@ -130,8 +130,8 @@ func (k *Kernel) Off() bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// Recheck implements guard.Kernel: three small files, through one directory that
-// stays the same group's.
+// Recheck implements guard.Kernel: it reads three small files through one open
+// directory, so that all are of the same group.
 func (k *Kernel) Recheck(id oom.GroupID) (guard.Reading, error) {
 	var r guard.Reading
 	dir, err := k.open(id)
@@ -148,7 +148,7 @@ func (k *Kernel) Recheck(id oom.GroupID) (guard.Reading, error) {
 		return r, gone(err)
 	}
 	r.Limit = parseLimit(b)
-	if b, err = dir.read(kills); err == nil { // 3.10 counts none.
+	if b, err = dir.read(kills); err == nil { // unset where the kernel counts no kills.
 		r.Kills = parseKills(b)
 	}
 	if b, err = dir.read(usageFile(k.Version())); err != nil {
@@ -158,10 +158,10 @@ func (k *Kernel) Recheck(id oom.GroupID) (guard.Reading, error) {
 	return r, err
 }
 
-// parseLimit reads a limit; what is no number, or so large that v1 means none by
-// it, does not limit.
+// parseLimit reads a limit. What is not a number, or is so large that v1 means no
+// limit by it, is unlimited.
 func parseLimit(b []byte) oom.Amount {
-	const none = 1 << 62 // PAGE_COUNTER_MAX, whatever the page size.
+	const none = 1 << 62 // v1's "no limit" on 64 bits is above, whatever the page size.
 	n, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
 	if err != nil || n >= none {
 		return oom.Unlimited()
@@ -242,7 +242,7 @@ func (d *dir) read(name string) ([]byte, error) {
 	return []byte(b.String()), nil
 }
 
-// write writes a file that must be there: it makes none.
+// write writes to a file that must exist: it creates none.
 func (d *dir) write(name, text string) error {
 	f, err := d.file(name, unix.O_WRONLY)
 	if err != nil {
@@ -253,7 +253,8 @@ func (d *dir) write(name, text string) error {
 	return err
 }
 
-// gone gives the kernel's ways to say that a group has vanished one name.
+// gone adds guard.ErrGone to the errors by which the kernel says that something
+// has vanished.
 func gone(err error) error {
 	if errors.Is(err, syscall.ENODEV) || errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("%w: %w", guard.ErrGone, err)

@@ -19,7 +19,7 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// The tokens of what is no group. Groups count up from 1.
+// The tokens of notices that are not a group's. Those of groups count up from 1.
 const (
 	tokenWake = math.MaxInt32 - iota
 	tokenFiles
@@ -28,15 +28,15 @@ const (
 )
 
 // Bell waits for all notices of the kernel with one epoll, so that a thousand
-// groups take one goroutine and two descriptors each. It implements guard.Bell
-// and guard.Sum.
+// groups take one goroutine in all, and two descriptors each. It implements
+// guard.Bell and guard.Sum.
 type Bell struct {
 	kernel   *Kernel
 	epoll    int
-	waiter   *os.File // of epoll, so that the program's own poller waits for it.
+	waiter   *os.File // of epoll, so that the Go runtime's poller waits for it.
 	timer    int
 	wake     *os.File // an eventfd.
-	pressure *os.File // nil: the kernel gives no trigger.
+	pressure *os.File // nil: the kernel allows no trigger.
 	files    *files   // nil: no inotify.
 	tops     map[string]*os.File
 	events   [256]unix.EpollEvent
@@ -44,7 +44,8 @@ type Bell struct {
 	refused  bool // v1: cgroup.event_control can't be written.
 }
 
-// NewBell opens a Bell. What the kernel does not give is done without.
+// NewBell opens a Bell. It does without a PSI trigger or inotify where the kernel
+// allows none.
 func NewBell(k *Kernel) (*Bell, error) {
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
@@ -79,7 +80,7 @@ func NewBell(k *Kernel) (*Bell, error) {
 	return b, nil
 }
 
-// Close gives all descriptors back, but those of meters.
+// Close closes all descriptors but those of the meters.
 func (b *Bell) Close() {
 	_ = b.waiter.Close()
 	_ = b.wake.Close()
@@ -103,8 +104,8 @@ func (b *Bell) add(fd int, token int32, events uint32) error {
 }
 
 // trigger asks to be told when tasks have waited for memory for 50 ms in half a
-// second; without CAP_SYS_RESOURCE the kernel takes windows of 2 s only, since
-// 6.5, and none before (Documentation/accounting/psi.rst).
+// second. Without CAP_SYS_RESOURCE, kernels since 6.5 accept only windows of 2 s,
+// and older ones none (Documentation/accounting/psi.rst).
 func (b *Bell) trigger() *os.File {
 	path := filepath.Join(b.kernel.o.Procfs, "pressure/memory")
 	fd, err := unix.Open(path, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
@@ -143,9 +144,9 @@ func (b *Bell) Wait(timeout time.Duration) []guard.Notice {
 	return b.notices
 }
 
-// wait waits in the program's own poller, with a timer of the kernel's. To
-// block in epoll_wait itself would have the runtime's monitor look for ten
-// milliseconds, each time, whether that ends; its timers wake a thread to set
+// wait waits in the Go runtime's poller, with a timer of the kernel. Blocking in
+// epoll_wait itself would make the runtime's monitor check for ten milliseconds,
+// each time, whether the call has returned; a Go timer would wake a thread to set
 // another's alarm. Both cost more than all the rest of a wake.
 func (b *Bell) wait(timeout time.Duration) (n int, err error) {
 	if timeout <= 0 {
@@ -224,8 +225,8 @@ func (b *Bell) Tops() map[string]uint64 {
 	return sums
 }
 
-// maxTops bounds the groups at the top that are read: they are few, or the
-// hierarchy is none that this helps with.
+// maxTops bounds the groups at the top that are read: in a hierarchy that this
+// helps with, they are few.
 const maxTops = 64
 
 // openTop keeps the usage of a group at the top open.

@@ -16,13 +16,14 @@ import (
 	runtimev1 "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// CRI ends containers by the interface that kubelet uses, so that the runtime
-// knows why its container is gone.
+// CRI ends containers through the interface that kubelet uses, so that the
+// runtime knows why its container is gone.
 type CRI struct {
 	client runtimev1.RuntimeServiceClient
 }
 
-// NewCRI returns a CRI at the socket. It connects when it is used.
+// NewCRI returns a CRI for the socket, and a function that closes it. It connects
+// when it is used.
 func NewCRI(socket string) (*CRI, func() error, error) {
 	connection, err := grpc.NewClient("unix:"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -31,7 +32,7 @@ func NewCRI(socket string) (*CRI, func() error, error) {
 	return &CRI{runtimev1.NewRuntimeServiceClient(connection)}, connection.Close, nil
 }
 
-// Stop ends the container without a time of grace.
+// Stop ends the container without a grace period.
 func (c *CRI) Stop(ctx context.Context, containerID string) error {
 	_, err := c.client.StopContainer(ctx, &runtimev1.StopContainerRequest{ContainerId: containerID, Timeout: 0})
 	if err != nil {
@@ -40,10 +41,10 @@ func (c *CRI) Stop(ctx context.Context, containerID string) error {
 	return nil
 }
 
-// errNotRunning says that there is no process that could be told from others.
+// errNotRunning says that the container does not run, or its process is unknown.
 var errNotRunning = errors.New("the container does not run")
 
-// Main returns the first process of a container that runs, and its pod's UID.
+// Main returns the first process of a running container, and its pod's UID.
 func (c *CRI) Main(ctx context.Context, containerID string) (pid int32, podUID string, err error) {
 	r, err := c.client.ContainerStatus(ctx, &runtimev1.ContainerStatusRequest{ContainerId: containerID, Verbose: true})
 	if err != nil {
@@ -53,7 +54,7 @@ func (c *CRI) Main(ctx context.Context, containerID string) (pid int32, podUID s
 	if s.GetId() != containerID || s.GetState() != runtimev1.ContainerState_CONTAINER_RUNNING {
 		return 0, "", errNotRunning
 	}
-	// Both containerd and CRI-O have it there.
+	// Both containerd and CRI-O have the pid there.
 	var info struct {
 		PID int32 `json:"pid"`
 	}
@@ -63,9 +64,9 @@ func (c *CRI) Main(ctx context.Context, containerID string) (pid int32, podUID s
 	return info.PID, s.GetLabels()["io.kubernetes.pod.uid"], nil
 }
 
-// kubeContainer reads the path of a container that kubelet has made: right below
-// its pod, and that below kubelet's own root, in the one place where kubelet
-// puts it with either of its cgroup drivers.
+// kubeContainer parses the cgroup path of a container that kubelet has made. It
+// accepts only the one place where either of kubelet's cgroup drivers puts it:
+// right below its pod, which is below kubelet's own root.
 func kubeContainer(root, path string) (podUID, id string, ok bool) {
 	rest, ok := strings.CutPrefix(path, strings.TrimSuffix(root, "/")+"/")
 	if !ok {

@@ -15,8 +15,8 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// files watches the directories of groups: what is written to a limit, counters
-// that move (v2: the kernel says so to the directory as well), groups that come
+// files watches the directories of groups for writes to a limit, counters that
+// change (v2: the kernel notifies the directory as well), and groups that come
 // and go. It is one inotify instance with a watch for each group.
 type files struct {
 	kernel *Kernel
@@ -67,8 +67,8 @@ func (f *files) group(path string, token uint32) {
 	}
 }
 
-// forget ends the watching for a group. Its directory stays watched: it is the
-// kernel that ends that, when the directory goes.
+// forget ends the notices for a group. Its directory stays watched until the
+// kernel ends that, when the directory goes.
 func (f *files) forget(token uint32) {
 	if wd, ok := f.owners[token]; ok {
 		delete(f.owners, token)
@@ -79,8 +79,8 @@ func (f *files) forget(token uint32) {
 }
 
 // Observe implements guard.Bell: new groups come below slices and pods, and a
-// container without a limit may get one. Of a directory that was not watched
-// before, a group or a limit that came after it was read is missed.
+// container without a limit may get one. In a directory that was not watched
+// before, a group or a limit that came after the tree was read was missed.
 func (b *Bell) Observe(tree *oom.Tree) (told, missed bool) {
 	for i := range tree.Groups {
 		g := &tree.Groups[i]
@@ -98,7 +98,7 @@ func (b *Bell) Observe(tree *oom.Tree) (told, missed bool) {
 	return b.files != nil && !b.files.full, missed
 }
 
-// read turns the events that are there into notices.
+// read turns the pending events into notices.
 func (f *files) read(notices []guard.Notice) []guard.Notice {
 	n, err := unix.Read(f.fd, f.buf[:])
 	if err != nil || n <= 0 {

@@ -13,9 +13,9 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/guard"
 )
 
-// held is a process that can be killed: by a pidfd that stands for it, or where
-// the kernel has none (pidfd_open is of 5.3) or a seccomp filter denies it, by
-// its pid, which is looked at once more immediately before.
+// held is a process that can be killed: by its pidfd or, where the kernel has none
+// (pidfd_open came with 5.3) or a seccomp filter denies it, by its pid, which is
+// checked once more immediately before.
 type held struct {
 	guard.Victim
 	fd int // -1: none.
@@ -41,7 +41,7 @@ func (k *Kernel) grab(v guard.Victim) (held, error) {
 	return h, nil
 }
 
-// same makes sure that a process began when the one did that was chosen.
+// same makes sure that a process has the start time of the one that was chosen.
 func (k *Kernel) same(h held) error {
 	now, err := k.stat(h.PID)
 	if err != nil {
@@ -76,7 +76,7 @@ func signalError(pid int32, sig unix.Signal, err error) error {
 
 // reap has the kernel free the memory of a process that was killed, where it can
 // (5.15), without waiting until the process gets the CPU to do so. A GiB takes a
-// tenth of a second, for which nobody waits.
+// tenth of a second, so reap does not wait for the end.
 func (h held) reap() {
 	if h.fd < 0 {
 		return

@@ -20,13 +20,13 @@ import (
 )
 
 const (
-	// runtimeTime is how long the runtime has to end a container before the
-	// kernel's own way is taken.
+	// runtimeTime is how long the runtime has to end a container before it is
+	// killed without the runtime.
 	runtimeTime = 500 * time.Millisecond
 	// batch bounds the descriptors that are open while a group is ended.
 	batch = 256
-	// worthReaping is the size from which on the kernel is asked to free the
-	// memory of a process that was killed without waiting for it.
+	// worthReaping is the least resident size of a killed process at which the
+	// kernel is asked to free its memory at once.
 	worthReaping = 8 << 20
 )
 
@@ -47,8 +47,8 @@ func (k *Kernel) Process(victims []guard.Victim, still func() error) (killed int
 	return k.killAll(context.Background(), held)
 }
 
-// hold opens those of the processes that are still the ones that were chosen,
-// and in their groups. Each group is read once.
+// hold opens those processes that are still the chosen ones and still in their
+// groups. Each group is read once.
 func (k *Kernel) hold(victims []guard.Victim) ([]held, error) {
 	var all []held
 	for _, v := range victims {
@@ -67,7 +67,7 @@ func (k *Kernel) hold(victims []guard.Victim) ([]held, error) {
 	for _, h := range all {
 		if h.Cgroup.Path != "" && in[h.Cgroup] == nil {
 			in[h.Cgroup] = map[int32]bool{}
-			pids, _ := k.pids(h.Cgroup) // one that can't be read holds nobody who may be killed.
+			pids, _ := k.pids(h.Cgroup) // if unreadable, nobody in it is killed.
 			for _, pid := range pids {
 				in[h.Cgroup][pid] = true
 			}
@@ -82,7 +82,7 @@ func (k *Kernel) hold(victims []guard.Victim) ([]held, error) {
 }
 
 // killAll sends SIGKILL to all of them, unless the switch is thrown or ctx ends,
-// and has the kernel free the memory of the largest.
+// and has the kernel free the memory of the large ones.
 func (k *Kernel) killAll(ctx context.Context, all []held) (killed int, err error) {
 	for _, h := range all {
 		switch {
@@ -154,8 +154,8 @@ func (k *Kernel) Container(ctx context.Context, e guard.Ending) (killed int, err
 
 // confirmed tells whether the runtime may be asked to end a container: its group
 // is where kubelet makes them, and the runtime says that this container's first
-// process is in it. A name alone proves nothing: who may make groups may call
-// one as somebody else's.
+// process is in it. A name alone proves nothing: whoever may make groups may give
+// one the name of another's.
 func (k *Kernel) confirmed(ctx context.Context, e *guard.Ending, m *guard.Members) bool {
 	uid, id, ok := kubeContainer(k.o.KubeRoot, e.Cgroup.Path)
 	if k.o.Runtime == nil || !ok || id != e.Identity.ContainerID || uid != e.Identity.PodUID {
@@ -167,8 +167,8 @@ func (k *Kernel) confirmed(ctx context.Context, e *guard.Ending, m *guard.Member
 	return err == nil && of == uid && slices.ContainsFunc(m.Procs, func(p oom.Process) bool { return p.PID == pid })
 }
 
-// spared reads the processes of a container, and looks for such as must not be
-// killed.
+// spared reads the processes of a container, and fails with guard.ErrSpared if one
+// of them must not be killed.
 func (k *Kernel) spared(e guard.Ending) (*guard.Members, error) {
 	m, err := k.Members(&oom.Group{GroupID: e.Cgroup})
 	if err != nil {
@@ -197,8 +197,8 @@ func (k *Kernel) killGroup(group oom.GroupID) error {
 }
 
 // freeze stops all of a group, where the kernel can (v2, 5.2), so that it can't
-// fork faster than it is killed; what has a SIGKILL dies all the same. What it
-// returns lets the rest go on, unless somebody else had stopped it.
+// fork faster than it is killed; a process with a SIGKILL dies all the same. thaw
+// lets the rest go on, unless somebody else had frozen the group.
 func (k *Kernel) freeze(group oom.GroupID) (thaw func()) {
 	d, err := k.open(group)
 	if err != nil {
@@ -215,15 +215,15 @@ func (k *Kernel) freeze(group oom.GroupID) (thaw func()) {
 	}
 }
 
-// killEach kills the processes in batches, and those that they have become
-// meanwhile, until the group is empty.
+// killEach kills the processes in batches, and those that came meanwhile, until
+// the group is empty.
 func (k *Kernel) killEach(ctx context.Context, e guard.Ending) (killed int, err error) {
 	wait := time.NewTicker(5 * time.Millisecond)
 	defer wait.Stop()
 	for {
 		m, err := k.spared(e)
 		if errors.Is(err, guard.ErrGone) || err == nil && len(m.Procs) == 0 {
-			return killed, nil // removed by its runtime, since nobody was left, or empty.
+			return killed, nil // empty, or removed by its runtime when it was.
 		}
 		if err != nil {
 			return killed, err
@@ -273,7 +273,7 @@ func (k *Kernel) Reclaim(id oom.GroupID, bytes uint64) error {
 		err = d.write("memory.reclaim", fmt.Sprint(bytes))
 	}
 	switch {
-	case errors.Is(err, unix.EAGAIN): // less than asked for: that is told by the usage.
+	case errors.Is(err, unix.EAGAIN): // less than asked for, as the usage will show.
 		return nil
 	case errors.Is(err, fs.ErrNotExist):
 		return errors.ErrUnsupported

@@ -23,10 +23,11 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// maxDepth bounds how deep groups below a watched one are looked into.
+// maxDepth bounds how deep below a watched group its descendants are read.
 const maxDepth = 32
 
-// errTooMany says that a group has more processes than may be looked at.
+// errTooMany says that a group has more processes, or more levels below it, than
+// may be looked at.
 var errTooMany = errors.New("too many processes to look at")
 
 // Members implements guard.Kernel.
@@ -43,11 +44,12 @@ func (k *Kernel) Members(group *oom.Group) (guard.Members, error) {
 }
 
 // refined is how many of a group's processes are read in full: those that the
-// kernel may choose. To read a thousand would take longer than a leak leaves.
+// kernel may choose. A leak leaves no time to read a thousand.
 const refined = 32
 
-// refine reads the largest processes in full, as oom_score_adj has them, and all
-// of them where some are swapped out, which the first reading does not show.
+// refine reads in full the processes that are largest with oom_score_adj counted
+// in, and all of them where memory is swapped out, which the first reading does
+// not show.
 func (k *Kernel) refine(m *guard.Members) {
 	group := &m.Tree.Groups[1]
 	adjUnit := int64(group.Limit.Or(0) / 1000)
@@ -62,7 +64,7 @@ func (k *Kernel) refine(m *guard.Members) {
 	for n, i := range order {
 		p := &m.Procs[i]
 		if n >= refined && !swapped && p.RSS > 0 {
-			p.Exact = true // as good as need be for one that is not chosen.
+			p.Exact = true // good enough for one that is not chosen.
 			continue
 		}
 		dying, err := k.process(p)
@@ -80,9 +82,9 @@ func (k *Kernel) refine(m *guard.Members) {
 	m.Procs = kept
 }
 
-// owners are the processes whose first thread is in a group of v1: their memory
-// is charged there. The kernel lists a process in each group that one of its
-// threads is in. It is nil on v2, where all threads are in one.
+// owners returns the threads in a v1 group: the memory of a process is charged
+// where its first thread is, but the kernel lists it in each group that has one of
+// its threads. It is nil on v2, where all threads of a process are in one group.
 func (k *Kernel) owners(id oom.GroupID) (map[int32]bool, error) {
 	if k.Version() != 1 {
 		return nil, nil
@@ -103,7 +105,7 @@ func (k *Kernel) owners(id oom.GroupID) (map[int32]bool, error) {
 	return owners, nil
 }
 
-// glance reads what tells one process from another, its name and its size.
+// glance reads the start time, name, size and oom_score_adj of a process.
 func (k *Kernel) glance(p *oom.Process) (dying bool, err error) {
 	var buf [1024]byte
 	dir := k.o.Procfs + "/" + strconv.Itoa(int(p.PID))
@@ -130,8 +132,8 @@ func (k *Kernel) glance(p *oom.Process) (dying bool, err error) {
 	return s.dying, nil
 }
 
-// readSmall reads a file that fits into the buffer, with no more calls than that
-// takes: of a thousand processes, each counts.
+// readSmall reads a file that fits into the buffer with as few calls as possible:
+// with a thousand processes, each counts.
 func readSmall(path string, buf []byte) ([]byte, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -149,7 +151,7 @@ func readSmall(path string, buf []byte) ([]byte, error) {
 type stat struct {
 	comm         string
 	state        byte
-	dying        bool // it has a SIGKILL, or is on its way.
+	dying        bool // it has a SIGKILL, or is exiting.
 	threads      uint64
 	start, vsize uint64
 	rss          uint64 // in pages.
@@ -247,8 +249,8 @@ func (k *Kernel) members(m *guard.Members, at, depth int) error {
 	return nil
 }
 
-// child reads what the choice of a victim needs of a group below: who it is,
-// and whether it dies as a whole.
+// child reads what the choice of a victim needs to know of a descendant: which
+// group it is, and whether it dies as a whole.
 func (k *Kernel) child(dir, path string, parent int) (oom.Group, bool) {
 	info, err := os.Stat(dir)
 	if err != nil {
@@ -295,9 +297,9 @@ func parsePIDs(b []byte) []int32 {
 	return pids
 }
 
-// process fills in a process, and tells whether it has a SIGKILL already. All
-// but the last is about the one process whose start Exact finds, and so is the
-// kill: should the pid be used again in between, nobody dies.
+// process fills in a process, and tells whether it has a SIGKILL already. All but
+// the latter is about the process whose start time Exact finds, and so is the
+// kill: if the pid is used again in between, nobody dies.
 func (k *Kernel) process(p *oom.Process) (dying bool, err error) {
 	p.Stale = true // or Exact would leave Adj alone.
 	if err := k.proc.Exact(p); err != nil {

@@ -22,7 +22,7 @@ type meter struct {
 	id    oom.GroupID
 	token uint32
 	usage *os.File
-	fd    int // its own: one read is enough, where the library makes sure of the end by another.
+	fd    int // of usage: one read is enough; the library would read again for the end.
 	event int // v1: the eventfd, -1 if none.
 	buf   [32]byte
 }
@@ -36,8 +36,8 @@ func (m *meter) Usage() (uint64, error) {
 	return parseUsage(m.buf[:n])
 }
 
-// Arm implements guard.Meter by v1's usage thresholds: one eventfd gets all of
-// a group's marks, and the kernel drops them with it
+// Arm implements guard.Meter with v1's usage thresholds: one eventfd serves all of
+// a group's marks, and the kernel drops them when it is closed
 // (Documentation/admin-guide/cgroup-v1/memory.rst, section 9).
 func (m *meter) Arm(marks ...uint64) bool {
 	if m.bell.kernel.Version() != 1 || m.bell.refused {
@@ -52,7 +52,8 @@ func (m *meter) Arm(marks ...uint64) bool {
 	for _, mark := range marks {
 		if err := m.register(cgroup1.MemoryThresholdEvent(mark, false)); err != nil {
 			m.disarm()
-			m.bell.refused = m.bell.refused || !errors.Is(gone(err), guard.ErrGone) // not for lack of this group.
+			// It is no refusal that the group has gone.
+			m.bell.refused = m.bell.refused || !errors.Is(gone(err), guard.ErrGone)
 			return false
 		}
 	}
@@ -79,7 +80,7 @@ func (m *meter) register(event cgroup1.MemoryEvent) error {
 	return d.write("cgroup.event_control", fmt.Sprintf("%d %d %s", m.event, file.Fd(), event.Arg()))
 }
 
-// Mute implements guard.Meter. What has come meanwhile is told when it ends.
+// Mute implements guard.Meter. What has come meanwhile is told when muting ends.
 func (m *meter) Mute(on bool) {
 	if m.event < 0 {
 		return

@@ -11,13 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// These calls never block, and are made a few times a second as long as the
-// program runs. An ordinary call tells the runtime that a thread may be away
-// for long, which wakes its monitor: more work than the call itself.
+// These system calls never block, and are made several times a second as long as
+// the program runs. An ordinary one tells the runtime that its thread may block,
+// which wakes the runtime's monitor: more work than the call itself.
 
 // readUsage reads the beginning of a small file.
 func readUsage(fd int, b []byte) (int, error) {
-	// Zero is the offset, however many registers that takes.
+	// The offset is 0, in however many registers it is passed.
 	n, _, errno := unix.RawSyscall6(unix.SYS_PREAD64, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), 0, 0, 0)
 	if errno != 0 {
 		return 0, fmt.Errorf("read usage: %w", errno)
@@ -25,7 +25,7 @@ func readUsage(fd int, b []byte) (int, error) {
 	return int(n), nil
 }
 
-// pollNow returns the events that are there.
+// pollNow returns the pending events without waiting.
 func pollNow(epoll int, events []unix.EpollEvent) (int, error) {
 	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epoll), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), 0, 0, 0)
 	if errno != 0 {

@@ -41,7 +41,7 @@ func (k *Kernel) Runnable(group *oom.Group) bool {
 	return false
 }
 
-// runs reads from the stat file of a thread whether it has a CPU or wants one.
+// runs tells, from the stat file of a thread, whether it runs or waits for a CPU.
 func runs(file string) bool {
 	var buf [1024]byte
 	b, err := readSmall(file, buf[:])

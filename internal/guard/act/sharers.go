@@ -17,9 +17,9 @@ import (
 )
 
 // Sharers implements guard.Kernel. Processes that share their memory have the
-// same size; of those in the group, and the victim's parent and children
-// wherever they are, the kernel is asked (kcmp). Where it does not tell, for
-// lack of CAP_SYS_PTRACE or of the call, there are none.
+// same size: of the processes in the cgroup, and the victim's parent and children
+// wherever they are, those of equal size are compared by the kernel (kcmp). Where
+// it refuses, for lack of CAP_SYS_PTRACE or of the call, Sharers finds none.
 func (k *Kernel) Sharers(m *guard.Members, i int) ([]guard.Victim, error) {
 	p := &m.Procs[i]
 	own, err := k.stat(p.PID)
@@ -70,7 +70,7 @@ func (k *Kernel) stat(pid int32) (stat, error) {
 	return parseStat(b)
 }
 
-// children are those that the first thread of a process has.
+// children returns the children of a process's first thread.
 func (k *Kernel) children(pid int32) []int32 {
 	b, err := os.ReadFile(filepath.Join(k.o.Procfs, strconv.Itoa(int(pid)), "task", strconv.Itoa(int(pid)), "children"))
 	if err != nil {

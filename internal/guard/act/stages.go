@@ -32,16 +32,18 @@ func (k *Kernel) Signal(victims []guard.Victim, sig syscall.Signal, onlyCaught b
 		if onlyCaught && !k.catches(h.PID, sig) {
 			continue
 		}
-		if err := k.signal(h, sig); err != nil && !errors.Is(err, guard.ErrGone) {
+		switch err := k.signal(h, sig); {
+		case err == nil:
+			sent++
+		case !errors.Is(err, guard.ErrGone):
 			return sent, err
 		}
-		sent++
 	}
 	return sent, nil
 }
 
-// catches tells whether a process has a handler for a signal, which would end it
-// otherwise.
+// catches tells whether a process has a handler for a signal: without one, the
+// signal may end it.
 func (k *Kernel) catches(pid int32, sig syscall.Signal) bool {
 	b, err := os.ReadFile(filepath.Join(k.o.Procfs, strconv.Itoa(int(pid)), "status"))
 	return err == nil && parseCaught(b, sig)

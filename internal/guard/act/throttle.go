@@ -21,9 +21,9 @@ import (
 // maxRecord bounds the record of throttled groups that is read.
 const maxRecord = 1 << 20
 
-// throttles are the groups whose memory.high the guard has written, with what it
-// was before. They are kept in a file, so that a guard that starts anew puts back
-// what the one before it could not.
+// throttles are the cgroups whose memory.high the guard has written, each with the
+// earlier value. They are kept in a file, so that a guard that is started again puts
+// back what the last one could not.
 type throttles struct {
 	file string
 
@@ -34,7 +34,7 @@ type throttles struct {
 // throttled is one of them.
 type throttled struct {
 	Cgroup oom.GroupID
-	Was    string // as the kernel has it.
+	Was    string // the earlier value, as the kernel wrote it.
 }
 
 // add records a group before its memory.high is written.
@@ -49,7 +49,7 @@ func (t *throttles) add(id oom.GroupID, was string) error {
 	return nil
 }
 
-// remove forgets a group whose memory.high is its own again.
+// remove forgets a cgroup whose memory.high need not be put back any more.
 func (t *throttles) remove(id oom.GroupID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -59,7 +59,7 @@ func (t *throttles) remove(id oom.GroupID) {
 			break
 		}
 	}
-	_ = t.save() // what stands there too long is put back twice.
+	_ = t.save() // if it fails, the value may be put back twice.
 }
 
 func (t *throttles) save() error {
@@ -90,7 +90,7 @@ func (k *Kernel) Throttle(t *guard.Target, high uint64) (restore func(), err err
 	}
 	was := strings.TrimSpace(string(b))
 	if now, limited := parseLimit(b).Get(); limited && now <= high {
-		return func() {}, nil // its owner has it throttled already.
+		return func() {}, nil // its owner has already throttled it.
 	}
 	if err := k.throttles.add(t.GroupID, was); err != nil {
 		return nil, err
@@ -120,7 +120,8 @@ func (k *Kernel) unthrottle(t throttled) error {
 	return nil
 }
 
-// Unthrottle puts back what a guard before this one has left throttled.
+// Unthrottle puts back the memory.high of each cgroup that an earlier guard has left
+// throttled.
 func (k *Kernel) Unthrottle() error {
 	if k.throttles.file == "" {
 		return nil

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package hook sends warnings to a URL, so that a workload, or who looks after
+// Package hook sends warnings to a URL, so that a workload, or whoever looks after
 // it, can do something before it is killed. A server that is slow or gone costs
 // warnings and nothing else.
 package hook
@@ -65,7 +65,8 @@ func (s *Sender) Warn(w guard.Warning) {
 	}
 }
 
-// Counts returns how many were sent, failed, and dropped for a full queue.
+// Counts returns how many warnings were sent, how many could not be sent, and how many
+// were dropped because the queue was full.
 func (s *Sender) Counts() (sent, failed, dropped uint64) {
 	return s.sent.Load(), s.failed.Load(), s.dropped.Load()
 }

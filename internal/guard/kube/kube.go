@@ -45,7 +45,7 @@ type Options struct {
 	Logger    log.Logger
 }
 
-// Usual returns the options of a pod: what kubelet gives it.
+// Usual returns the options for running in a pod, from what kubelet gives it.
 func Usual(getenv func(string) string) Options {
 	const dir = "/var/run/secrets/kubernetes.io/serviceaccount/"
 	o := Options{TokenFile: dir + "token", CAFile: dir + "ca.crt", Node: getenv("NODE_NAME")}
@@ -55,8 +55,8 @@ func Usual(getenv func(string) string) Options {
 	return o
 }
 
-// repeat is how long the same event on the same pod is counted up instead of
-// written anew.
+// repeat is for how long another such event on the same pod only raises the count of
+// the first one.
 const repeat = 10 * time.Minute
 
 // maxKnown bounds the events that may be counted up.
@@ -127,7 +127,7 @@ func (s *Sender) Send(e Event) {
 	}
 }
 
-// Counts tells how many events were sent, refused and dropped.
+// Counts tells how many events were sent, could not be sent, and were dropped.
 func (s *Sender) Counts() (sent, failed, dropped uint64) {
 	return s.sent.Load(), s.failed.Load(), s.dropped.Load()
 }
@@ -181,11 +181,11 @@ func (s *Sender) deliver(ctx context.Context, e Event) {
 	s.failed.Add(1)
 	if !s.down {
 		s.down = true
-		_ = level.Warn(s.o.Logger).Log("msg", "events can't be written; nothing else suffers", "err", err)
+		_ = level.Warn(s.o.Logger).Log("msg", "events can't be written; nothing else is affected", "err", err)
 	}
 }
 
-// write counts an event up, or creates it.
+// write raises the count of an event that is known, or creates the event.
 func (s *Sender) write(ctx context.Context, e Event) error {
 	base := s.o.API + "/api/v1/namespaces/" + url.PathEscape(e.Namespace) + "/events"
 	k := key{e.PodUID + "/" + e.Namespace + "/" + e.Pod, e.Container, e.Reason}
@@ -233,7 +233,7 @@ func (s *Sender) object(e Event, w *written) map[string]any {
 	}
 }
 
-// refusal is an answer that is no success.
+// refusal is a response with any status but success.
 type refusal struct {
 	status int
 	text   string
