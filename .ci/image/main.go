@@ -25,7 +25,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// what is said of an image.
+// what is the metadata of an image.
 type what struct {
 	name, tag, revision, description, port, licence string
 	made                                            time.Time
@@ -102,7 +102,7 @@ func archive(out string, w what, binaries []string) error {
 	return f.Close()
 }
 
-// build makes the image of one platform: the binary, as nobody, and nothing else.
+// build makes the image of one platform: the binary, run as nobody, and the licence.
 func build(w what, platform *v1.Platform, binary string) (v1.Image, error) {
 	program := strings.ReplaceAll(w.name, "-", "_")
 	var b bytes.Buffer

@@ -9,9 +9,9 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 )
 
-// commandFirst puts the command before the flags, which may stand on both of
-// its sides: else those of the default command would choose that. It returns
-// the command's name, which is empty where none is given.
+// commandFirst moves the command in front of the flags, which may precede or follow
+// it: otherwise a flag of the default command in front of it would select the default.
+// It returns the command's name, empty if none is given.
 func commandFirst(app *kingpin.ApplicationModel, args []string) (name string, ordered []string) {
 	takesValue := map[string]bool{}
 	note := func(flags []*kingpin.FlagModel) {
@@ -30,7 +30,7 @@ func commandFirst(app *kingpin.ApplicationModel, args []string) (name string, or
 		case a == "--":
 			return "", args
 		case isFlag && takesValue[flag]:
-			i++ // the next is its value.
+			i++ // the next argument is its value.
 		case strings.HasPrefix(a, "-"):
 		case slices.ContainsFunc(app.Commands, func(c *kingpin.CmdModel) bool { return c.Name == a }):
 			return a, slices.Concat([]string{a}, args[:i], args[i+1:])

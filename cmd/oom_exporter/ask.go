@@ -26,7 +26,7 @@ const defaultURL = "http://localhost:10137"
 // maxAnswer bounds what is read of an answer.
 const maxAnswer = 64 << 20
 
-// ask gets a document of a running exporter.
+// ask gets a document from a running exporter.
 func ask(ctx context.Context, base, path string, query url.Values) (report.Document, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme == "" || u.Host == "" {
@@ -43,7 +43,7 @@ func ask(ctx context.Context, base, path string, query url.Values) (report.Docum
 	resp, err := http.DefaultClient.Do(req)
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return report.Document{}, fmt.Errorf("no exporter answers at %s: start it by oom_exporter serve, or give its address by --url", base)
+		return report.Document{}, fmt.Errorf("no exporter answers at %s: start it with oom_exporter serve, or give its address with --url", base)
 	case err != nil:
 		return report.Document{}, fmt.Errorf("ask the exporter: %w", err)
 	}
@@ -58,7 +58,7 @@ func ask(ctx context.Context, base, path string, query url.Values) (report.Docum
 	return doc, nil
 }
 
-// refused says what an exporter said instead of an answer.
+// refused returns the error for a response that is not the document asked for.
 func refused(resp *http.Response, u *url.URL) error {
 	const enough = 500
 	said, _ := io.ReadAll(io.LimitReader(resp.Body, enough))
@@ -87,7 +87,7 @@ func why(ctx context.Context, c *config, std streams) error {
 	return report.Why(std.out, &doc.Kills[0], report.WhyOptions{Width: terminalWidth(std.out), Color: c.color(std.out)})
 }
 
-// terminalWidth returns the columns of a terminal; 0 if it is none.
+// terminalWidth returns the width of a terminal in columns; 0 if w is no terminal.
 func terminalWidth(w io.Writer) int {
 	f, ok := w.(*os.File)
 	if !ok {
@@ -110,7 +110,7 @@ func advise(ctx context.Context, c *config, std streams) error {
 		return report.JSON(std.out, doc)
 	}
 	if len(doc.Advice) == 0 {
-		_, err := fmt.Fprintln(std.out, "No advice yet: it needs a recorded kill, or 24 h of what a container with a limit used.")
+		_, err := fmt.Fprintln(std.out, "No advice yet: it needs a recorded kill, or 24 h of usage of a container with a limit.")
 		return err
 	}
 	return report.AdviceTable(std.out, doc.Advice)

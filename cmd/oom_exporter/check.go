@@ -14,8 +14,9 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/cli"
 )
 
-// complete makes the roots absolute, since paths are compared with those that
-// the system tells, and checks what one flag alone can't tell.
+// complete makes the roots absolute, since they are compared with paths that the
+// system reports, and checks that --metrics.enable and --metrics.disable each match
+// a metric.
 func (c *config) complete() error {
 	for flag, path := range map[string]*string{"path.procfs": &c.procfs, "path.sysfs": &c.sysfs, "path.rootfs": &c.rootfs} {
 		absolute, err := filepath.Abs(*path)

@@ -12,21 +12,21 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/page"
 )
 
-// clockState is what the kernel knows of the quality of its clock.
+// clockState is what the kernel knows about the quality of its clock.
 type clockState struct {
 	synchronized bool
-	maxError     time.Duration // at most, as grown since the last correction.
+	maxError     time.Duration // upper bound; it grows until the next correction.
 }
 
-// maxClockError is from where on doctor speaks of it: times of kills are shown
-// in seconds.
+// maxClockError is the largest error that doctor does not warn of: times of kills are
+// shown in seconds.
 const maxClockError = time.Second
 
-// bootID names a boot of a machine.
+// bootID is the file below /proc that identifies this boot of this machine.
 const bootID = "sys/kernel/random/boot_id"
 
-// examineClock tells whether times of kills can be believed. It has nothing to
-// say of another machine than this one, whose files --path.procfs may name.
+// examineClock tells whether times of kills can be trusted. It returns nothing if
+// --path.procfs holds the files of another machine, whose clock it can't ask.
 func (c *config) examineClock() []page.Finding {
 	here, err1 := os.ReadFile(filepath.Join("/proc", bootID))
 	there, err2 := os.ReadFile(filepath.Join(c.procfs, bootID))
@@ -37,9 +37,9 @@ func (c *config) examineClock() []page.Finding {
 	return []page.Finding{judgeClock(time.Now(), state, err)}
 }
 
-// judgeClock: no other clock is on the node to compare with, so by how much it
-// is off is for an alert. Nothing is missing with a wrong one: kills are counted,
-// and alerts go by the counters.
+// judgeClock turns the clock's state into a finding. How far the clock is off is for an
+// alert to tell: the node has no other clock to compare it with. A wrong clock is no
+// missing source: kills are still counted, and alerts use the counters.
 func judgeClock(now time.Time, state clockState, err error) page.Finding {
 	const remedy = "run chronyd or systemd-timesyncd on the node; the alert OOMNodeClockSkew tells by how much it differs from Prometheus' clock"
 	told := now.Format(time.RFC3339)

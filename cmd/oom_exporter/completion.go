@@ -26,8 +26,8 @@ func completion(_ context.Context, c *config, std streams) error {
 	return bashScript(std.out, app, "default")
 }
 
-// zshScript has zsh run the script of bash. As a file of fpath it is run first when
-// completion wants an answer, and then gives it.
+// zshScript has zsh run the bash script. As a file in fpath it is run only when the
+// first completion is wanted, so that it also has to give that completion.
 func zshScript(w io.Writer, app *kingpin.ApplicationModel) error {
 	if _, err := io.WriteString(w, "#compdef oom_exporter\nautoload -U +X bashcompinit && bashcompinit\n"); err != nil {
 		return err
@@ -39,7 +39,7 @@ func zshScript(w io.Writer, app *kingpin.ApplicationModel) error {
 	return err
 }
 
-// bashScript completes from lists; file names where a flag takes a value.
+// bashScript completes commands and flags from lists, and anything else as a file name.
 func bashScript(w io.Writer, app *kingpin.ApplicationModel, option string) error {
 	var b strings.Builder
 	b.WriteString(`_oom_exporter() {
@@ -60,7 +60,7 @@ func bashScript(w io.Writer, app *kingpin.ApplicationModel, option string) error
     -*) COMPREPLY=($(compgen -W "$words %s" -- "$word")) ;;
     *) if ((i == COMP_CWORD)); then COMPREPLY=($(compgen -W "%s" -- "$word")); else COMPREPLY=($(compgen -f -- "$word")); fi ;;
   esac
-  # A value comes right behind the =.
+  # A value comes right after the =.
   [[ ${#COMPREPLY[@]} != 1 || ${COMPREPLY[0]} != *= ]] || compopt -o nospace 2>/dev/null
   return 0
 }

@@ -21,7 +21,7 @@ import (
 // followEvery is how often events -f asks again.
 const followEvery = time.Second
 
-// answerWithin is for how long an exporter that nobody named may take.
+// answerWithin is how long an exporter may take to answer if --url does not name it.
 const answerWithin = 2 * time.Second
 
 // eventFilter says which kills events lists.
@@ -32,7 +32,7 @@ type eventFilter struct {
 	follow                    bool
 }
 
-// query is the filter for an exporter, which need not know all of it.
+// query is the part of the filter that the exporter applies; keep applies all of it.
 func (f *eventFilter) query() url.Values {
 	q := url.Values{}
 	for name, value := range map[string]string{"namespace": f.namespace, "pod": f.pod} {
@@ -49,33 +49,48 @@ func (f *eventFilter) query() url.Values {
 	return q
 }
 
-// keep returns the kills that are wanted, the newest last. One without a time
-// may be of any.
+// keep returns the kills that are wanted, the newest last. A kill without a time is
+// never too old.
 func (f *eventFilter) keep(kills []report.Kill) []report.Kill {
 	kept := slices.DeleteFunc(slices.Clone(kills), func(k report.Kill) bool {
 		return f.namespace != "" && k.Namespace != f.namespace || f.pod != "" && k.Pod != f.pod ||
 			f.container != "" && k.Container != f.container || k.Time != nil && k.Time.Before(f.since)
 	})
-	slices.SortStableFunc(kept, func(a, b report.Kill) int {
-		if a.Time == nil || b.Time == nil {
-			return 0
-		}
-		return a.Time.Compare(*b.Time)
-	})
+	sortByTime(kept)
 	if f.last > 0 && len(kept) > f.last {
 		kept = kept[len(kept)-f.last:]
 	}
 	return kept
 }
 
-// killSource is where the recorded kills are read from, in words, and how.
+// sortByTime sorts kills by their time. One without a time stays behind the kill before it.
+func sortByTime(kills []report.Kill) {
+	type timed struct {
+		kill report.Kill
+		at   time.Time
+	}
+	all := make([]timed, 0, len(kills))
+	var last time.Time
+	for _, k := range kills {
+		if k.Time != nil {
+			last = *k.Time
+		}
+		all = append(all, timed{k, last})
+	}
+	slices.SortStableFunc(all, func(a, b timed) int { return a.at.Compare(b.at) })
+	for i := range all {
+		kills[i] = all[i].kill
+	}
+}
+
+// killSource is where the recorded kills come from: its name, and how to read it.
 type killSource struct {
 	name string
 	read func(context.Context) (report.Document, error)
 }
 
-// listEvents lists the recorded kills: of a running exporter, or else of this
-// host's kernel log. It says on standard error which of them it was.
+// listEvents lists the recorded kills: those of a running exporter, or else those in
+// this host's kernel log. It says on standard error which of the two it was.
 func listEvents(ctx context.Context, c *config, std streams) error {
 	source, doc, err := c.recorded(ctx)
 	if err != nil {
@@ -96,7 +111,7 @@ func (c *config) followKills(ctx context.Context, std streams, source killSource
 		seen[identity(&k)] = true
 	}
 	first := len(doc.Kills) == 0
-	// Now only what is new counts.
+	// --last bounds only the kills that are there at first.
 	filter := c.events
 	filter.last = 0
 	ticker := time.NewTicker(followEvery)
@@ -134,8 +149,8 @@ func (c *config) followKills(ctx context.Context, std streams, source killSource
 	}
 }
 
-// identity is by what a kill is known again: what is found out about it later
-// does not make it another.
+// identity is what a kill is recognised by: it stays the same if more is found out
+// about the kill later.
 func identity(k *report.Kill) string {
 	if k.ID != "" {
 		return k.ID
@@ -143,8 +158,8 @@ func identity(k *report.Kill) string {
 	return fmt.Sprint(k.Seq, " ", k.Uptime, " ", k.Victim.PID)
 }
 
-// writeKills writes kills as they were asked for; heading says whether a table
-// gets one.
+// writeKills writes kills in the format that was asked for; heading says whether a
+// table gets a heading.
 func (c *config) writeKills(std streams, doc report.Document, heading bool) error {
 	switch {
 	case c.format == "json" && c.events.follow:
@@ -165,9 +180,9 @@ func (c *config) writeKills(std streams, doc report.Document, heading bool) erro
 	return report.Table(std.out, doc.Kills, report.Options{Color: c.color(std.out), NoHeading: !heading})
 }
 
-// recorded asks the exporter at --url; without it the one that runs here by
-// default, which remembers more than the kernel's ring buffer holds, and else
-// the kernel log. Where a kernel log is named, no exporter is asked.
+// recorded asks the exporter at --url. Without --url it asks the exporter at the default
+// address, which remembers more than the kernel's ring buffer holds, and reads the kernel
+// log if that fails; if --path.kmsg names another kernel log, it only reads that.
 func (c *config) recorded(ctx context.Context) (killSource, report.Document, error) {
 	exporter := func(base string, query url.Values) killSource {
 		return killSource{"the exporter at " + base, func(ctx context.Context) (report.Document, error) {
@@ -175,7 +190,7 @@ func (c *config) recorded(ctx context.Context) (killSource, report.Document, err
 		}}
 	}
 	named := c.eventsURL != ""
-	if named || c.kmsg == defaultKmsg {
+	if named || c.kmsg == killfeed.DefaultKmsg {
 		base := c.eventsURL
 		if !named {
 			base = defaultURL
@@ -195,7 +210,7 @@ func (c *config) recorded(ctx context.Context) (killSource, report.Document, err
 		kills, err := c.logged(ctx)
 		return report.FromKills(kills), err
 	}}
-	if c.kmsg == defaultKmsg {
+	if c.kmsg == killfeed.DefaultKmsg {
 		source.name += "; no exporter answers at " + defaultURL
 	}
 	doc, err := source.read(ctx)

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -154,5 +155,29 @@ func TestEventsOfANamedLog(t *testing.T) {
 	}
 	if !strings.Contains(said.String(), "1 kills from the kernel log (testdata/kill.kmsg)") || !strings.Contains(out.String(), "hog") {
 		t.Errorf("%s%s", said.String(), out.String())
+	}
+}
+
+// TestKillsAreSortedByTime has some without a time, which a log need not have: they stay
+// where they were told, and keep no other from its place.
+func TestKillsAreSortedByTime(t *testing.T) {
+	at := func(s int64) *time.Time {
+		if s == 0 {
+			return nil
+		}
+		v := time.Unix(s, 0)
+		return &v
+	}
+	var kills []report.Kill
+	for i, s := range []int64{0, 30, 0, 10, 0, 20} {
+		kills = append(kills, report.Kill{ID: strconv.Itoa(i), Time: at(s)})
+	}
+	sortByTime(kills)
+	got := ""
+	for _, k := range kills {
+		got += k.ID
+	}
+	if got != "034512" {
+		t.Errorf("the order is %s", got)
 	}
 }

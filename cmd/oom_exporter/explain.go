@@ -20,9 +20,9 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/workload"
 )
 
-// explain tells what kernel logs say about OOMs: those of files, standard
-// input's, or this host's own. It ends with 0 where it has found one, 1 where
-// it has not, and 2 where something could not be read.
+// explain reports what kernel logs say about OOMs. It reads the logs in the given
+// files, the log on standard input, or that of this host. The exit code is 0 if an OOM
+// was found, 1 if none was, and 2 if something could not be read.
 func explain(ctx context.Context, c *config, std streams) error {
 	o := report.Options{
 		Format: c.format, Color: c.color(std.out), Top: c.explainTop, PageSize: pageSize(),
@@ -36,7 +36,7 @@ func explain(ctx context.Context, c *config, std streams) error {
 	switch {
 	case err != nil:
 	case len(inputs) > 0:
-		// The machine that wrote a file may have other pages than this one.
+		// The machine that wrote a log may have another page size than this one.
 		o.PageSize = 0
 		err = report.ExplainAll(inputs, std.out, o)
 	default:
@@ -53,14 +53,14 @@ func explainHost(ctx context.Context, c *config, std streams, o report.Options) 
 	if err != nil {
 		return cli.UsageError{Err: err}
 	}
-	if c.kmsg == killfeed.DefaultKmsg { // else the log is not of what this host's exporter sees.
+	if c.kmsg == killfeed.DefaultKmsg { // else this host's exporter reads another log.
 		o.Why = recordedCauses(ctx)
 	}
 	return report.ExplainRecords(records, std.out, o)
 }
 
 // recordedCauses asks the exporter of this host, if one runs, why its kills came
-// about. The log alone is enough for the rest, so that no answer is no error.
+// about. No answer is no error: the log alone is enough for the rest of the report.
 func recordedCauses(ctx context.Context) func(*oom.Kill) *report.Verdict {
 	const patience = time.Second
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -72,8 +72,8 @@ func recordedCauses(ctx context.Context) func(*oom.Kill) *report.Verdict {
 	return matchCauses(doc.Kills)
 }
 
-// matchCauses finds the verdict of a kill in the log by its process and its
-// number in the log.
+// matchCauses finds the verdict of a kill in the log by the victim's pid and the
+// sequence number of the log record.
 func matchCauses(kills []report.Kill) func(*oom.Kill) *report.Verdict {
 	type key struct {
 		pid int
@@ -101,7 +101,8 @@ func people(id oom.Identity) string {
 	}
 }
 
-// nameKills asks for all names, waits for the answers and takes them.
+// nameKills sets the levels and workloads of kills. The first round asks for the names
+// and waits for the answers, the second one fills them in.
 func nameKills(kills []oom.Kill, namer *workload.Namer) {
 	for range 2 {
 		for i := range kills {

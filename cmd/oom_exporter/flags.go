@@ -16,6 +16,7 @@ import (
 
 	"github.com/oom-exporter/oom_exporter/collector"
 	"github.com/oom-exporter/oom_exporter/internal/cli"
+	"github.com/oom-exporter/oom_exporter/internal/killfeed"
 	"github.com/oom-exporter/oom_exporter/internal/logging"
 	"github.com/oom-exporter/oom_exporter/internal/predict"
 	"github.com/oom-exporter/oom_exporter/internal/report"
@@ -74,11 +75,8 @@ type config struct {
 	openGroups   int
 }
 
-// defaultKmsg is the kernel log of a running system.
-const defaultKmsg = "/dev/kmsg"
-
-// newApp declares every flag and command. All flags of the program stand
-// here; docs/flags.md is made from it.
+// newApp declares every flag and command of the program; docs/flags.md is generated
+// from it.
 func newApp(c *config) *kingpin.Application {
 	app := kingpin.New("oom_exporter", "Tells Prometheus which container is about to be OOM-killed, who the kernel will kill next, and who it did kill and why.")
 	app.Version(version.Print("oom_exporter"))
@@ -145,7 +143,7 @@ func commonFlags(app *kingpin.Application, c *config) {
 	cli.Set(app.Flag("path.procfs", "The proc file system.").PlaceHolder("/proc"), "/proc", cli.Text(&c.procfs, "a directory"))
 	cli.Set(app.Flag("path.sysfs", "The sys file system, below which cgroups are looked for.").PlaceHolder("/sys"), "/sys", cli.Text(&c.sysfs, "a directory"))
 	cli.Set(app.Flag("path.rootfs", "The host's root, below which the names of containers are looked for.").PlaceHolder("/"), "/", cli.Text(&c.rootfs, "a directory"))
-	cli.Set(app.Flag("path.kmsg", "The kernel log's device, or a file with its records.").PlaceHolder(defaultKmsg), defaultKmsg, cli.Text(&c.kmsg, "a file"))
+	cli.Set(app.Flag("path.kmsg", "The kernel log's device, or a file with its records.").PlaceHolder(killfeed.DefaultKmsg), killfeed.DefaultKmsg, cli.Text(&c.kmsg, "a file"))
 	app.Flag("cri.socket", "The container runtime's CRI socket, for the names of pods and containers that the kubelet's log directories do not tell; not used unless given.").StringVar(&c.criSocket)
 	app.Flag("docker.socket", "Docker's socket, for the names of containers; not used unless given: it grants more than reading.").StringVar(&c.dockerSocket)
 	app.Flag("podman.root", "A containers/storage directory that names Podman's containers; repeatable. Default: /var/lib/containers/storage below --path.rootfs.").StringsVar(&c.podmanRoots)
@@ -154,9 +152,9 @@ func commonFlags(app *kingpin.Application, c *config) {
 	cli.Set(app.Flag("log.format", "The log's format: logfmt or json.").PlaceHolder("logfmt"), "logfmt", cli.OneOf(&c.logFormat, logging.Formats()...))
 	cli.Set(app.Flag("limits.processes", "Processes to read in one pass at most; what is over it is counted.").PlaceHolder("100000"), "100000", cli.Int(&c.maxProcesses, 1, 4<<20))
 	cli.Set(app.Flag("limits.groups", "Memory cgroups to read in one pass at most. Where there are more, each subtree gets a fair share, what is inside of containers and units comes last, and the rest is counted.").PlaceHolder("10000"), "10000", cli.Int(&c.maxGroups, 1, 1<<20))
-	cli.Set(app.Flag("limits.series", "Series of workloads, cgroups and processes in one scrape at most; what one user can make more of has a twentieth. Where there are more, workloads of users are shown as one; the rest is left out, and both are counted. 0: no bound.").PlaceHolder("100000"), "100000", cli.Int(&c.maxSeries, 0, 1<<30))
-	cli.Set(app.Flag("limits.refresh", "Scrapes in which a process and a group are read in full at least once, though what is read of them each time shows no change; 1: each time.").PlaceHolder("8"), "8", cli.Int(&c.refresh, 1, 1000))
-	cli.Set(app.Flag("limits.open-groups", "Memory cgroups that stay open between scrapes, so that reading them costs less: three descriptors and some 10 KiB of kernel memory each; none where half of the groups were left out; 0: none.").PlaceHolder("384"), "384", cli.Int(&c.openGroups, 0, 1<<16))
+	cli.Set(app.Flag("limits.series", "Maximum number of series of workloads, cgroups and processes in one scrape; the cgroups that one user can make get at most a twentieth of it. Where there are more, workloads of users are shown as one; the rest is left out, and both are counted. 0: no bound.").PlaceHolder("100000"), "100000", cli.Int(&c.maxSeries, 0, 1<<30))
+	cli.Set(app.Flag("limits.refresh", "Number of scrapes within which each process and each cgroup is read in full at least once, even if the little that is read of it in between shows no change; 1: read in full in every scrape.").PlaceHolder("8"), "8", cli.Int(&c.refresh, 1, 1000))
+	cli.Set(app.Flag("limits.open-groups", "Maximum number of memory cgroups kept open between scrapes, so that reading them costs less: three descriptors and some 10 KiB of kernel memory each. If more than half of the cgroups would be left out, none is kept open; 0: none.").PlaceHolder("384"), "384", cli.Int(&c.openGroups, 0, 1<<16))
 	cli.Set(app.Flag("eviction.threshold", "kubelet's memory.available eviction threshold, in bytes or in percent of the node: 100Mi, 5%.").PlaceHolder("100Mi"), "100Mi", thresholdOf(&c.kubelet.Threshold))
 	cli.Set(app.Flag("eviction.usage", "What the node's usage is for kubelet on cgroup v2: stat (anon + file) or free (MemTotal - MemFree, kubelets before 1.33).").PlaceHolder("stat"), "stat", modeOf(&c.kubelet.Usage))
 	cli.Set(app.Flag("eviction.hugepages", "Whether kubelet takes the node's hugepages off memory.available: on (since 1.37), off (before, or without the feature gate HugepageAwareEviction), auto (on, unless --eviction.usage is free).").PlaceHolder("auto"), "auto", hugepagesOf(&c.kubelet.Hugepages))
@@ -168,11 +166,11 @@ func webFlags(cmd *kingpin.CmdClause, c *config) {
 	cli.Set(cmd.Flag("web.telemetry-path", "Path of the metrics.").PlaceHolder("/metrics"), "/metrics", cli.Path(&c.telemetryPath))
 	cmd.Flag("web.exporter-metrics", "Expose the exporter's own go_* and process_* metrics.").Default("true").BoolVar(&c.selfMetrics)
 	cmd.Flag("web.created-lines", "Add the created timestamps of counters to the OpenMetrics text, as _created lines. A Prometheus that makes use of them asks for the protobuf format, which always has them; one that does not would store each line as a series.").BoolVar(&c.createdLines)
-	cmd.Flag("web.page", "Serve pages about the node, its workloads and its kills for people, at /; else a page of links.").Default("true").BoolVar(&c.webPage)
+	cmd.Flag("web.page", "Serve human-readable pages about the node, its workloads and its kills at /; if off, / is a page of links.").Default("true").BoolVar(&c.webPage)
 	cli.Set(cmd.Flag("web.max-requests", "Maximum number of scrapes of a part of the metrics (collect[], exclude[], name[]) to work on at one time; scrapes of everything share one pass and are not limited; 0: no bound.").PlaceHolder("40"), "40", cli.Int(&c.maxRequests, 0, 1<<20))
 	cli.Set(cmd.Flag("web.min-interval", "Rest between two passes over the host; scrapes that come earlier wait and share the next pass. A client that scrapes without pause costs C/(C + interval) of a CPU, C being what one scrape costs.").PlaceHolder("100ms"), "100ms", cli.Duration(&c.minInterval, 0))
-	cli.Set(cmd.Flag("web.max-connections", "Maximum number of open connections; the least used ones of the address that has most are closed for new ones; 0: no bound.").PlaceHolder("256"), "256", cli.Int(&c.connections, 0, 1<<20))
-	cmd.Flag("rights.drop", "Once it listens, give up every capability but CAP_SYSLOG and CAP_DAC_READ_SEARCH, set no_new_privs, and, where the kernel has Landlock, the rights to write outside the directory of --state.file, to run programs, to open TCP connections and to read other processes' memory; see docs/security.md.").Default("true").BoolVar(&c.dropRights)
+	cli.Set(cmd.Flag("web.max-connections", "Maximum number of open connections; to make room for a new one, the least used connection of the address that has the most is closed; 0: no bound.").PlaceHolder("256"), "256", cli.Int(&c.connections, 0, 1<<20))
+	cmd.Flag("rights.drop", "Once it listens, set no_new_privs, give up every capability except CAP_SYSLOG and CAP_DAC_READ_SEARCH and, where the kernel has Landlock, give up the rights to write outside the directory of --state.file, to run programs, to open TCP connections and to read other processes' memory; for exceptions see docs/security.md.").Default("true").BoolVar(&c.dropRights)
 	cli.Set(cmd.Flag("web.timeout-offset", "Taken off the scrape timeout that Prometheus names, so that a late answer still arrives.").PlaceHolder("500ms"), "500ms", cli.Duration(&c.timeoutOffset, 0))
 }
 
@@ -204,10 +202,10 @@ func collectorFlags(cmd *kingpin.CmdClause, c *config) {
 func eventFlags(cmd *kingpin.CmdClause, c *config) {
 	cli.Set(cmd.Flag("events.kmsg", "The kernel log, for the names and sizes of kills: auto, require (oom_event_source_up is 0 without it) or off.").PlaceHolder("auto"), "auto", cli.OneOf(&c.kmsgMode, sourceModes()...))
 	cli.Set(cmd.Flag("events.tracefs", "The tracefs event oom:mark_victim, which names kills in groups that live for milliseconds; needs root and writes an instance of its own: off, auto or require.").PlaceHolder("off"), "off", cli.OneOf(&c.tracefsMode, sourceModes()...))
-	cli.Set(cmd.Flag("source.bpf", "BPF programs in the kernel, which name the victim of each kill however short its container lived; takes CAP_BPF and CAP_PERFMON until it serves: off, auto (without them as with off) or require (do not start without them); see docs/bpf.md.").PlaceHolder("off"), "off", cli.OneOf(&c.bpfMode, sourceModes()...))
+	cli.Set(cmd.Flag("source.bpf", "BPF programs in the kernel, which name the victim of each kill however short its container lived, and list all processes in one pass; takes CAP_BPF and CAP_PERFMON until it serves: off, auto (without them as with off) or require (do not start without them); see docs/bpf.md.").PlaceHolder("off"), "off", cli.OneOf(&c.bpfMode, sourceModes()...))
 	cmd.Flag("state.file", "File that keeps the totals of this boot over restarts; best below /run. Not used unless given.").StringVar(&c.stateFile)
 	cli.Set(cmd.Flag("dead.keep", "Workloads that are gone and keep the series of their kills.").PlaceHolder("1000"), "1000", cli.Int(&c.deadKeep, 1, 1<<20))
-	cli.Set(cmd.Flag("dead.age", "For how long they keep them.").PlaceHolder("24h"), "24h", cli.Duration(&c.deadAge, time.Second))
+	cli.Set(cmd.Flag("dead.age", "How long workloads that are gone keep the series of their kills.").PlaceHolder("24h"), "24h", cli.Duration(&c.deadAge, time.Second))
 }
 
 // recorderFlags are those of the flight recorder.

@@ -29,7 +29,7 @@ func examples(command string) []string {
 	}[command]
 }
 
-// notes are what is to be said of a command beside its flags.
+// notes are what the help of a command says after its flags.
 func notes(command string) (title string, rows [][2]string) {
 	if command == "top" {
 		return "Keys:", top.Keys()

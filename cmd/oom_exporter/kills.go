@@ -72,9 +72,9 @@ func newKills(c *config, p *parts, namer *workload.Namer, logger log.Logger) (*k
 	return &kills{ledger: l, feed: feed, lock: lock, whys: w}, nil
 }
 
-// lockState makes sure that no other exporter writes the same state file. What
-// keeps the lock from being taken keeps the file from being written, too, which
-// is no reason not to serve.
+// lockState makes sure that no other exporter writes the same state file. Any other
+// failure to lock it is only logged: its cause keeps the file from being written, too,
+// which is no reason not to serve.
 func lockState(path string, logger log.Logger) (*statefile.Lock, error) {
 	if path == "" {
 		return nil, nil
@@ -107,7 +107,7 @@ func (k *kills) KillTotals() oom.KillTotals {
 	return totals
 }
 
-// records are the recorded kills with all that has happened by now.
+// records returns the recorded kills, brought up to date first.
 func (k *kills) records() []oom.Kill {
 	k.ledger.Sync()
 	return k.ledger.Records()
@@ -168,7 +168,7 @@ func (n ledgerNames) Lookup(path string) (oom.Identity, oom.Kind, bool) {
 	return id, workload.ParsePath(path).Kind, known
 }
 
-// sourceModes are the values of the flags that say how a source is wanted.
+// sourceModes are the values of --events.kmsg, --events.tracefs and --source.bpf.
 func sourceModes() (names []string) {
 	for _, m := range killfeed.Modes() {
 		names = append(names, string(m))

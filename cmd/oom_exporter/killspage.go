@@ -48,7 +48,7 @@ func killsPage(l *ledger.Ledger, verdict func(id string) (oom.Verdict, bool)) we
 
 // killsQuery is which of the recorded kills a client wants.
 type killsQuery struct {
-	limit          int       // of the newest ones; 0: all.
+	limit          int       // at most this many of the newest; 0: all.
 	since          time.Time // zero: all.
 	namespace, pod string    // empty: all.
 
@@ -81,15 +81,15 @@ func parseKillsQuery(values url.Values, now time.Time) (*killsQuery, error) {
 	return q, nil
 }
 
-// checkParameters refuses a parameter that is unknown or there twice: a filter
-// with a typing error in it must not pass for one that finds everything.
+// checkParameters refuses a parameter that is unknown or given more than once: a
+// filter with a typo in it must not pass for one that matches everything.
 func checkParameters(values url.Values, known ...string) error {
 	for name, all := range values {
 		switch {
 		case !slices.Contains(known, name) && len(known) == 0:
-			return fmt.Errorf("unknown parameter %q: there are none", name)
+			return fmt.Errorf("unknown parameter %q: this page takes none", name)
 		case !slices.Contains(known, name):
-			return fmt.Errorf("unknown parameter %q: there are %s", name, strings.Join(known, ", "))
+			return fmt.Errorf("unknown parameter %q: this page takes %s", name, strings.Join(known, ", "))
 		case len(all) > 1:
 			return fmt.Errorf("parameter %s is given %d times", name, len(all))
 		}
@@ -97,8 +97,8 @@ func checkParameters(values url.Values, known ...string) error {
 	return nil
 }
 
-// parseSince reads a time or how long ago. A "+" of a time zone that is not
-// escaped in a URL is a space there.
+// parseSince reads a time, or how long ago it was. A "+" in the time zone arrives as a
+// space if the URL did not escape it.
 func parseSince(s string, now time.Time) (time.Time, error) {
 	if ago, err := time.ParseDuration(s); err == nil && ago >= 0 {
 		return now.Add(-ago), nil

@@ -83,7 +83,7 @@ func TestBadKillsQuery(t *testing.T) {
 		"since=yesterday":            "2026-11-24T10:00:00Z",
 		"since=-2h":                  "how long ago",
 		"since=2026-11-24":           "must be a time",
-		"namespce=shop":              "there are limit, since, namespace, pod",
+		"namespce=shop":              "this page takes limit, since, namespace, pod",
 	} {
 		values, err := url.ParseQuery(query)
 		if err != nil {

@@ -19,8 +19,8 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/report"
 )
 
-// logInputs opens what explain was asked to read. There is nothing where no
-// file is given and nothing is piped in.
+// logInputs returns the logs that explain was asked to read: none if no file is given
+// and nothing is piped in.
 func logInputs(names []string, in io.Reader) ([]report.Input, error) {
 	if len(names) == 0 {
 		if r, ok := piped(in); ok {
@@ -34,7 +34,7 @@ func logInputs(names []string, in io.Reader) ([]report.Input, error) {
 		return nil, report.UnreadableError{Err: err}
 	}
 	for _, name := range inOrder(files) {
-		// kingpin hands a lone dash on as an empty text.
+		// kingpin passes a lone dash on as an empty string.
 		if name == "" || name == "-" {
 			inputs = append(inputs, report.Input{Open: opened(in)})
 			continue
@@ -64,13 +64,13 @@ func piped(in io.Reader) (io.Reader, bool) {
 	return r, err == nil
 }
 
-// expand puts the logs of directories in the place of these.
+// expand replaces each directory with the logs in it.
 func expand(names []string) ([]string, error) {
 	var files []string
 	for _, name := range names {
 		info, err := os.Stat(name)
 		if err != nil || !info.IsDir() {
-			files = append(files, name) // errors are told when it is opened.
+			files = append(files, name) // an error is reported when it is opened.
 			continue
 		}
 		entries, err := os.ReadDir(name)
@@ -99,12 +99,12 @@ func isLogName(name string) bool {
 	return strings.Contains(name, ".log")
 }
 
-// rotated is a log's name without what rotation has put behind it, and that:
-// a number that rises with age, or a date that falls with it.
+// rotated splits a log's name into the original name and the suffix that rotation
+// added: a number that rises with age, or a date that falls with it.
 var rotated = regexp.MustCompile(`^(.*?)(?:[.-](\d{1,3}|\d{8}(?:-?\d+)?))?(?:\.(?:gz|xz|bz2|zst|zstd))?$`)
 
-// inOrder puts the files that are one rotated log in order, the oldest first;
-// different logs stay in the order that was asked for.
+// inOrder puts the files of each rotated log together, the oldest first; different
+// logs stay in the order that was asked for.
 func inOrder(files []string) []string {
 	first := map[string]int{}
 	base := func(name string) (string, string) {
@@ -125,7 +125,8 @@ func inOrder(files []string) []string {
 	return out
 }
 
-// compareAges orders what rotation puts behind a name; nothing is the newest.
+// compareAges orders the suffixes that rotation adds, the oldest first; a name without
+// one is the newest.
 func compareAges(a, b string) int {
 	switch {
 	case a == "" || b == "":

@@ -16,11 +16,11 @@ import (
 )
 
 const (
-	// freshFor is how old what a page shows may be. A pass over the host that
-	// was made within this time, be it for a scrape, is not made again.
+	// freshFor is the maximum age of what a page shows. A pass over the host that is
+	// younger than this is used again, even if it was made for a scrape.
 	freshFor = 5 * time.Second
-	// watchedFor is for how long after a page was asked for a scrape keeps what
-	// it read: without a reader there is nothing to copy.
+	// watchedFor is how long scrapes go on keeping what they read for the pages after
+	// a page was last asked for: without a reader there is nothing to copy.
 	watchedFor = time.Minute
 )
 
@@ -28,12 +28,12 @@ const (
 type looks struct {
 	host *host.Host
 
-	mu      sync.Mutex // held during a page's pass: who comes meanwhile shares it.
+	mu      sync.Mutex // held during a page's pass: whoever asks meanwhile shares it.
 	last    atomic.Pointer[page.Look]
-	watched atomic.Int64 // when a page was asked for, in ns since 1970.
+	watched atomic.Int64 // when a page was last asked for, in ns since 1970.
 }
 
-// Look returns what the host looks like, at most freshFor ago.
+// Look returns the state of the host, at most freshFor old.
 func (l *looks) Look() page.Look {
 	l.watched.Store(time.Now().UnixNano())
 	l.mu.Lock()
@@ -51,7 +51,8 @@ func (l *looks) Look() page.Look {
 	return *l.last.Load()
 }
 
-// firstOf leaves out what follows from another error.
+// firstOf joins the errors, leaving out each that has the text of an earlier one: it
+// has the same cause.
 func firstOf(errs ...error) error {
 	var distinct []error
 	for _, err := range errs {
@@ -67,7 +68,7 @@ func (l *looks) Scrape(deadline time.Time) collector.Scrape {
 	return &sharedScrape{Snapshot: l.host.Scrape(deadline), looks: l}
 }
 
-// sharedScrape notes what was asked of a snapshot, without asking for more.
+// sharedScrape remembers what a snapshot returned, without asking it for more.
 type sharedScrape struct {
 	*host.Snapshot
 	looks *looks
@@ -92,7 +93,8 @@ func (s *sharedScrape) Processes() (*oom.Processes, error) {
 	return v, err
 }
 
-// Close keeps a whole pass for the pages that are being watched, and ends it.
+// Close ends the scrape. If it was a whole pass and a page is being watched, it is kept
+// for the pages.
 func (s *sharedScrape) Close() {
 	watched := time.Since(time.Unix(0, s.looks.watched.Load())) < watchedFor
 	if watched && s.look.Node != nil && s.look.Groups != nil && s.look.Processes != nil {
@@ -101,7 +103,8 @@ func (s *sharedScrape) Close() {
 	s.Snapshot.Close()
 }
 
-// keep copies what was read: the snapshot takes its memory back.
+// keep stores what was read for the pages. Rows are copied: the snapshot takes their
+// memory back.
 func (s *sharedScrape) keep() {
 	s.look.Time = time.Now()
 	if g := s.look.Groups; g != nil {

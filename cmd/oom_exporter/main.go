@@ -24,8 +24,8 @@ func main() {
 	}))
 }
 
-// wantsJSONLog tells whether the log is to be JSON, also where the rest of the
-// command line can't be understood.
+// wantsJSONLog tells whether the log is to be JSON, even if the rest of the command
+// line can't be parsed.
 func wantsJSONLog(args []string) bool {
 	for i, a := range args {
 		if a == "--log.format=json" || a == "json" && i > 0 && args[i-1] == "--log.format" {

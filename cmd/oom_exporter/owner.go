@@ -9,8 +9,8 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/workload"
 )
 
-// ownerOf says in people's words who a memory cgroup is: the innermost unit or
-// container in its path, and what holds it. It is empty where only the path is
+// ownerOf says whose a memory cgroup is, in words for people: the innermost unit or
+// container in its path, and what holds that. It is empty where only the path is
 // known.
 func ownerOf(path string) string {
 	outer, end := outermost(path)
@@ -42,5 +42,5 @@ func outermost(path string) (workload.Path, int) {
 	return workload.Path{}, 0
 }
 
-// isNumber tells whether a name says nothing to people.
+// isNumber tells whether a name has only digits, and so says nothing to people.
 func isNumber(s string) bool { return strings.Trim(s, "0123456789") == "" }

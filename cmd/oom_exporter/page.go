@@ -20,8 +20,8 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/report"
 )
 
-// findingsFor is for how long what doctor found is shown again: each look
-// reads all of the host.
+// findingsFor is how long the findings of doctor are reused: each examination reads
+// the whole host.
 const findingsFor = 30 * time.Second
 
 // nodePages are the pages for people; nil where they are switched off.
@@ -43,7 +43,7 @@ func (c *config) nodePages(parts *parts, shared *looks) (http.Handler, error) {
 	}
 	d := &findings{config: c, bpfError: func() error { return errNoEvents }}
 	if parts.kills != nil {
-		d.bpfError = parts.kills.feed.BPFError // opening it again takes rights that are gone.
+		d.bpfError = parts.kills.feed.BPFError // reopening BPF takes rights that may be gone.
 		o.Kills = func() []oom.Kill {
 			parts.kills.ledger.Sync()
 			return parts.kills.ledger.Records()
@@ -56,7 +56,7 @@ func (c *config) nodePages(parts *parts, shared *looks) (http.Handler, error) {
 	return page.New(o)
 }
 
-// past hands the pages what was recorded and said of it.
+// past gives the pages the recordings and verdicts of kills, and the tracks of cgroups.
 type past struct{ whys *whys }
 
 func (p past) Recording(killID string) (oom.Recording, bool) {
@@ -75,8 +75,8 @@ func (p past) Track(cgroup string) (oom.Track, bool) {
 	return p.whys.recorder.Current(cgroup)
 }
 
-// explained is for how long the report of one kill is shown again: finding it
-// means to read the whole kernel log.
+// explained is how long the report of one kill is reused: finding it means reading the
+// whole kernel log.
 const explained = 10 * time.Second
 
 // explainer tells what the kernel log says of one kill, one at a time.
@@ -99,7 +99,7 @@ func (e *explainer) explain(k *oom.Kill) string {
 	return e.text
 }
 
-// explainKill tells what the kernel log says of one kill, as long as it has it.
+// explainKill returns what the kernel log says of one kill; empty if it has nothing.
 func (c *config) explainKill(k *oom.Kill) string {
 	if k.Victim.PID == 0 || k.Time.IsZero() || c.kmsgMode == string(killfeed.Off) {
 		return ""
@@ -122,7 +122,7 @@ func (c *config) explainKill(k *oom.Kill) string {
 
 var errNoEvents = errors.New("the event collector is off")
 
-// findings keeps what doctor found for a while.
+// findings keeps the findings of doctor for a while.
 type findings struct {
 	config   *config
 	bpfError func() error

@@ -53,7 +53,7 @@ func recorderStore(stateFile string) recorder.Store {
 	return store{stateFile}
 }
 
-// maxRecorderFile is far more than the recorder's bounds come to.
+// maxRecorderFile is far more than the size of any file within the recorder's bounds.
 const maxRecorderFile = 128 << 20
 
 func (s store) path(name string) string { return s.stateFile + "." + name }

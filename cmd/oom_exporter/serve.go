@@ -78,7 +78,8 @@ func (c *config) server(handler http.Handler, std streams, logger log.Logger, sl
 	}
 }
 
-// giveUpRights is called when nothing is left to do that needs more than reading.
+// giveUpRights drops the rights that serving does not need. It is called once the
+// server listens.
 func (c *config) giveUpRights(std streams, logger log.Logger) {
 	if std.dropRights == nil || !c.dropRights {
 		return
@@ -124,7 +125,7 @@ func (c *config) collectorOptions(parts *parts, logger log.Logger) collector.Opt
 	return o
 }
 
-// selfMetrics are the exporter's own; its version is always told.
+// selfMetrics are the exporter's own; its version is always among them.
 func selfMetrics(c *config) prometheus.Gatherer {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(versioncollector.NewCollector("oom_exporter"))
@@ -134,7 +135,7 @@ func selfMetrics(c *config) prometheus.Gatherer {
 	return reg
 }
 
-// source lets the web use a Set without knowing its package.
+// source lets package web use a Set without importing package collector.
 type source struct{ set *collector.Set }
 
 func (s source) Validate(r web.Request) error { return s.set.Validate(collector.Request(r)) }

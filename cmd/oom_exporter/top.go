@@ -28,7 +28,7 @@ const topProcesses = 100
 // showTop shows the host: live on a terminal, else once.
 func showTop(ctx context.Context, c *config, std streams) error {
 	c.nearRatio, c.unlimitedUnits, c.processTop = allNear, true, topProcesses
-	c.refresh = 1 // who watches wants to see what is now.
+	c.refresh = 1 // whoever watches wants current values.
 	p, err := assemble(c, log.NewNopLogger())
 	if err != nil {
 		return err
@@ -65,8 +65,8 @@ func showTop(ctx context.Context, c *config, std streams) error {
 	return err
 }
 
-// onceWidth is that of the terminal, else what COLUMNS says; 0, which cuts
-// nothing, where neither is known.
+// onceWidth is the width of the terminal, or else what COLUMNS says; 0, which cuts
+// nothing, if neither is known.
 func onceWidth(out io.Writer, columns string) int {
 	if width := terminalWidth(out); width > 0 {
 		return width
@@ -78,8 +78,8 @@ func onceWidth(out io.Writer, columns string) int {
 	return width
 }
 
-// impliedRequest is the memory request that kubelet computed a burstable
-// container's oom_score_adj from, in thousandths of the node.
+// impliedRequest is the memory request that kubelet computed a burstable container's
+// oom_score_adj from, in bytes, accurate to a thousandth of the node.
 func impliedRequest(r *oom.Row, node *oom.NodeState) oom.Amount {
 	adj := r.Processes.AdjMax
 	class := workload.QoSOf(workload.Path{PodUID: r.PodUID, QoS: r.QoS}, adj) // by adj where the path has none.

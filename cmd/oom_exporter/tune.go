@@ -13,13 +13,13 @@ import (
 )
 
 const (
-	// gcPercent is what GOGC is while nobody says otherwise. A scrape allocates
-	// about as much as stays alive between scrapes, and rests for seconds after it:
-	// collecting earlier costs little and lowers the peak.
+	// gcPercent is the value of GOGC if the environment sets none. A scrape allocates
+	// about as much as stays alive between scrapes, and the program rests for seconds
+	// after it: collecting earlier costs little and lowers the peak.
 	gcPercent = 25
-	// maxProcs is likewise GOMAXPROCS at most. A scrape is the work of one
-	// goroutine, beside which events are read; each further processor only spins,
-	// and collects garbage, beside them.
+	// maxProcs is the highest GOMAXPROCS if the environment sets none. A scrape is the
+	// work of one goroutine, while another one reads events; each further processor
+	// would only spin and collect garbage.
 	maxProcs = 2
 )
 
@@ -43,7 +43,7 @@ func (k runtimeKnobs) tune() {
 	if k.getenv("GOGC") == "" {
 		k.gc(gcPercent)
 	}
-	if k.getenv("GOMAXPROCS") == "" { // set though it be as it was: else Go follows a cgroup's CPU limit.
+	if k.getenv("GOMAXPROCS") == "" { // set even if unchanged: else Go follows a cgroup's CPU limit.
 		k.procs(min(k.procs(0), maxProcs))
 	}
 }
@@ -52,8 +52,8 @@ func tuneRuntime() {
 	runtimeKnobs{os.Getenv, debug.SetGCPercent, runtime.GOMAXPROCS, debug.SetMemoryLimit, ownLimit}.tune()
 }
 
-// ownLimit is that of this process, where it runs: the flags may name the file
-// systems of another host.
+// ownLimit is the memory limit of this process. It ignores the flags, which may name
+// the file systems of another host.
 func ownLimit() oom.Amount {
 	limit, err := cgroup.OwnLimit(cgroup.Options{})
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/verdict"
 )
 
-// recordings is what is asked of the flight recorder.
+// recordings is what whys needs of the flight recorder.
 type recordings interface {
 	Freeze(k oom.Kill)
 	Recording(id string) (oom.Recording, bool)
@@ -28,7 +28,7 @@ type recordings interface {
 	Growing() []oom.Track
 }
 
-// whys says of each kill why it came about, and keeps it.
+// whys judges why each kill came about, and keeps the verdicts.
 type whys struct {
 	recorder recordings // nil: it is off.
 	store    *causes.Store
@@ -42,7 +42,7 @@ type whys struct {
 	leaks   []oom.Leak
 }
 
-// verdictsSuffix is what the file of verdicts is called after the state file.
+// verdictsSuffix, after the state file's name, is the name of the file of verdicts.
 const verdictsSuffix = ".verdicts"
 
 func newWhys(c *config, p *parts, boot string, logger log.Logger) *whys {
@@ -57,8 +57,8 @@ func newWhys(c *config, p *parts, boot string, logger log.Logger) *whys {
 	return w
 }
 
-// begin goes on with the ledger's records: what an earlier exporter did not
-// come to say of its last kills is said now.
+// begin takes the ledger's records. Kills that an earlier exporter did not get round to
+// judging are judged now.
 func (w *whys) begin(records func() []oom.Kill) {
 	w.records = records
 	for _, k := range w.store.Missing(records()) {
@@ -129,7 +129,7 @@ func find(records []oom.Kill, what string) (*oom.Kill, error) {
 		report.Clean(what, 100), len(records))
 }
 
-// adviceAge is for how long advice and leaks are shown again: they are about hours.
+// adviceAge is how long advice and leaks are reused: they are about hours.
 const adviceAge = time.Minute
 
 // Leaks returns the containers that leak, and when each will reach its limit.

@@ -46,8 +46,8 @@ func whyPages(records func() []oom.Kill, w *whys) []web.Page {
 	}
 }
 
-// jsonDocument serves a document that is made of the query's parameters, which
-// have to be known ones.
+// jsonDocument serves a document that is made from the query's parameters; an unknown
+// one is an error.
 func jsonDocument(make func(url.Values) (report.Document, error), known ...string) web.Document {
 	return web.Document{
 		ContentType: "application/json",

@@ -42,8 +42,7 @@ func (b *board) row(title string) {
 	b.y++
 }
 
-// folded is a last part that is closed until somebody opens it: most have no data
-// for it.
+// folded adds a collapsed row as the last part: most installations have no data for it.
 func (b *board) folded(title string, height int, panels ...panel) {
 	b.row(title)
 	row := &b.Panels[len(b.Panels)-1]
@@ -93,7 +92,7 @@ func (b *board) starts(selector string) {
 	})
 }
 
-// alerts marks when a page went out.
+// alerts marks the alerts that page somebody: those of severity critical.
 func (b *board) alerts(selector string) {
 	b.Annotations.List = append(b.Annotations.List, annotation{
 		Name: "Alerts", Datasource: prometheus(), Enable: true, IconColor: orange, Step: "30s",
@@ -109,7 +108,8 @@ func datasource() variable {
 	}
 }
 
-// choice is a variable out of a label's values. All is every value, and none.
+// choice is a variable with the values of a label. "All" matches series without the
+// label, too.
 func choice(name, label, series, of string, multi bool) variable {
 	ds := prometheus()
 	query := fmt.Sprintf("label_values(%s, %s)", series, of)
@@ -125,11 +125,11 @@ func choice(name, label, series, of string, multi bool) variable {
 	return v
 }
 
-// worst is a variable with one value: a label of the container that is nearest to
-// a kill, the others behind it, and .* for all as the last one. What has no such
-// label (a unit has no pod) is found below .*, so the dashboard opens on the
-// worst of all. One value and no "All" of Grafana's, which would be chosen first;
-// in a query it stands as it is, a regular expression.
+// worst is a single-choice variable: it offers the values of a label, that of the container
+// nearest to a kill first, and .* for all of them last. Containers without the label (a unit
+// has no pod) count as .*, which moves up if one of them is nearer: the dashboard opens on
+// the worst of all. Grafana's own "All" is left out, since it would be chosen first. Queries
+// use the value as it is, as a regular expression.
 func worst(name, label, selector string) variable {
 	ds := prometheus()
 	query := fmt.Sprintf(`query_result(sort(min by (%[1]s) (label_replace(oom_container_kill_margin_ratio{%[2]s}, "%[1]s", ".*", "%[1]s", "")) or label_replace(vector(2), "%[1]s", ".*", "", "")))`, name, selector)
@@ -141,7 +141,7 @@ func worst(name, label, selector string) variable {
 	}
 }
 
-// Selectors: each has those before it in it.
+// Selectors, each of which includes the one before it, and the labels to group by.
 const (
 	onCluster       = `cluster=~"$cluster"`
 	onNode          = onCluster + `,instance=~"$node"`
@@ -175,16 +175,16 @@ func gained(counter, selector string) string {
 	return fmt.Sprintf("((%s - %s >= 0) or (%s - %s))", last, before, last, least)
 }
 
-// gainedByWorkloads is the same of the counters of workloads. Some of them are born
-// with their first kill, so that there is nothing to subtract from: a series that
-// was not there before the range began counts in full.
+// gainedByWorkloads is the same for the counters of workloads. Some of them appear only
+// with their first kill, so that there is nothing to subtract: a series that was not
+// there before the range began counts in full.
 func gainedByWorkloads(counter, selector string) string {
 	last, before, least := overRange(counter, selector)
 	return fmt.Sprintf("((%s - %s >= 0) or (%s unless %s) or (%s - %s))", last, before, last, before, last, least)
 }
 
 // overRange returns a counter's last value in the range, its highest in the hour
-// before it, and its least.
+// before the range, and its lowest in the range.
 func overRange(counter, selector string) (last, before, least string) {
 	series := fmt.Sprintf("%s{%s}", counter, selector)
 	return "last_over_time(" + series + "[$__range])", "max_over_time(" + series + "[1h] offset $__range)", "min_over_time(" + series + "[$__range])"
@@ -199,14 +199,14 @@ func stepOf(counter, selector, by string) string {
 	return fmt.Sprintf("sum by (%s) (clamp_min(%s - %s offset $__interval, 0))", by, series, series)
 }
 
-// stepOfWorkloads is the same of the counters of workloads: one that is born with
-// its first kill has it in its first step.
+// stepOfWorkloads is the same for the counters of workloads: one that appears only with
+// its first kill shows that kill in its first step.
 func stepOfWorkloads(counter, selector, by string) string {
 	series := fmt.Sprintf("%s{%s}", counter, selector)
 	return fmt.Sprintf("sum by (%s) (clamp_min(%s - %s offset $__interval, 0) or (%s unless %s offset 1h))", by, series, series, series, series)
 }
 
-// perRow strips what a row of a table does not show.
+// perRow strips the labels that a row of a table does not show.
 func perRow(labels, expr string) string {
 	return fmt.Sprintf("max by (%s) (%s)", labels, strings.Join(strings.Fields(expr), " "))
 }

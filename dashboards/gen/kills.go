@@ -60,7 +60,7 @@ func postMortem() panel {
 		column{field: "Value #F", title: "Most unreclaimable", unit: "bytes", width: 150},
 		column{field: "Value #G", title: "Worst stall", unit: "percentunit", width: 85})
 	labels := func(names, family string) query {
-		// As it is now: over the range there may have been others, each a row.
+		// Only as it is now: earlier ones in the range would each add a row.
 		return q(perRow(labelsOfW+", "+names, fmt.Sprintf("%s{%s} and on (%s) (%s)", family, inNamespace, labelsOfW, killed)), "")
 	}
 	over := func(family string) string {
@@ -88,7 +88,7 @@ func byNamespace() panel {
 		q(fmt.Sprintf("sort_desc(topk(12, sum by (namespace) (%s) > 0))", gainedByWorkloads("oom_container_kills_total", inNamespace)), "{{namespace}}")), nothingKilled)
 }
 
-// balance holds what the kernel has counted against what we say.
+// balance compares what the kernel has counted with what the exporter accounts for.
 func balance() panel {
 	// All at 0 where the graph begins: the kernel counts since boot.
 	risen := func(family string) string {

@@ -108,7 +108,7 @@ type panel struct {
 	Options         any          `json:"options,omitempty"`
 	Transformations []transform  `json:"transformations,omitempty"`
 	Collapsed       *bool        `json:"collapsed,omitempty"` // of a row.
-	Panels          *[]panel     `json:"panels,omitempty"`    // of a collapsed row; of others they follow.
+	Panels          *[]panel     `json:"panels,omitempty"`    // of a collapsed row; an open row's follow it.
 }
 
 type gridPos struct {

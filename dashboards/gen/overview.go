@@ -37,9 +37,8 @@ func overviewStats() []panel {
 	}
 }
 
-// closest lists the containers with the smallest kill margin ratio, as many as
-// there are rows: a few MiB are much to a sidecar and nothing to a heap of
-// gigabytes.
+// closest lists at most rows containers, those with the smallest kill margin. It goes by the
+// ratio: a few MiB are much to a sidecar and nothing to a heap of gigabytes.
 func closest(title, selector string, rows int, more ...column) panel {
 	// Each query has the level in it, so that all join into one row.
 	with := func(family string) query {

@@ -15,7 +15,7 @@ const (
 
 func prometheus() source { return source{Type: "prometheus", UID: "${datasource}"} }
 
-// query is one query of a panel, and how its series are called.
+// query is one query of a panel, and what its series are called.
 type query struct{ expr, legend string }
 
 // q makes a query; line breaks in expr are for reading only.
@@ -23,7 +23,8 @@ func q(expr, legend string) query {
 	return query{expr: strings.Join(strings.Fields(expr), " "), legend: legend}
 }
 
-// from builds the steps of a scale: the first colour from below, then pairs.
+// from builds the steps of a scale: the lowest colour, then pairs of a value and the
+// colour from there on.
 func from(first string, pairs ...any) *thresholds {
 	t := &thresholds{Mode: "absolute", Steps: []step{{Color: first}}}
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -85,7 +86,8 @@ const notScraped = "no exporter is scraped"
 // emptyWhen says why there may be nothing in a panel.
 func emptyWhen(p panel, reason string) panel {
 	p.FieldConfig.Defaults.NoValue = reason
-	if p.Type == "stat" || p.Type == "bargauge" { // which would give the reason the colour of the lowest value.
+	// Else these show the reason in the colour of the lowest value.
+	if p.Type == "stat" || p.Type == "bargauge" {
 		p.FieldConfig.Defaults.Mappings = append(p.FieldConfig.Defaults.Mappings, map[string]any{
 			"type": "special", "options": map[string]any{"match": "null", "result": map[string]any{"index": 9, "text": reason, "color": grey}},
 		})
@@ -164,8 +166,8 @@ func killBars(title, description string, queries ...query) panel {
 	return legendBeside(p, "sum")
 }
 
-// legendBeside puts a graph's legend at its right, where it may have more lines
-// than the third of the height that it would get below.
+// legendBeside puts a graph's legend to its right: it has room for more lines there than
+// below, where it would get a third of the height.
 func legendBeside(p panel, calcs ...string) panel {
 	p.Options = map[string]any{
 		"legend":  map[string]any{"displayMode": "table", "placement": "right", "showLegend": true, "calcs": calcs},
@@ -174,7 +176,7 @@ func legendBeside(p panel, calcs ...string) panel {
 	return p
 }
 
-// legendInLine has only the names in the legend of a narrow graph.
+// legendInLine shows only the names in the legend of a narrow graph.
 func legendInLine(p panel) panel {
 	p.Options = map[string]any{
 		"legend":  map[string]any{"displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": []string{}},

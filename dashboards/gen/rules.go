@@ -27,7 +27,7 @@ type rule struct {
 	Labels, Annotations                     map[string]string
 }
 
-// UnmarshalJSON knows Prometheus' name for keep_firing_for.
+// UnmarshalJSON also reads keep_firing_for, which does not match KeepFiringFor.
 func (r *rule) UnmarshalJSON(data []byte) error {
 	type plain rule
 	aux := struct {
@@ -52,7 +52,7 @@ func evaluate(root, expression string, into any) error {
 	return json.Unmarshal([]byte(out), into)
 }
 
-// tunable are the keys of _config that the chart's values have, too.
+// tunable returns the part of _config that the chart's values also have.
 func tunable(root string) (map[string]any, error) {
 	config := map[string]any{}
 	if err := evaluate(root, "mixin._config", &config); err != nil {
@@ -65,7 +65,8 @@ func tunable(root string) (map[string]any, error) {
 }
 
 // rules returns the rule files with the mixin's defaults, and those of the
-// chart, in which @name@ stands for each key of _config that its values set.
+// chart, in which @name@ stands for each key of _config that the chart's values
+// set.
 func rules(root string) (plain, chart map[string]ruleFile, err error) {
 	if err = evaluate(root, "mixin.ruleFiles", &plain); err != nil {
 		return nil, nil, err

@@ -7,14 +7,14 @@ import "strings"
 // column is one column of a table: a label, or "Value #A" for query A.
 type column struct {
 	field, title, unit string
-	width              int         // 0: what is left.
+	width              int         // 0: the width that is left.
 	scale              *thresholds // colours the value; nil leaves it plain.
 	url                string      // where a click leads.
-	hidden             bool        // only for the links of others.
+	hidden             bool        // used only in the links of other columns.
 }
 
-// Where a click on a name leads. The variables go along as far as the target
-// has them.
+// Where a click on a name leads. Each link passes on the variables that its
+// target has.
 const (
 	toWorkload = "/d/oom-exporter-workload?${datasource:queryparam}&${cluster:queryparam}&var-namespace=${__data.fields.Namespace}" +
 		"&var-pod=${__data.fields.Pod}&var-container=${__data.fields.Container}&${__url_time_range}"
@@ -32,8 +32,8 @@ func workloadColumns() []column {
 
 func nodeColumn() column { return column{field: "instance", title: "Node", width: 90, url: toNode} }
 
-// table joins the queries by their labels into one row each, shows the columns
-// in their order and nothing else, sorted by one of them.
+// table joins the queries' results into one row per label set, shows only the
+// given columns, in their order, and sorts by one of them.
 func table(title, description string, columns []column, sortBy string, descending bool, queries ...query) panel {
 	ds := prometheus()
 	names, order, include := map[string]string{}, map[string]int{}, map[string]bool{}
@@ -72,9 +72,9 @@ func fields(columns []column) []string {
 }
 
 func (c column) properties() []property {
-	list := []property{{ID: "noValue", Value: "-"}} // of a cell; of the whole table it is the reason.
+	list := []property{{ID: "noValue", Value: "-"}} // per cell; empty tables have notScraped.
 	if c.hidden {
-		// By its name in Grafana 12 and later, and by the one before.
+		// hideFrom is the name in Grafana 12 and later, hidden the one before.
 		list = append(list,
 			property{ID: "custom.hideFrom", Value: map[string]bool{"viz": true, "legend": false, "tooltip": false}},
 			property{ID: "custom.hidden", Value: true})

@@ -47,8 +47,8 @@ func workloadStats() []panel {
 	}
 }
 
-// againstLimits shows usage and what limits it. A pod's and a node's lines are
-// those of the chosen pods.
+// againstLimits shows usage and what limits it. The pod lines are sums over the
+// chosen pods.
 func againstLimits() panel {
 	series := func(family, legend string) query {
 		return q(fmt.Sprintf("sum by (container) (%s{%s})", family, inContainer), legend+" {{container}}")

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package causes keeps what was said of past kills: how many of which cause a
-// workload had, and the verdicts of the recorded ones. It is a count of its own
-// beside the ledger's, so that neither has to know the other: the ledger says
-// how many kills there were, which never depends on a recording, and this says
-// of each of them why. Kills are told apart by their IDs, so that one that comes
-// twice, as after a restart, counts once.
+// Package causes keeps the verdicts on past kills: how many kills of each cause a
+// workload had, and what was said about the latest. Its counts are separate from
+// the ledger's, so that neither has to know the other: the ledger says how many
+// kills there were, which never depends on a recording, and this package says
+// why. Kills are told apart by their IDs, so that one that is added twice, as
+// after a restart, counts once.
 package causes
 
 import (
@@ -20,19 +20,18 @@ const (
 	// maxKills is how many kills are remembered by their IDs: as many as the
 	// ledger has records.
 	maxKills = 1000
-	// maxVerdicts is how many of them, the last, keep their whole verdict.
+	// maxVerdicts is how many of the latest of them keep their whole verdict.
 	maxVerdicts = 200
 )
 
 // Options of a Store.
 type Options struct {
-	File   string // keeps the counts over restarts; empty: nothing does.
-	BootID string // counts are of one boot, as the ledger's.
+	File   string // keeps the counts across restarts; empty: nothing does.
+	BootID string // the counts are of one boot, like the ledger's.
 	Logger log.Logger
 }
 
-// Store has the causes of past kills. All methods may be called at the same
-// time.
+// Store has the causes of past kills. Its methods are safe for concurrent use.
 type Store struct {
 	o     Options
 	dirty chan struct{} // something waits to be saved.
@@ -41,11 +40,11 @@ type Store struct {
 	counts map[key]uint64
 	last   map[oom.Workload]key
 	kills  []entry        // oldest first.
-	place  map[string]int // of a kill in kills, plus dropped.
+	place  map[string]int // index of a kill in kills, plus gone.
 	gone   int            // kills that were dropped at the front.
 	shown  []oom.CauseKills
-	stale  bool // shown is not what is there.
-	failed bool // the last save failed: all is shown unsaved.
+	stale  bool // shown is out of date.
+	failed bool // the last save failed: the counts are shown unsaved.
 }
 
 // key is what kills are counted by.
@@ -114,7 +113,7 @@ func (s *Store) changed() {
 	}
 }
 
-// Of returns what was said of a kill; of older ones without a sentence.
+// Of returns the verdict on a kill; of older ones only Cause, Grew and Sure.
 func (s *Store) Of(id string) (oom.Verdict, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -125,8 +124,8 @@ func (s *Store) Of(id string) (oom.Verdict, bool) {
 	return s.kills[i-s.gone].Verdict, true
 }
 
-// Missing returns those of the records that were not counted: their exporter
-// ended before it had said why. Kills of before the epoch never count.
+// Missing returns those of the records that were not counted, because the
+// exporter ended before it had said why. Kills from before the epoch never count.
 func (s *Store) Missing(records []oom.Kill) []oom.Kill {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,10 +138,10 @@ func (s *Store) Missing(records []oom.Kill) []oom.Kill {
 	return missing
 }
 
-// Counts returns the kills by cause of those workloads that the ledger still
-// has; the others have been evicted there, and are here. With a file it is what
-// the file has. again asks the ledger for what it has now: between the caller's
-// look and this one there may have been a kill.
+// Counts returns, by cause, the kills of those workloads that the ledger still
+// has; those that it has evicted are dropped here as well. With a file, the
+// counts are those that were saved. again asks the ledger once more: there may
+// have been a kill since the caller asked it.
 func (s *Store) Counts(workloads []oom.WorkloadKills, again func() ([]oom.WorkloadKills, []oom.Kill)) []oom.CauseKills {
 	known := setOf(workloads)
 	s.mu.Lock()
@@ -172,8 +171,8 @@ func setOf(workloads []oom.WorkloadKills) map[oom.Workload]bool {
 	return set
 }
 
-// tidy takes names that have become known, and drops what the ledger has
-// evicted.
+// tidy takes over names that have become known, and drops the workloads that the
+// ledger has evicted.
 func (s *Store) tidy(living map[oom.Workload]bool, records []oom.Kill) {
 	if !s.strange(living) {
 		return
@@ -189,7 +188,7 @@ func (s *Store) tidy(living map[oom.Workload]bool, records []oom.Kill) {
 }
 
 // strange tells whether there are counts of a workload that the ledger does not
-// have (any more): it was evicted, or has got its name.
+// have (any more): it was evicted, or its name has become known since.
 func (s *Store) strange(known map[oom.Workload]bool) bool {
 	for k := range s.counts {
 		if !known[k.Workload] {
@@ -199,7 +198,7 @@ func (s *Store) strange(known map[oom.Workload]bool) bool {
 	return false
 }
 
-// rename takes the names of the ledger's records.
+// rename gives the kills the workload names that the ledger's records now have.
 func (s *Store) rename(records []oom.Kill) {
 	for i := range records {
 		r := &records[i]

@@ -90,10 +90,10 @@ func readState(path string) (state, error) {
 var (
 	errEntries = errors.New("too many entries")
 	errCount   = errors.New("a count is out of range")
-	errCause   = errors.New("a cause that there is not")
+	errCause   = errors.New("unknown cause or kind of memory")
 )
 
-// parseState reads a file that may be of anybody's making.
+// parseState reads a file that anybody may have written.
 func parseState(b []byte) (state, error) {
 	// An entry of two bytes can take hundreds when it is decoded.
 	if n := statefile.CountElements(b); n > maxEntries {
@@ -146,7 +146,7 @@ func (s *Store) Run(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// save writes what is there, and shows it then.
+// save writes the counts and, once they are written, shows them.
 func (s *Store) save() {
 	s.mu.Lock()
 	st := state{Version: version, Boot: s.o.BootID, Kills: slices.Clone(s.kills)}

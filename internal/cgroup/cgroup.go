@@ -28,7 +28,7 @@ const (
 	PartPressure
 	// PartProcs is cgroup.procs.
 	PartProcs
-	// PartProtection is what margins and victims depend on beside the limits:
+	// PartProtection is what margins and victims depend on besides the limits:
 	// memory.min, memory.oom.group, on v1 memory.swappiness, and the group's
 	// cpuset.mems.
 	PartProtection
@@ -45,8 +45,8 @@ const (
 const DefaultMaxGroups = 10000
 
 // maxDepth bounds the depth of a pass, since each level keeps up to two
-// descriptors open while its children are read. Deeper groups count as over the
-// bound.
+// descriptors open while its children are read. Deeper groups are left out and
+// counted as too deep.
 const maxDepth = 128
 
 // Options says where the kernel's files are and what is wanted of them. The
@@ -57,7 +57,7 @@ type Options struct {
 	MaxGroups int    // most groups that a pass reads; default DefaultMaxGroups.
 	// IsWorkload, if set, tells whether everything below a path belongs to one
 	// workload. Where there are more groups than MaxGroups, those inside workloads
-	// are read last.
+	// are chosen last.
 	IsWorkload func(path string) bool
 	Parts      Parts
 	// Refresh is the number of passes within which every file of a cgroup is read
@@ -69,8 +69,8 @@ type Options struct {
 	Refresh int
 	// KeepOpen is the maximum number of cgroups kept open between passes, with three
 	// descriptors and about 10 KiB of kernel memory each; reading an open one takes
-	// half as long. 0 keeps none open. None are kept open either where half of the
-	// cgroups were left out.
+	// half as long. 0 keeps none open. Neither are any kept open where that would be
+	// fewer than half of the cgroups.
 	KeepOpen int
 }
 

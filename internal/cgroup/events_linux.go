@@ -28,7 +28,7 @@ func (p *pass) readOOMControlV1(g *oom.Group, up level) {
 	}
 	n := p.node
 	n.raw = oom.Events{OwnKills: g.Events.OwnKills}
-	// The root never counted for others (memcg_memory_event).
+	// The root never counted its descendants' kills (memcg_memory_event).
 	n.withChildren = p.h.scope != scopeOwn && g.Hierarchical && up.index >= 0
 }
 
@@ -49,7 +49,7 @@ func (p *pass) readEventsV2() oom.Events {
 	}
 	n.raw = raw
 	if !p.due && raw == last && n.events.TreeKills.IsSet() && p.h.hasLocal {
-		return n.events // the hierarchical counters include the own ones and did not change.
+		return n.events // unchanged with descendants included, so its own are too.
 	}
 	if b, ok := p.readFile(v2EventsLocal); ok {
 		p.h.hasLocal = true

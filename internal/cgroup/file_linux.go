@@ -95,7 +95,7 @@ func openat(dir int, name string, flags int) (int, unix.Errno) {
 	}
 }
 
-// read fills buf once.
+// read reads into buf with one read(2), which it repeats only if interrupted.
 func read(fd int, buf []byte) (int, unix.Errno) {
 	for {
 		n, _, errno := unix.Syscall(unix.SYS_READ, uintptr(fd),
@@ -121,13 +121,13 @@ func readAt(dir int, name string, buf []byte) ([]byte, unix.Errno) {
 	return buf[:n], 0
 }
 
-// seqSlack is less than what the kernel's seq_file fills before it hands out a
-// part of a long file (nearly a page, of which the smallest has 4,096 bytes). A
-// read that brings less was the last one.
+// seqSlack is less than what the kernel's seq_file collects before it returns
+// part of a long file: nearly a page, which is at least 4,096 bytes. A read that
+// returns less than seqSlack was the last one.
 const seqSlack = 2048
 
-// readPIDs appends the process ids of a cgroup.procs file to pids. It is read
-// in pieces: in a fork bomb it has megabytes.
+// readPIDs appends the process ids of a cgroup.procs file to pids. The file is
+// read in pieces: a fork bomb makes it megabytes long.
 func readPIDs(dir int, pids []int32, buf []byte) ([]int32, unix.Errno) {
 	fd, errno := openat(dir, fileNames[procs], openFileFlags)
 	if errno != 0 {
@@ -149,8 +149,8 @@ func readPIDs(dir int, pids []int32, buf []byte) ([]int32, unix.Errno) {
 	}
 }
 
-// dirents calls each with the name, NUL included, of all entries of a directory
-// that are or may be directories.
+// dirents calls each with the name, NUL included, of every entry of a directory
+// that is or may be a directory itself.
 func dirents(fd int, buf []byte, each func(name []byte)) error {
 	const (
 		offReclen = 16 // of struct linux_dirent64.
@@ -178,7 +178,7 @@ func dirents(fd int, buf []byte, each func(name []byte)) error {
 	}
 }
 
-// cString cuts b behind its first NUL.
+// cString returns b up to and including its first NUL.
 func cString(b []byte) []byte {
 	for i, c := range b {
 		if c == 0 {

@@ -34,7 +34,7 @@ func (p *pass) readV1(g *oom.Group, up level) {
 	g.Hierarchical = p.hierarchicalV1(up)
 	g.Stat.Kernel = p.readKernelV1(g)
 	if p.due || g.Limit.IsValue() && !g.Unchanged {
-		k.failcnt = p.readNumber(v1Failcnt) // what has no limit does not hit it.
+		k.failcnt = p.readNumber(v1Failcnt) // without a limit there are no hits.
 	}
 	g.Events.Max = k.failcnt
 	if (g.Unchanged || p.assumeNoProcesses()) && p.h.scope == scopeOwn && k.killDisabled.Or(0) == 0 {
@@ -57,7 +57,7 @@ func (p *pass) hierarchicalV1(up level) bool {
 }
 
 // readV2 reads the files of a v2 group. The root has only some of them, and a
-// group without the memory controller none: its memory counts for its parent.
+// group without the memory controller none: its memory is charged to an ancestor.
 func (p *pass) readV2(g *oom.Group) {
 	g.Hierarchical = true
 	g.Usage = p.readNumber(v2Current)
@@ -164,9 +164,9 @@ func (p *pass) readPartsV2(g *oom.Group, parts Parts) {
 	}
 }
 
-// readMems returns the NUMA nodes to which the group is bound, nil for all. On v2 a
-// group without the cpuset controller has its parent's; on v1 a group that is
-// not in the cpuset hierarchy is unknown to us.
+// readMems returns the NUMA nodes that the group is bound to, nil for all or if
+// they are unknown. On v2 a group without the cpuset controller has its parent's; on
+// v1 those of a group that is not in the cpuset hierarchy are unknown.
 func (p *pass) readMems(up level, down *level) []int {
 	dir, f := p.fd, v2Mems
 	if p.h.place.version == 1 {

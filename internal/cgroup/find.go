@@ -28,20 +28,20 @@ type finder struct {
 	sysfs, procfs string
 	proc          *procfs.FS // nil: there is none at procfs.
 	looked        []string
-	why           []string // reasons that a place was not it.
+	why           []string // why the hierarchy was not found there.
 	mounts        []candidate
 }
 
-// candidate is a mount of a cgroup hierarchy with the directory at which this
-// process may see it. A lower rank is the better guess.
+// candidate is a mount of a cgroup hierarchy, with the directory where this
+// process may find it. A lower rank is the better guess.
 type candidate struct {
 	mount
 	dir  string
 	rank int
 }
 
-// find looks at the usual places by file presence, since a copy of the tree has
-// no mount table, and then wherever mountinfo says that cgroups are mounted.
+// find first looks for known files in the usual places, since a copy of the tree
+// has no mount table, and then wherever mountinfo says that cgroups are mounted.
 func find(o Options, proc *procfs.FS) (place, error) {
 	f := finder{sysfs: filepath.Clean(o.Sysfs), procfs: filepath.Clean(o.Procfs), proc: proc}
 	f.readMounts()
@@ -55,7 +55,7 @@ func find(o Options, proc *procfs.FS) (place, error) {
 	if p.version == 1 {
 		p.cpuset = f.cpuset(p.dir)
 	}
-	// The option belongs to the one v2 hierarchy, so every mount of it shows it.
+	// There is only one v2 hierarchy, so every mount of it shows the option.
 	for _, m := range f.mounts {
 		p.localEvents = p.localEvents || m.fstype == "cgroup2" && m.has("memory_localevents")
 	}
@@ -144,9 +144,9 @@ func (f *finder) readMounts() {
 	slices.SortStableFunc(f.mounts, func(a, b candidate) int { return a.rank - b.rank })
 }
 
-// locate says where a mount is to be looked for. A mount below /sys is taken
-// from below Sysfs: in a container, Sysfs is the host's and /sys our own. Other
-// mounts of pid 1 can only be reached through its root directory.
+// locate says where to look for a mount. A mount below /sys is looked for below
+// Sysfs: in a container, Sysfs is the host's and /sys our own. Other mounts of
+// pid 1 can only be reached through its root directory.
 func (f *finder) locate(m mount, foreign bool) candidate {
 	c := candidate{mount: m, dir: m.point}
 	rest, inSys := below("/sys", m.point)
@@ -170,7 +170,7 @@ func (f *finder) locate(m mount, foreign bool) candidate {
 func (f *finder) cpuset(dir string) string {
 	dirs := []string{dir} // mounted together.
 	parent := filepath.Dir(dir)
-	entries, _ := os.ReadDir(parent) // nothing there is no error: mems stay unknown.
+	entries, _ := os.ReadDir(parent) // a failure only means that nothing is found here.
 	for _, e := range entries {
 		if slices.Contains(strings.Split(e.Name(), ","), "cpuset") {
 			dirs = append(dirs, filepath.Join(parent, e.Name()))
@@ -194,8 +194,8 @@ func (f *finder) err() error {
 	if len(f.why) > 0 {
 		text += "; " + strings.Join(f.why, "; ")
 	}
-	return fmt.Errorf("%w%s; in a container mount the host's /sys (or /sys/fs/cgroup) read-only and name it with --path.sysfs; "+
-		"on the host mount a cgroup hierarchy with the memory controller, "+
+	return fmt.Errorf("%w%s; in a container, mount the host's /sys (or /sys/fs/cgroup) read-only and name it with --path.sysfs; "+
+		"on the host, mount a cgroup hierarchy with the memory controller, "+
 		"which some kernels switch on only with the boot parameter cgroup_enable=memory", ErrNoHierarchy, text)
 }
 

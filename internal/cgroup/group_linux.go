@@ -15,7 +15,7 @@ import (
 
 // ReadGroup reads the one group at path, which is as in oom.GroupID. Parent and
 // Owner are -1: there is no tree. The error is fs.ErrNotExist where there is no
-// such group, and fs.ErrPermission where files of it can't be read.
+// such group, and fs.ErrPermission where its usage can't be read.
 func (h *Hierarchy) ReadGroup(path string) (oom.Group, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -11,13 +11,13 @@ import (
 )
 
 const (
-	// maxHeld bounds the groups that are kept open in a storm of kills: each takes
+	// maxHeld bounds the groups that are kept open during a kill storm: each takes
 	// some 5 KiB of kernel memory.
 	maxHeld = 2048
-	// stormGap is the longest time between two ReadKills passes that counts as a kill
-	// storm, in which they follow each other every 2 s.
+	// stormGap is the longest time between two ReadKills passes of a kill storm: in
+	// one, they are at most about 2 s apart.
 	stormGap = 3 * time.Second
-	// heldFor is how long after the last light pass the groups are kept open.
+	// heldFor is how long after the last ReadKills pass the groups are kept open.
 	heldFor = 10 * time.Second
 )
 
@@ -25,10 +25,10 @@ const (
 // counter that includes descendants, so each pass has to read all cgroups, and
 // most of the cost is looking the files up.
 type storm struct {
-	last   time.Time // light pass.
-	soon   bool      // this one follows another.
+	last   time.Time // of the last ReadKills pass.
+	soon   bool      // the current pass follows it within stormGap.
 	groups map[*node]held
-	rows   []oom.Group // the memory of the last one's tree.
+	rows   []oom.Group // the memory of the last ReadKills tree.
 }
 
 // held is an open v1 cgroup. Once the cgroup is removed, reading its file fails

@@ -14,32 +14,33 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// scope says whom the counters of memory.events (v1: memory.oom_control) count.
+// scope says which groups the counters of memory.events (v1: memory.oom_control)
+// include.
 type scope uint8
 
 const (
-	// scopeOwn: the group alone. v2 up to 5.1 and with the mount option
-	// memory_localevents, v1.
+	// scopeOwn: the group alone. v1, v2 up to 5.1, and v2 with the mount option
+	// memory_localevents.
 	scopeOwn scope = iota
-	// scopeTree: the group and its descendants. v2 since 5.2. Since 5.3 the own
-	// counts are in memory.events.local; without it they are what the living
-	// children leave over, kills in removed children included.
+	// scopeTree: the group and its descendants. v2 since 5.2. Since 5.3 the group's
+	// own counts are in memory.events.local; without it they are what remains after
+	// subtracting the existing children's, and include kills in removed children.
 	scopeTree
 	// scopeMaybeTree: v1 from 5.2 to 5.6. 5.2 made v1 count descendants as well,
 	// 5.7 and stable updates of 5.4 and 5.6 undid that, and a distribution's
-	// release does not tell whether it has the repair. It is taken for scopeTree
-	// until children have counted more than their parent. (So is scopeTree: the
-	// mount option may be out of sight.)
+	// release does not tell whether it has the fix. It is treated as scopeTree
+	// until children have counted more than their parent, and then as scopeOwn.
+	// (So is scopeTree without memory.events.local: the mount option may be hidden.)
 	scopeMaybeTree
 )
 
-// oddPasses is how many passes with such children decide. One is not enough: the
-// kernel raises the child's counter a moment before the parent's.
+// oddPasses is how many passes must find such children before the scope changes.
+// One is not enough: the kernel raises the child's counter a moment before the
+// parent's.
 const oddPasses = 3
 
 // Hierarchy is a memory hierarchy. It is safe for concurrent use; passes take
-// turns. Between passes it keeps some groups open, see Options.KeepOpen, and
-// those of a storm of kills.
+// turns. It keeps some groups open between passes: see Options.KeepOpen and storm.
 type Hierarchy struct {
 	options  Options
 	proc     *procfs.FS // nil: Options.Procfs is none.
@@ -53,13 +54,13 @@ type Hierarchy struct {
 	odd      int  // passes in which children had counted more than their parent.
 	root     *node
 	pass     uint64
-	reads    uint64 // passes that were no light ones.
+	reads    uint64 // passes other than ReadKills.
 	groups   int    // in the last pass, to size the next.
 	crowded  bool   // there were more groups than may be read.
 	buf      []byte
 	pids     []int32
 	spare    []oom.Group
-	rows     []*node // of the groups of the last pass that was no light one.
+	rows     []*node // of the groups of the last full pass.
 	nodes    []int   // scratch for NUMA nodes.
 	lister   lister
 	storm    storm
@@ -94,7 +95,7 @@ func Find(o Options) (*Hierarchy, error) {
 	return h, nil
 }
 
-// openProc opens a proc file system by the library; nil where there is none.
+// openProc opens a proc file system with the library; nil where there is none.
 func openProc(root string) *procfs.FS {
 	fs, err := procfs.NewFS(root)
 	if err != nil {
@@ -147,12 +148,12 @@ func (h *Hierarchy) Read() (oom.Tree, oom.Skipped, error) {
 	return h.run(false)
 }
 
-// ReadKills reads only GroupID, Parent and Events, and of those only the kills,
-// group kills and OOMs count. It is made for being called at each kill: where
-// counters include descendants, a group in whose subtree nothing was killed
-// since the last pass is handed out as it was then, subtree and all, without
-// looking. A group that came or went there shows up at the next Read, or when
-// something is killed beside it. The tree is the caller's until the next call.
+// ReadKills reads only GroupID, Parent and Events, and of Events only the kills,
+// group kills and OOMs are valid. It is meant to be called at each kill: where
+// counters include descendants, a subtree in which nothing was killed since the
+// last pass is returned as it was then, without reading below its top. A group
+// that came or went there shows up at the next Read, or when something is killed
+// beside it. The tree is valid until the next ReadKills.
 func (h *Hierarchy) ReadKills() (oom.Tree, oom.Skipped, error) {
 	return h.run(true)
 }

@@ -9,7 +9,7 @@ type kept struct {
 	known     bool // the group was read in full.
 	processes bool // it had processes of its own.
 	oomGroup  bool
-	pids      []int32 // never written to: snapshots have it too.
+	pids      []int32 // never written to: snapshots share it.
 	stat      oom.Stat
 	usage     oom.Amount
 	peak      oom.Amount
@@ -66,8 +66,8 @@ func (p *pass) readKernelV1(g *oom.Group) oom.Amount {
 
 // checkUnchanged tells whether memory.stat, the peak and cgroup.procs of the current cgroup
 // need not be read: its usage is what it was in the last pass, and it is not due.
-// What the usage consists of may still have changed, as page cache that became
-// active or was locked, so this holds only while half of the limit is free.
+// What the usage consists of may still have changed (page cache became active or
+// was locked), so this is assumed only while half of the limit is free.
 func (p *pass) checkUnchanged(g *oom.Group) bool {
 	k := &p.node.kept
 	last := k.usage

@@ -9,7 +9,7 @@ import (
 )
 
 // Limit reads the limit of this very group on v1, and how often it was hit. It
-// is asked after each kill, for the victim's group and those above it. On v2
+// is called after each kill, for the victim's group and those above it. On v2
 // both stay unset: the group's own count of OOMs tells more.
 func (h *Hierarchy) Limit(id oom.GroupID) (limit, hits oom.Amount) {
 	if h.Version() != 1 {
@@ -30,9 +30,9 @@ func (h *Hierarchy) Limit(id oom.GroupID) (limit, hits oom.Amount) {
 	return limit, hits
 }
 
-// Kills reads how many kills this very group has counted, for groups that the
-// log has named. It is unset where the group is gone, and where only a look at
-// all groups tells its own kills from those of its children.
+// Kills reads this very group's own kill count on v1, for groups that the log has
+// named. It is unset where the group is gone, and where only reading all groups
+// would tell its own kills from those of its children.
 func (h *Hierarchy) Kills(id oom.GroupID) (kills oom.Amount) {
 	if h.Version() != 1 || !h.countsOwn() {
 		return kills
@@ -49,7 +49,7 @@ func (h *Hierarchy) Kills(id oom.GroupID) (kills oom.Amount) {
 	return kills
 }
 
-// countsOwn tells whether each group counts for itself only.
+// countsOwn tells whether a group's counters leave out its descendants.
 func (h *Hierarchy) countsOwn() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -6,7 +6,7 @@ package cgroup
 
 import "github.com/oom-exporter/oom_exporter/internal/oom"
 
-// Limit reads the limit of this very group; only Linux has them.
+// Limit returns nothing: only Linux has cgroups.
 func (h *Hierarchy) Limit(oom.GroupID) (limit, hits oom.Amount) { return limit, hits }
 
 // Kills returns nothing.

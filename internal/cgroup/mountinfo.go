@@ -10,7 +10,7 @@ import (
 
 // mount is what mountinfo says about a mount of a cgroup hierarchy.
 type mount struct {
-	root    string // what of the file system is mounted, "/" for all of it.
+	root    string // which part of the file system is mounted, "/" for all of it.
 	point   string // where, as the process sees it.
 	fstype  string
 	options map[string]string // of the super block.

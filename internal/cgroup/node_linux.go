@@ -51,8 +51,8 @@ func (n *node) child(name []byte) *node {
 	return &node{path: s[:len(s)-1], name: s[len(parent)+1:]}
 }
 
-// markSeen records that this pass opened the directory. If its inode is another one, so
-// is the cgroup, and nothing is known of it yet.
+// markSeen records that this pass opened the directory. If the inode has changed, it is
+// another cgroup, and nothing is known of it yet.
 func (n *node) markSeen(pass, inode uint64) {
 	n.resetIfReplaced(inode)
 	n.pass = pass
@@ -76,8 +76,8 @@ type lister struct {
 }
 
 // list brings n's children up to date with the directory, sorted by name, but
-// makes no more than most of them; it returns how many names it left out.
-// leftOut has those until the next call.
+// keeps only the first ones, at most as many as most says. It returns how many
+// names it left out; l.leftOut returns those until the next call.
 func (l *lister) list(n *node, dir, most int) (leftOut int, err error) {
 	if err := l.read(dir); err != nil {
 		return 0, err
@@ -115,8 +115,8 @@ func (l *lister) leftOut(i int) string {
 	return string(l.arena[l.names[i][0]:l.names[i][1]])
 }
 
-// merge returns nodes for names, the known ones of n's children where they are.
-// Both are sorted.
+// merge returns nodes for names, and reuses those of n's children that have these
+// names. Both are sorted.
 func (l *lister) merge(n *node, names [][2]int) []*node {
 	if len(names) == 0 {
 		return nil

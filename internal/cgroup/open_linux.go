@@ -20,7 +20,7 @@ type openGroup struct {
 const (
 	// openFiles is how many descriptors a group takes.
 	openFiles = 3
-	// openPasses is in how many passes each is looked up once on v1.
+	// openPasses: on v1, each is looked up by name once in so many passes.
 	openPasses = 64
 	// openText is room for a number and its newline.
 	openText = 32
@@ -32,7 +32,7 @@ func (o *openGroup) close() {
 	_ = unix.Close(o.limit)
 }
 
-// readAgain reads a file that is kept open from its beginning. It was read before,
+// readAgain rereads a file that is kept open, from the start. It was read before,
 // so the kernel has its buffer and never sleeps; a raw system call spares the Go
 // scheduler the hand-over. The offset is 0, which every ABI passes the same way.
 func readAgain(fd int, buf []byte) (int, unix.Errno) {
@@ -65,7 +65,7 @@ func (h *Hierarchy) mayKeepOpen(root int) int {
 }
 
 // openCgroup returns the directory of n. stays says that it is kept open between passes;
-// reading its usage has shown then that the cgroup still exists.
+// in that case reading its usage has shown that the cgroup still exists.
 func (p *pass) openCgroup(n *node, parent int) (fd int, stays bool, errno unix.Errno) {
 	if o, ok := p.h.open[n]; ok && !p.kills {
 		turn := p.h.place.version == 1 && (n.inode+p.h.reads)%openPasses == 0

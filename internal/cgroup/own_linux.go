@@ -61,7 +61,7 @@ func lowestLimitV1(dir, path string) (oom.Amount, error) {
 	lib := cgroup1.NewMemory(filepath.Dir(dir), cgroup1.IgnoreModules("memsw", "kmem", "kmem.tcp"))
 	var m v1stats.Metrics
 	if err := lib.Stat(path, &m); err != nil {
-		return oom.Amount{}, fmt.Errorf("read the own memory cgroup: %w", err)
+		return oom.Amount{}, fmt.Errorf("read this process's memory cgroup: %w", err)
 	}
 	n := m.Memory.HierarchicalMemoryLimit
 	if n == 0 || n >= unlimitedFrom { // 0: memory.stat does not have it.
@@ -76,11 +76,11 @@ func lowestLimitV2(dir, path string) (limit oom.Amount, err error) {
 	for lowest := uint64(math.MaxUint64); ; path = filepath.Dir(path) {
 		lib, err := cgroup2.Load(path, cgroup2.WithMountpoint(dir))
 		if err != nil {
-			return limit, fmt.Errorf("read the own memory cgroup: %w", err)
+			return limit, fmt.Errorf("read this process's memory cgroup: %w", err)
 		}
 		m, err := lib.StatFiltered(cgroup2.StatMemory)
 		if err != nil {
-			return limit, fmt.Errorf("read the own memory cgroup: %w", err)
+			return limit, fmt.Errorf("read this process's memory cgroup: %w", err)
 		}
 		if n := m.Memory.UsageLimit; n > 0 && n < lowest {
 			lowest, limit = n, oom.Of(n)

@@ -13,8 +13,8 @@ import (
 // 3.19; all of them lie above 2^62.
 const unlimitedFrom = 1 << 62
 
-// parseUint reads a decimal number that fills all of b. Anything else, a number
-// beyond 2^64 among it, is no number.
+// parseUint reads a decimal number that fills all of b. Anything else, including
+// a number of 2^64 or more, is not a number.
 func parseUint(b []byte) (uint64, bool) {
 	if len(b) == 0 {
 		return 0, false

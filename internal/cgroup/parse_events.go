@@ -8,8 +8,8 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// parseEvents reads memory.events or memory.events.local. The kills stand in
-// OwnKills, whatever their scope is: the caller knows that.
+// parseEvents reads memory.events or memory.events.local. The kills go into
+// OwnKills, whatever their scope, which the caller knows.
 func parseEvents(b []byte) oom.Events {
 	var e oom.Events
 	for {

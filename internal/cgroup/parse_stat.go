@@ -78,9 +78,9 @@ func parseStatV2(b []byte, s *oom.Stat) {
 			tables = amountOf(value)
 		}
 	}
-	// The kernel key came with 5.18. Before, the sum of its visible parts stands
-	// in for it; it lacks vmalloc, and page tables before 5.15, and it has the
-	// socket buffers, which "kernel" leaves out.
+	// The kernel key came with 5.18. Before that, the sum of its visible parts
+	// stands in for it: without vmalloc (and, before 5.15, page tables), but with
+	// the socket buffers, which "kernel" leaves out.
 	if !s.Kernel.IsSet() {
 		s.Kernel = sumOfSet(stack, slab, percpu, sock, tables)
 	}

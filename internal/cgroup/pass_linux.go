@@ -19,8 +19,8 @@ import (
 const optional = 1<<v1Kmem | 1<<v1Peak | 1<<v1MemswUsage | 1<<v1MemswLimit | 1<<v1Swappiness |
 	1<<v2EventsLocal | 1<<v2Peak | 1<<v2SwapCurrent | 1<<v2SwapMax | 1<<v2Min | 1<<v2OOMGroup
 
-// absentAfter is how many cgroups in a row must lack an optional file for the
-// kernel to be taken not to have it.
+// absentAfter is how many cgroups in a row must lack an optional file before the
+// kernel is assumed not to have it.
 const absentAfter = 16
 
 // pass is one walk over the hierarchy.
@@ -32,7 +32,7 @@ type pass struct {
 	rows    []*node // of the tree's groups.
 	rootFD  int
 	effort  int  // how many directories over the bound may still be opened to count their children.
-	chosen  bool // what is read has been chosen: there are more than may be read.
+	chosen  bool // the cgroups to read have been chosen: there are more than may be read.
 	noSwap  bool // the node has none.
 	online  int  // NUMA nodes; more than 1 only when cpuset.mems is wanted.
 
@@ -120,7 +120,7 @@ func (p *pass) readAll() error {
 	if err := p.choose(); err != nil {
 		return err
 	}
-	p.h.pass++ // nothing has been met yet.
+	p.h.pass++ // so that no cgroup counts as seen yet.
 	return p.walk()
 }
 
@@ -267,8 +267,8 @@ func (h *Hierarchy) withoutSwap() bool {
 	return err == nil && len(swaps) == 0
 }
 
-// dentriesInUse returns how many dentries of the machine are in use, on v2: v1
-// does not tell what of its kernel memory is reclaimable.
+// dentriesInUse returns how many dentries of the machine are in use, on v2 only:
+// v1 does not tell how much of the kernel memory is reclaimable.
 func (h *Hierarchy) dentriesInUse() oom.Amount {
 	if h.place.version == 1 {
 		return oom.Amount{}

@@ -23,9 +23,9 @@ func (h *Hierarchy) readPIDs(dir int, n *node) unix.Errno {
 	return errno
 }
 
-// ReadPIDs reads the process ids of the cgroups that the pass that made the tree
-// found unchanged. Callers need it when they find a process that no cgroup lists.
-// Cgroups that are gone keep their ids.
+// ReadPIDs reads the process ids of the tree's unchanged cgroups (Group.Unchanged),
+// which its pass left out. Callers need it when they find a process that no cgroup
+// lists. Cgroups that are gone keep their ids.
 func (h *Hierarchy) ReadPIDs(tree *oom.Tree) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

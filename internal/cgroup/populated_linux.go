@@ -16,8 +16,8 @@ import (
 // errPopulated ends a walk at the first process.
 var errPopulated = errors.New("populated")
 
-// Populated tells whether this very group has processes, itself or below. It
-// is asked once some time after a kill, so it reads by path and at ease.
+// Populated tells whether this very group has processes, in itself or below. It
+// is called once, some time after a kill, so it reads by path and need not be fast.
 func (h *Hierarchy) Populated(id oom.GroupID) bool {
 	dir := filepath.Join(h.Mount(), filepath.FromSlash(id.Path))
 	info, err := os.Stat(dir)

@@ -6,5 +6,5 @@ package cgroup
 
 import "github.com/oom-exporter/oom_exporter/internal/oom"
 
-// Populated tells whether this very group has processes; only Linux has them.
+// Populated returns false: only Linux has cgroups.
 func (h *Hierarchy) Populated(oom.GroupID) bool { return false }

@@ -54,8 +54,8 @@ func (s *Sampler) Limit(h oom.CgroupHandle) oom.Amount {
 	return s.number(m, h, v2Max)
 }
 
-// Sample reads all that a sample has but its time. It is false where the cgroup
-// is gone or has no memory controller.
+// Sample reads all of a sample but its time and its number of processes. It is
+// false where the cgroup is gone or has no memory controller.
 func (s *Sampler) Sample(h oom.CgroupHandle, out *oom.Sample) bool {
 	*out = oom.Sample{Usage: s.Usage(h)}
 	if !out.Usage.IsSet() {
@@ -90,8 +90,8 @@ func (s *Sampler) Sample(h oom.CgroupHandle, out *oom.Sample) bool {
 	return true
 }
 
-// unreclaimable is what the margins call so, without what is known of single
-// slabs and protection.
+// unreclaimable is what the margins call unreclaimable, but does not consider
+// pinned slab and protection.
 func unreclaimable(usage oom.Amount, stat *oom.Stat) oom.Amount {
 	n, ok := usage.Get()
 	active, ok2 := stat.ActiveFile.Get()
@@ -103,7 +103,7 @@ func unreclaimable(usage oom.Amount, stat *oom.Stat) oom.Amount {
 }
 
 // PIDs appends the ids of the processes in a cgroup and in those below it, but
-// stops when there are more than most.
+// looks into no further cgroup once it has more ids than most says.
 func (s *Sampler) PIDs(dst []int32, h oom.CgroupHandle, most int) []int32 {
 	m := &s.members[h]
 	if !m.here {
@@ -160,13 +160,14 @@ func (s *Sampler) read(m *member, h oom.CgroupHandle, f file) (b []byte, ok bool
 	return nil, false
 }
 
-// noteFailure notes what it means that a file could not be read. One that is missing
-// says nothing, unless it is the usage of a cgroup that had one.
+// noteFailure notes that a file could not be read, and makes its cgroup a suspect where
+// the error says that it is gone. A missing file does not, unless it is a usage that was
+// there.
 func (s *Sampler) noteFailure(h oom.CgroupHandle, f file, errno unix.Errno) {
 	s.noteErrno(errno)
 	m := &s.members[h]
 	if errno == unix.ENODEV || errno == unix.ENOENT && f == s.usageFile() && m.charged {
-		m.charged = false // it is a suspect once.
+		m.charged = false // a missing usage makes it a suspect only once.
 		s.suspects = append(s.suspects, h)
 	}
 }

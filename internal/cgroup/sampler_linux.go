@@ -15,8 +15,8 @@ import (
 
 // SamplerOptions tune a Sampler; the zero value is ready to use.
 type SamplerOptions struct {
-	MaxGroups int // cgroups to know at most; those of the Hierarchy.
-	MaxFiles  int // descriptors to keep open at most; a quarter of the limit.
+	MaxGroups int // most cgroups to know; default the Hierarchy's.
+	MaxFiles  int // most descriptors to keep open; default a quarter of the limit.
 }
 
 // Sampler reads single numbers of many cgroups very often, where a pass over
@@ -29,14 +29,14 @@ type Sampler struct {
 	pageSize  int
 	max       int
 	maxFiles  int
-	files     int  // descriptors that are kept,
-	kept      int  // those of them that are of usages.
+	files     int  // descriptors that are kept open;
+	kept      int  // how many of them are of usage files.
 	kernel    bool // this is cgroupfs, not a directory that looks like one.
 	root      int
 	members   []member
 	free      []oom.CgroupHandle
 	known     int // members that are there.
-	over      int // cgroups that are over the bound, in the directories listed last.
+	over      int // cgroups over the bound, as of the last listing of each directory.
 	turn      int
 	buf       []byte
 	path      []byte
@@ -61,14 +61,14 @@ type member struct {
 	size       int  // members in its subtree, itself included.
 	over       int  // children that are over the bound.
 	young      int  // finds for which it still counts as new.
-	stirred    bool // it was not quiet since it was looked at in its turn.
+	stirred    bool // it was not quiet all the time since its last turn.
 }
 
 const (
-	// leafTurns is in how many finds a cgroup without children is looked at once,
-	// and a kept one looked up by its name, which v1 allows to change.
+	// leafTurns: once in so many finds, a cgroup without children is looked at, and
+	// a kept one is looked up by its name, since v1 allows renaming.
 	leafTurns = 32
-	// quietTurns is the same for cgroups that have been quiet since.
+	// quietTurns is the same for cgroups that were quiet all the time since then.
 	quietTurns = 8 * leafTurns
 	// youngFinds is for how many finds a new cgroup is looked at each time: its
 	// children come soon.
@@ -120,10 +120,10 @@ func (s *Sampler) Close() error {
 	return unix.Close(s.root)
 }
 
-// Find brings what is known up to date and returns which cgroups are gone, and
-// which came, parents first, some with handles of those that are gone; both are
-// valid until the next call. isQuiet tells of which cgroups it is known that
-// nothing has been charged to them for a while: what comes into one charges it.
+// Find brings what is known up to date and returns which cgroups are gone and
+// which are new, parents first; a new one may have the handle of one that is gone.
+// Both slices are valid until the next call. isQuiet tells whether it is known that
+// nothing was charged to a cgroup for a while: whatever comes into one charges it.
 func (s *Sampler) Find(isQuiet func(oom.CgroupHandle) bool) (gone []oom.CgroupHandle, found []oom.FoundCgroup, err error) {
 	s.found, s.gone, s.exhausted = s.found[:0], s.gone[:0], false
 	s.turn++
@@ -154,12 +154,12 @@ func (s *Sampler) Find(isQuiet func(oom.CgroupHandle) bool) (gone []oom.CgroupHa
 // below them are not counted.
 func (s *Sampler) Over() int { return s.over }
 
-// lookUp is how many readings of a kept descriptor cost as much as one of a file
-// that is looked up.
+// lookUp is the cost of reading a file that has to be looked up, in readings of a
+// kept descriptor.
 const lookUp = 10
 
-// Cost returns how many readings by a kept descriptor cost as much as one of the
-// usage of all cgroups.
+// Cost returns the cost of reading the usage of all cgroups once, in readings of a
+// kept descriptor.
 func (s *Sampler) Cost() int { return s.kept + lookUp*(s.known-s.kept) }
 
 // addRoot makes the root the first member.
@@ -173,7 +173,7 @@ func (s *Sampler) addRoot() error {
 	return nil
 }
 
-// add makes a member of a cgroup.
+// add makes a cgroup a member.
 func (s *Sampler) add(parent oom.CgroupHandle, m member) oom.CgroupHandle {
 	m.parent, m.here, m.dir, m.usage, m.size = parent, true, -1, -1, 1
 	if s.turn > 1 { // what was there before is not new.
@@ -220,9 +220,9 @@ func (s *Sampler) remove(h oom.CgroupHandle) {
 	s.gone = append(s.gone, h)
 }
 
-// checkIfDue checks the children of a cgroup that has children, is new, or has its turn. Since
-// one that was quiet all the time can have got no children, turns are for those
-// that were not. The root is looked at each time.
+// checkIfDue checks the children of a cgroup that is new, that has children and was not
+// quiet, or whose turn it is. One that was quiet all the time can't have got children, so
+// its turns are rarer. The root is checked each time.
 func (s *Sampler) checkIfDue(h oom.CgroupHandle, quiet bool) {
 	m := &s.members[h]
 	m.stirred = m.stirred || !quiet
@@ -238,7 +238,7 @@ func (s *Sampler) checkIfDue(h oom.CgroupHandle, quiet bool) {
 	}
 }
 
-// checkChildren lists the directory of a cgroup if its children are others than before.
+// checkChildren lists the directory of a cgroup if its children seem to have changed.
 func (s *Sampler) checkChildren(h oom.CgroupHandle, byName bool) {
 	m := &s.members[h]
 	var st unix.Stat_t

@@ -46,12 +46,12 @@ func (s *Sampler) list(h oom.CgroupHandle) {
 	m.over = over
 }
 
-// makeRoom forgets one cgroup for a new child of h, and tells whether it could. It
-// goes down from the root into the largest subtree each time, as long as the new one
-// is in that, too; where the ways part, the largest has to be larger than that of the
-// new one. So who makes very many takes no place from those who make few.
+// makeRoom forgets one cgroup to make room for a new child of h, and tells whether it
+// could. From the root down it enters the largest subtree of each level. Where the new
+// child belongs to another subtree, the largest has to be larger than that one, by more
+// than the child. So whoever makes very many takes no place from those who make few.
 func (s *Sampler) makeRoom(h oom.CgroupHandle) bool {
-	way := map[oom.CgroupHandle]oom.CgroupHandle{} // of the new one, from the root to h.
+	way := map[oom.CgroupHandle]oom.CgroupHandle{} // from the root to h: parent to child.
 	for c := h; s.members[c].parent >= 0; c = s.members[c].parent {
 		way[s.members[c].parent] = c
 	}
@@ -88,14 +88,14 @@ func (s *Sampler) makeRoom(h oom.CgroupHandle) bool {
 	return true
 }
 
-// resize notes that so many members came below a cgroup.
+// resize adds to the size of a cgroup and of those above it.
 func (s *Sampler) resize(h oom.CgroupHandle, by int) {
 	for ; h >= 0; h = s.members[h].parent {
 		s.members[h].size += by
 	}
 }
 
-// names returns the sorted names of the directories in that of a cgroup.
+// names returns the sorted names of a cgroup's child directories.
 func (s *Sampler) names(h oom.CgroupHandle) ([]string, bool) {
 	fd, errno := openat(s.root, s.relative(s.members[h].Path)+"\x00", openListFlags|unix.O_NOFOLLOW)
 	if errno != 0 {
@@ -119,7 +119,7 @@ func (s *Sampler) isSame(h oom.CgroupHandle) bool {
 	return err == nil && st.Ino == m.Inode
 }
 
-// addChild makes a member of a child and of what is below it.
+// addChild makes a child, and the cgroups below it, members.
 func (s *Sampler) addChild(parent oom.CgroupHandle, name string) {
 	p := &s.members[parent]
 	if p.depth >= maxDepth {
@@ -148,7 +148,7 @@ func baseName(path string) string {
 	return path
 }
 
-// keepUsage opens the usage of a cgroup for good, while there is room.
+// keepUsage opens the usage file of a cgroup and keeps it open, while there is room.
 func (s *Sampler) keepUsage(h oom.CgroupHandle) {
 	m := &s.members[h]
 	if s.files >= s.maxFiles {
@@ -165,7 +165,7 @@ func (s *Sampler) keepUsage(h oom.CgroupHandle) {
 	s.kept++
 }
 
-// keepDir opens the directory of a cgroup with children for good.
+// keepDir opens the directory of a cgroup with children and keeps it open.
 func (s *Sampler) keepDir(h oom.CgroupHandle) {
 	m := &s.members[h]
 	if m.dir >= 0 || s.files >= s.maxFiles {

@@ -19,11 +19,11 @@ var errCrowded = errors.New("more cgroups than may be read")
 // cgroup get equal shares, and what one of them does not use goes to the
 // others. So a subtree that needs less than its share is read as a whole,
 // however many cgroups there are in the one beside it. Where Options.IsWorkload
-// is given, what is inside of workloads has to wait until all that is not has
-// had its share.
+// is given, cgroups inside workloads have to wait until all others have had their
+// share.
 type chooser struct {
 	p      *pass
-	inside bool // the turn of what is inside of workloads.
+	inside bool // it is the turn of the cgroups inside workloads.
 }
 
 // quantum is the least share that is given at a time: a few whole pods tell more
@@ -35,15 +35,15 @@ type branch struct {
 	n        *node
 	entered  bool
 	workload bool // what is below belongs to one workload.
-	second   bool // inside of workloads: it has been prepared for that turn.
-	done     bool // there is nothing more to be had in this turn.
+	second   bool // it has been prepared for the turn of those inside workloads.
+	done     bool // there is nothing left to choose in this turn.
 	links    uint64
-	names    int       // of its children, in all.
+	names    int       // how many children it has in all; -1: not listed yet.
 	children []*branch // those that have been listed.
 	active   []*branch // those of them that are not done in this turn.
 }
 
-// choose makes the nodes' children those that are to be read.
+// choose limits the children of the nodes to those that are to be read.
 func (p *pass) choose() error {
 	c := &chooser{p: p}
 	root := &branch{n: p.h.root}
@@ -104,7 +104,7 @@ func (c *chooser) share(b *branch, down level, quota int) (used int, err error) 
 		}
 		waiting := b.names - len(b.children)
 		each := max(quantum, (quota-used)/max(1, len(b.active)+waiting))
-		// Who had nothing in this round is the first in the next one.
+		// A child that got nothing in this round comes first in the next one.
 		var served []*branch
 		for len(b.active) > 0 && used < quota {
 			child := b.active[0]
@@ -124,7 +124,7 @@ func (c *chooser) share(b *branch, down level, quota int) (used int, err error) 
 	return used, nil
 }
 
-// enter opens b, whose directory is fd.
+// enter takes b into the choice; its directory is open at fd.
 func (b *branch) enter(fd int, isWorkload func(string) bool) {
 	b.entered, b.links = true, 2
 	var st unix.Stat_t
@@ -139,7 +139,7 @@ func (b *branch) enter(fd int, isWorkload func(string) bool) {
 	}
 }
 
-// prepare makes b ready for the turn of what is inside of workloads.
+// prepare makes b ready for the turn of the cgroups inside workloads.
 func (b *branch) prepare(inside bool) {
 	if !inside || b.second {
 		return
@@ -150,7 +150,8 @@ func (b *branch) prepare(inside bool) {
 	}
 }
 
-// list makes branches of up to most more children of b.
+// list makes branches for more children of b, so that about as many as most says are
+// active.
 func (c *chooser) list(b *branch, fd, most int) error {
 	if b.names >= 0 && (len(b.children) == b.names || len(b.active) >= most) {
 		return nil
@@ -179,7 +180,7 @@ func (c *chooser) list(b *branch, fd, most int) error {
 	return nil
 }
 
-// keepChosen makes the chosen children those of each node and returns how many cgroups
+// keepChosen gives each node only its chosen children and returns how many cgroups
 // were left out: a lower bound, since their descendants were not counted.
 func (c *chooser) keepChosen(b *branch) (leftOut uint64) {
 	n := b.n

@@ -26,10 +26,10 @@ const (
 	// bytesDoubted is the same for a dentry that was in use before the first
 	// pass: itself and a long name.
 	bytesDoubted = 512
-	// nearLimit is the part of a limit, 1/64, below which reclaim must be at work.
+	// nearLimit: with 1/64 of a limit or less left, reclaim must be at work.
 	nearLimit = 64
-	// shrunk is the part of the slab, 1/16, that must go in a hit for the rest to
-	// be taken as reclaimable, too, where there is no dentry-state.
+	// shrunk: if a hit frees at least 1/16 of the slab, the rest is taken to be
+	// reclaimable, too, where there is no dentry-state.
 	shrunk = 16
 )
 
@@ -97,7 +97,7 @@ func (s *slab) update(now slabReading) uint64 {
 
 // followDentries lets pinned rise where both the cgroup's slab and the machine's dentries
 // in use have risen, and fall where both have fallen. The more the slab of others
-// has changed meanwhile, the smaller is the cgroup's share of these dentries.
+// has changed meanwhile, the smaller the cgroup's share of these dentries.
 func (s *slab) followDentries(last, now slabReading) {
 	before, ok := last.dentries.Get()
 	if !ok {

@@ -39,14 +39,14 @@ type watcher struct {
 // may have changed. A wake is a hint to read /proc/vmstat or call ReadKills. It
 // watches memory.events of the root's children only, to which the kernel passes
 // on what happens below them, so it needs one inotify instance and a few watches
-// on a host of any size. Read makes it look for new ones as well. Wakes are at
-// least MinInterval apart, and further where they are of no use, however busy a
-// group at its limit is.
+// on a host of any size. Read, too, makes it watch new children of the root.
+// However busy a group at its limit is, wakes are at least MinInterval apart, and
+// further where they are of no use.
 //
 // v1 has nothing to watch without writing to cgroup.event_control, and counters
 // that are not passed on (kernels before 5.2, memory_localevents) show nothing
 // at the top: there the channel never has a wake, and the caller has to poll.
-// The same applies after an error, most often because inotify instances ran out.
+// It also has to poll after an error, most often because inotify instances ran out.
 //
 // The channel is closed when ctx ends or the watch breaks down. One Watch at a
 // time serves a Hierarchy.
@@ -82,7 +82,7 @@ func (h *Hierarchy) Watch(ctx context.Context, opts WatchOptions) (<-chan struct
 }
 
 // propagates tells whether counters rise at the top-level groups when something
-// happens below them. The file of 5.3 shows it where the release does not.
+// happens below them. Where the release does not show it, memory.events.local does.
 func (h *Hierarchy) propagates() bool {
 	if h.place.version != 2 || h.place.localEvents {
 		return false
@@ -116,7 +116,7 @@ func (w *watcher) open() error {
 	return nil
 }
 
-// add watches a path. inotify adds what it has already only once.
+// add watches a path. Adding one again is harmless: inotify has one watch per file.
 func (w *watcher) add(path string, mask uint32) error {
 	conn, err := w.file.SyscallConn()
 	if err != nil {
@@ -131,7 +131,7 @@ func (w *watcher) add(path string, mask uint32) error {
 }
 
 // group watches the counters of the top-level group name. Where it has none, its
-// memory controller is off, and its parent counts for it.
+// memory controller is off, or the group is gone.
 func (w *watcher) group(name string) error {
 	err := w.add(w.dir+"/"+name+"/"+v2Events.String(), watchEvents)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
@@ -157,8 +157,8 @@ func (w *watcher) rescan() error {
 	return nil
 }
 
-// sync watches those top-level groups that a pass met first. Its caller holds
-// the hierarchy's lock.
+// sync watches those top-level groups of a pass that are not marked as watched. Its
+// caller holds the hierarchy's lock.
 func (w *watcher) sync(top []*node) {
 	for _, n := range top {
 		if n.watch == w.number || n.inode == 0 || !n.raw.OwnKills.IsSet() {
@@ -197,7 +197,7 @@ func (w *watcher) run(ctx context.Context) {
 	pause := time.NewTimer(0)
 	defer pause.Stop()
 	var interval time.Duration
-	var last time.Time // of the wakes.
+	var last time.Time // of the last wake.
 	for {
 		select {
 		case <-pause.C:
@@ -222,8 +222,8 @@ func (w *watcher) run(ctx context.Context) {
 	}
 }
 
-// after returns the time to the next wake by that between the last two, as it
-// had to be and as it was.
+// after returns the least time to the next wake, given the least and the actual
+// time between the last two.
 func (o WatchOptions) after(interval, was time.Duration) time.Duration {
 	if o.Useful() || was > 2*o.MaxInterval {
 		return o.MinInterval

@@ -30,14 +30,14 @@ func (e UsageError) Error() string { return e.Err.Error() }
 // Unwrap returns what was wrong.
 func (e UsageError) Unwrap() error { return e.Err }
 
-// ExitError ends the program with an exit code, and says no more: all has been
-// said.
+// ExitError ends the program with an exit code and without a message: everything
+// has been said.
 type ExitError int
 
 // Error implements error.
 func (e ExitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
-// JSONError ends the program with an error that is told as a line of a JSON log.
+// JSONError ends the program with an error that is written as a line of a JSON log.
 type JSONError struct{ Err error }
 
 // Error implements error.

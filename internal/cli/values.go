@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cli holds what the flags of our programs have in common.
+// Package cli holds what the command lines of our programs have in common.
 package cli
 
 import (
@@ -38,7 +38,7 @@ func Set(f *kingpin.FlagClause, def string, parse func(string) error) {
 	f.Default(def).SetValue(&value{flag: f.Model().Name, text: def, parse: parse})
 }
 
-// Text reads a text that is not empty; what says what it names.
+// Text reads a text that is not empty; what is what the text names, for the error.
 func Text(to *string, what string) func(string) error {
 	return func(s string) error {
 		if s == "" {

@@ -9,12 +9,12 @@ import (
 	"github.com/prometheus/common/version"
 )
 
-// develVersion stands for the version of a binary that carries none: one of
+// develVersion stands for the version of a binary that carries none: one made by
 // `go run`, or built where git does not answer.
 const develVersion = "devel"
 
 // moduleVersion returns the version that the go command has put into the
-// binary: of `go install ...@v1.2.3` that release, of `go build` in a checkout
+// binary: with `go install ...@v1.2.3` that release, with `go build` in a checkout
 // one made of the last tag and the commit.
 func moduleVersion(info *debug.BuildInfo, ok bool) string {
 	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {

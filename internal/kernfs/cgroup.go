@@ -10,8 +10,8 @@ import (
 	"github.com/prometheus/procfs"
 )
 
-// MemoryCgroup returns the path of the memory cgroup out of /proc/PID/cgroup, as
-// the reader's cgroup namespace has it; empty where there is none.
+// MemoryCgroup returns the path of the memory cgroup from /proc/PID/cgroup, as
+// seen in the reader's cgroup namespace; empty where there is none.
 //
 //	9:memory:/kubepods/burstable
 //	1:name=systemd:/kubepods/burstable

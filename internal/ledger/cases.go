@@ -23,7 +23,7 @@ type killCase struct {
 
 // finding is what the evidence says about one case.
 type finding struct {
-	line     *line    // nil: the log has not told (yet).
+	line     *line    // nil: the log has no line of it (yet).
 	guessed  bool     // nothing but elimination joins the line with the cgroup.
 	vague    bool     // and there were several possibilities.
 	cgroup   *cgroup  // the victim's, where it was read.
@@ -44,11 +44,11 @@ const (
 	maxOpen   = 1 << 18
 )
 
-// cases are the kills of this moment and of the last minute.
+// cases are the open kills, and those that were closed in the last minute.
 type cases struct {
 	open   []*killCase // oldest first.
 	closed []*killCase // in the order of their closing.
-	debt   int64       // what vmstat went back by beyond the open cases.
+	debt   int64       // by how much vmstat went back beyond the open cases.
 }
 
 // add opens n cases. Where vmstat went back, n is negative: the youngest cases are
@@ -70,10 +70,10 @@ func (cs *cases) add(n int64, at time.Time, read uint64) (excess int64) {
 	return n - paid - room
 }
 
-// take removes an open case for a kill that the numbered read of the cgroups has
-// shown. It prefers the youngest case that was open when the read began, and
-// otherwise takes the youngest of all. So cases that wait for evidence keep their
-// age, and a case that is younger than the read is left for its own kill.
+// take removes an open case for a kill that the read of the cgroups with this
+// number has shown. It prefers the youngest case that was open when that read
+// began, and otherwise takes the youngest of all. So cases that wait for evidence
+// keep their age, and a case younger than the read is left for its own kill.
 func (cs *cases) take(shown uint64) *killCase {
 	for i, c := range slices.Backward(cs.open) {
 		if c.read < shown {
@@ -98,7 +98,7 @@ func (cs *cases) close(c *killCase, now time.Time) {
 	cs.closed = appendBounded(cs.closed, c, maxClosed)
 }
 
-// forget drops the closed cases that nothing can be expected for any more.
+// forget drops the closed cases that are too old for late evidence.
 func (cs *cases) forget(now time.Time) {
 	cs.closed = slices.DeleteFunc(cs.closed, func(c *killCase) bool { return now.Sub(c.closed) > caseAge })
 }
@@ -175,8 +175,8 @@ func (cs *cases) needRead(done uint64, before time.Time) bool {
 	return false
 }
 
-// since returns how many open cases are younger than the begin of the numbered
-// read.
+// since returns how many open cases were opened after the read with this number
+// had begun.
 func (cs *cases) since(read uint64) (n int) {
 	for _, c := range slices.Backward(cs.open) {
 		if c.read < read {

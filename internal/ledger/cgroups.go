@@ -29,13 +29,13 @@ type cgroup struct {
 	group   groupKills
 
 	limit            oom.Amount
-	hitsKnown        uint64 // the read that first saw hits; 0: it was made in this run.
-	oomRead, hitRead uint64 // the read in which ooms or hits moved last.
-	first, seen      uint64 // the reads in which it was there.
+	hitsKnown        uint64 // the read that first saw hits, as their baseline; 0: none.
+	oomRead, hitRead uint64 // the read in which ooms or hits last moved.
+	first, seen      uint64 // the first and the last read that saw it.
 	seenAt           time.Time
 	born             bool   // it was made after the epoch.
 	young            bool   // it was made in this run.
-	together         uint64 // the OOM that its steps belong to: a group kill.
+	together         uint64 // the number of the group kill that its steps belong to; 0: none.
 }
 
 // step is by how much a cgroup's own counter moved.
@@ -45,8 +45,8 @@ type step struct {
 	read uint64
 }
 
-// removedSteps is the kills in children that are gone; below 0 while a child
-// was read later than its parent. Group kills are among them.
+// removedSteps is the kills and the group kills in children that are gone; below
+// 0 while a child was read later than its parent.
 type removedSteps struct {
 	kills, groupKills int64
 	at                time.Time
@@ -56,8 +56,8 @@ type removedSteps struct {
 // closed for it. The count of the group kill, the duplicate, and its line in the
 // log can become known in any order.
 type groupKills struct {
-	kills     int64     // group kills beyond duplicates; below 0: the counter was read before.
-	estimated int64     // duplicates beyond their lines.
+	kills     int64     // group kills beyond duplicates; below 0: not read from the counter yet.
+	estimated int64     // estimated duplicates whose lines have not come.
 	at        time.Time // when either grew.
 	read      uint64    // the read that showed the first of the group kills.
 }
@@ -70,7 +70,7 @@ func (g *cgroup) groupKilled() *cgroup {
 	return g
 }
 
-// takeGroupKill notes that a duplicate has been closed by its line.
+// takeGroupKill notes that the log has accounted for a group kill.
 func (g *cgroup) takeGroupKill() {
 	if g != nil && g.groupKills.IsSet() {
 		g.group.kills--
@@ -85,8 +85,8 @@ func (g *cgroup) unjoined() (n int64) {
 	return n
 }
 
-// addStep notes a step of its own counter; what the counter went back by is
-// taken off first.
+// addStep notes a step of its own counter, less what the counter had gone back
+// by before.
 func (g *cgroup) addStep(n int64, at time.Time, read uint64) {
 	n += g.behind
 	g.behind = min(n, 0)
@@ -108,7 +108,7 @@ func (g *cgroup) join() (read uint64) {
 	return read
 }
 
-// forget drops what the other evidence will not come for any more.
+// forget drops the counts whose other evidence is overdue.
 func (k *groupKills) forget(now time.Time) {
 	if k.kills > 0 && now.Sub(k.at) > 2*lineWait {
 		k.kills = 0
@@ -121,9 +121,9 @@ func (k *groupKills) forget(now time.Time) {
 // counted tells whether the kernel counts kills in the cgroup.
 func (g *cgroup) counted() bool { return g.own.IsValue() || g.tree.IsValue() }
 
-// wasThere tells whether the cgroup was there when the numbered read had begun.
-// One that was there at the first read of this run may be older than that: where
-// the evidence is not the kernel's own, it is taken for it.
+// wasThere tells whether the cgroup was there when the read with this number
+// began. One that was not made in this run may be older than the first read that
+// saw it: it is taken to have been there unless the kernel's report is the evidence.
 func (g *cgroup) wasThere(read uint64, byKernel bool) bool {
 	return g != nil && (g.first <= read || !g.young && !byKernel)
 }
@@ -150,11 +150,11 @@ func within(path, base string) bool {
 		(len(path) == len(base) || base == "/" || path[len(base)] == '/')
 }
 
-// cgroups are all cgroups that are there, and for a while those that were.
+// cgroups are all cgroups that are there and, for a while, those that are gone.
 type cgroups struct {
 	names  Names
-	last   uint64 // the last read of all that succeeded.
-	blind  bool   // the one after it did not.
+	last   uint64 // the last read of all cgroups that succeeded.
+	blind  bool   // the read after it failed.
 	byID   map[oom.GroupID]*cgroup
 	byPath map[string]*cgroup
 	// Those with steps, and those with kills in removed children, in the
@@ -166,7 +166,7 @@ func newCgroups(names Names) cgroups {
 	return cgroups{names: names, byID: map[oom.GroupID]*cgroup{}, byPath: map[string]*cgroup{}}
 }
 
-// add takes a cgroup into the maps.
+// add puts a cgroup into the maps.
 func (gs *cgroups) add(g *cgroup) {
 	gs.byID[g.id] = g
 	gs.byPath[g.id.Path] = g
@@ -217,8 +217,8 @@ func parentPath(path string) string {
 	return path[:max(strings.LastIndexByte(path, '/'), min(1, len(path)))]
 }
 
-// withStep returns the cgroup with this path if its own counter has a step;
-// with below, one of those below will do.
+// withStep returns the cgroup with this path if its own counter has a step; if
+// below is set, a cgroup below the path will do.
 func (gs *cgroups) withStep(path string, below bool) *cgroup {
 	if path == "" {
 		return nil
@@ -236,8 +236,8 @@ func (gs *cgroups) withStep(path string, below bool) *cgroup {
 	return found
 }
 
-// oldestStep returns the cgroup whose step has waited longest; with certain, of
-// those with more steps than duplicates are to come.
+// oldestStep returns the cgroup whose step has waited longest; if certain is set,
+// only one with more kills than duplicates that are still to come.
 func (gs *cgroups) oldestStep(certain bool) *cgroup {
 	var found *cgroup
 	for _, g := range gs.stepped {
@@ -274,8 +274,8 @@ func (gs *cgroups) oldestRemoved() *cgroup {
 	return found
 }
 
-// takeEstimate meets a duplicate that was estimated at or above the path at that
-// time or later.
+// takeEstimate takes off a duplicate that was estimated at or above the path, at
+// that time or later, and tells whether there was one.
 func (gs *cgroups) takeEstimate(path string, after time.Time) bool {
 	g := gs.nearest(path, func(g *cgroup) bool { return g.group.estimated > 0 && !g.group.at.Before(after) })
 	if g != nil {
@@ -331,8 +331,8 @@ func (gs *cgroups) limitsWanted(read uint64, all bool) map[*cgroup]struct{} {
 	return wanted
 }
 
-// find returns the cgroup for one that was read. A new one starts at
-// 0, unless it is of the epoch's first read.
+// find returns the ledger's cgroup for one that was read. The counters of a new
+// one start at 0, unless it is of the epoch's first read.
 func (gs *cgroups) find(tg *oom.Group, baselined bool, read uint64, now time.Time) *cgroup {
 	id := tg.GroupID
 	id.Path = text.Escape(id.Path)
@@ -348,7 +348,7 @@ func (gs *cgroups) find(tg *oom.Group, baselined bool, read uint64, now time.Tim
 	return g
 }
 
-// tidy drops those from the lists whose evidence has been used up.
+// tidy takes cgroups whose evidence has been used up off the lists.
 func (gs *cgroups) tidy() {
 	gs.stepped = slices.DeleteFunc(gs.stepped, func(g *cgroup) bool {
 		if len(g.steps) > 0 {
@@ -366,7 +366,7 @@ func (gs *cgroups) tidy() {
 	})
 }
 
-// goneAge is how long a cgroup is remembered that is gone: one that was only
+// goneAge is how long a cgroup that is gone is remembered: one that was only
 // unreadable must not start at 0 again.
 const goneAge = time.Minute
 

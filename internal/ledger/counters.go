@@ -60,7 +60,8 @@ func (l *Ledger) seeCounters(t oom.Tree, read uint64, now time.Time) {
 	l.markLiving(t, now)
 }
 
-// identify takes over the cgroup's identity, and that of the cgroup it counts for.
+// identify takes over the cgroup's kind, and the identity and id of the cgroup that
+// it counts for.
 func (g *cgroup) identify(t oom.Tree, i int) {
 	tg := &t.Groups[i]
 	g.kind, g.who, g.row = tg.Kind, tg.Identity, g.id
@@ -118,7 +119,7 @@ func (g *cgroup) seeHits(limit, hits oom.Amount, read uint64) {
 }
 
 // SeeProcesses takes a pass over the processes and cgroups as evidence for
-// kills to come. It keeps neither.
+// kills to come. It keeps neither argument.
 func (l *Ledger) SeeProcesses(procs []oom.Process, tree oom.Tree) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -127,8 +128,8 @@ func (l *Ledger) SeeProcesses(procs []oom.Process, tree oom.Tree) {
 	l.markLiving(tree, l.o.Now())
 }
 
-// seeLimits takes over limits from a full pass over the cgroups. Hits that it
-// is the first to see count for a kill that is being looked into.
+// seeLimits takes over limits from a full pass over the cgroups (v1). New hits
+// count as evidence only while a case is open.
 func (l *Ledger) seeLimits(t oom.Tree) {
 	if t.Version != 1 {
 		return

@@ -16,9 +16,10 @@
 //
 //	step of vmstat = attributed + unattributed + pending + duplicates
 //
-// where pending is the number of open cases. What is published is never taken
-// back. A closed case is kept for a minute, so that a line of the log that
-// comes late meets its own case instead of naming another one.
+// where pending is the number of open cases (less the debt, if vmstat went
+// back). What is published is never taken back. A closed case is kept for a
+// minute, so that a late line of the log is joined with its own case instead of
+// another one.
 //
 // # Evidence
 //
@@ -28,14 +29,14 @@
 //     paths of the victim and of the limit come only with a full report, of
 //     which the kernel prints ten in 5 s;
 //   - a step of a cgroup's own counter. On v1 the cgroups that lines name are
-//     read for themselves; only what they leave unexplained needs a read of all.
+//     read one by one; only what they leave unexplained needs a read of all.
 //     One read of all counters that began after a line came tells whether the
 //     line's cgroup is still there to confirm it;
 //   - the step of removed children: a v2 cgroup also counts the kills in its
-//     children. What its counter moved by beyond its own kills and those of its
-//     living children happened in a child that is gone;
-//   - a witness: a sighting of a dying process with its cgroup, which a BPF
-//     program has read at the kill, or we when tracefs told of it;
+//     children. Kills that it counted beyond its own and those of its living
+//     children happened in a child that is gone;
+//   - a witness: a sighting of a dying process with its cgroup, read by a BPF
+//     program at the kill, or by us when tracefs reported it;
 //   - the processes of the last scans.
 //
 // Once a tick, match joins the evidence with the open cases. A line is joined
@@ -56,12 +57,12 @@
 // With memory.oom.group the kernel counts the first victim twice. The log marks
 // the second line of the same pid; without that line a step of oom_group_kill
 // says that one of the kills is a duplicate. Both are evidence of the same
-// duplicate, whichever is read first, however much later the other comes.
+// duplicate, whichever is read first and however much later the other comes.
 //
 // # The epoch
 //
 // Without a state file of this boot, counting starts at the first complete
-// read: counters and lines of before are history. A cgroup that shows up later
+// read: counters and lines from before it are history. A cgroup that shows up later
 // started at 0. With a state file counting goes on where it was saved,
 // including the values of the cgroups' counters, so that the kills in between
 // are found by the same arithmetic.
@@ -69,7 +70,7 @@
 // # The state file
 //
 // Where there is a state file, a View shows what the file holds: what a scrape
-// has shown is what a restart goes on from. A slow disk makes numbers late, it
-// never makes them fall. Only where the file cannot be written at all are they
-// shown unsaved.
+// has shown is what a restart goes on from. A slow disk makes numbers late, but
+// does not make them fall. They are shown unsaved only where the last save
+// failed, or where a change has waited a minute to be saved.
 package ledger

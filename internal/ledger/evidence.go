@@ -10,18 +10,18 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/text"
 )
 
-// What names a victim's cgroup, from the best on.
+// What names a victim's cgroup, the best first.
 const (
 	byReport  = "report"
 	byCounter = "counter"
 	byScan    = "scan"
 )
 
-// evidence is what has been told about kills and has no case yet.
+// evidence is what is known about kills and has not been joined with a case yet.
 type evidence struct {
 	lines     []*line    // in the order of the log.
 	backlog   []oom.Kill // lines without numbers, until the log is live.
-	history   []oom.Kill // lines of before the epoch.
+	history   []oom.Kill // lines from before the epoch.
 	witnesses map[int]witness
 	scans     []scan
 	decision  uint64    // the number of the last OOM.
@@ -44,8 +44,8 @@ type announced struct {
 	duplicate bool   // the second line of its first victim has come.
 }
 
-// lostUntil returns the time up to which the lines of the kills that were counted
-// may be among the lost records.
+// lostUntil returns the time up to which a kill that was counted may have its
+// line among the lost records.
 func (e *evidence) lostUntil() time.Time {
 	if e.lost.IsZero() {
 		return e.lost
@@ -63,12 +63,12 @@ type line struct {
 
 	read, vmstatRead uint64 // reads of the cgroups and of vmstat begun before it came.
 	scanned          bool   // it was looked for in the scans.
-	announces        bool   // the log announces a group kill behind it.
+	announces        bool   // the log announces a group kill after it.
 	refuted          string // a path that the counters contradict.
 }
 
-// ofGroupKill tells whether the line may be that of a process which a group kill
-// took along: where it has not come, that is not known.
+// ofGroupKill tells whether the line may be that of a process that a group kill
+// took along; one that has not come (nil) may be.
 func (ln *line) ofGroupKill() bool { return ln == nil || ln.Kill.GroupKill && !ln.announces }
 
 // witness is a sighting of a dying process (tracefs, BPF) with its cgroup.
@@ -78,9 +78,9 @@ type witness struct {
 	read  uint64
 }
 
-// Log takes a kill from the kernel log. Seq is the number of its record, 0
-// where the source has no numbers of the kernel; a number that is not above
-// the last one is ignored.
+// Log takes a kill from the kernel log. Seq is the kernel's number of its
+// record, 0 where the source has none; a kill whose number is not above the
+// last one is ignored.
 func (l *Ledger) Log(k oom.Kill) {
 	k.VictimPath, k.LimitPath = text.Escape(k.VictimPath), text.Escape(k.LimitPath)
 	k.Victim.Comm = text.Escape(k.Victim.Comm)
@@ -98,7 +98,7 @@ func (l *Ledger) Log(k oom.Kill) {
 	if l.log == oom.LogAbsent {
 		l.log = oom.LogLive
 	}
-	early := l.log == oom.LogBacklog && l.catchup // of before the epoch, or too close to tell.
+	early := l.log == oom.LogBacklog && l.catchup // from before the epoch, or too close to tell.
 	switch {
 	case k.History, l.counts.Epoch.IsZero(), early && !l.counts.Restored:
 		if !k.Duplicate {
@@ -111,7 +111,7 @@ func (l *Ledger) Log(k oom.Kill) {
 	}
 }
 
-// addLine queues a line of after the epoch. Where vmstat does not count, the
+// addLine queues a line from after the epoch. Where vmstat does not count, the
 // line opens its case.
 func (l *Ledger) addLine(k oom.Kill) {
 	e := &l.evidence
@@ -147,7 +147,7 @@ func (l *Ledger) Group(path string) {
 	defer l.mu.Unlock()
 	ln := l.evidence.queued
 	if ln == nil {
-		return // it is of before, and so is the group kill.
+		return // its line is old, or already joined with its case.
 	}
 	path = text.Escape(path)
 	l.evidence.group = announced{path: path}
@@ -172,8 +172,8 @@ func (l *Ledger) endGroupKill() {
 	}
 }
 
-// recall makes lines of those in the backlog that are younger than the saved
-// state, where the log has no numbers: there is one for each step of vmstat.
+// recall queues the kills of the backlog that are newer than the saved state,
+// where the log has no numbers: the last ones, as many as vmstat has counted since.
 func (l *Ledger) recall() {
 	n := l.counts.Vmstat - l.counts.savedVmstat
 	if !l.counts.HasVmstat || n < 0 {
@@ -186,8 +186,8 @@ func (l *Ledger) recall() {
 	}
 }
 
-// Witness says that a process that is being killed was seen in a cgroup. The
-// root and no cgroup at all are not believed: that is where the dying are seen.
+// Witness says that a process that is being killed was seen in a cgroup. A
+// sighting in the root or in no cgroup is ignored: exiting processes end there.
 func (l *Ledger) Witness(s oom.Sighting) {
 	if s.Path == "" || s.Path == "/" {
 		return
@@ -284,7 +284,7 @@ func (ln *line) better(path string) bool {
 	return ln.Path == "" || path != ln.Path && within(path, ln.Path)
 }
 
-// refute makes the line one that nothing names.
+// refute takes away the path that names the line.
 func (ln *line) refute() { ln.refuted, ln.Path, ln.By = ln.Path, "", "" }
 
 // scan is what is kept of one pass over the processes.
@@ -296,7 +296,7 @@ type scan struct {
 
 type placed struct{ pid, cgroup int32 }
 
-// addScan keeps the pass as one of the last two, in the memory of the oldest.
+// addScan keeps the pass as one of the last two, and reuses the oldest's memory.
 func (e *evidence) addScan(procs []oom.Process, tree oom.Tree) {
 	var s scan
 	if len(e.scans) == 2 {
@@ -319,8 +319,8 @@ func (e *evidence) addScan(procs []oom.Process, tree oom.Tree) {
 	e.scans = append(e.scans, s)
 }
 
-// find returns the cgroup in which the scan saw the process. A name that is
-// known and another one says that the pid was used again.
+// find returns the cgroup in which the scan saw the process. If its comm is known
+// and differs, the pid was used again.
 func (s scan) find(pid int, comm string) string {
 	for _, p := range s.placed {
 		if int(p.pid) != pid {

@@ -47,7 +47,7 @@ func (l *Ledger) meet(ln *line, fits func(*killCase) bool) bool {
 }
 
 // giveLine completes a published case with its line. Only the record of the
-// kill gets more; what was counted stays.
+// kill changes; what was counted stays.
 func (l *Ledger) giveLine(c *killCase, ln *line) {
 	c.line, c.guessed, c.vague = ln, false, false
 	if c.record == nil {
@@ -62,9 +62,9 @@ func (l *Ledger) giveLine(c *killCase, ln *line) {
 	*c.record = k
 }
 
-// meetEstimate takes a second line in a cgroup, or a line of a group kill that
-// is left over, for a duplicate that was estimated there; with expected, only
-// for one whose line cannot have been lost.
+// meetEstimate joins the second line of a first victim, or a leftover line of a
+// group kill, with a duplicate that was estimated for its cgroup; with expected,
+// only with one whose line cannot have been lost.
 func (l *Ledger) meetEstimate(path string, expected bool) bool {
 	var after time.Time
 	if expected {
@@ -122,8 +122,8 @@ func (l *Ledger) dropLateLines() {
 }
 
 // estimateDuplicates closes as duplicates what group kills have probably
-// counted twice, where no line of the log tells: one for each group kill that
-// was counted twice or more.
+// counted twice, where no line of the log tells: one for each group kill with at
+// least two counted kills.
 func (l *Ledger) estimateDuplicates(ready func(step) bool) {
 	for _, g := range l.cgroups.stepped {
 		if len(g.steps) == 0 || !ready(g.steps[0]) {

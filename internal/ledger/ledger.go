@@ -59,7 +59,7 @@ type Options struct {
 	// lines now; they come by Log before PollLog returns.
 	PollLog func()
 	// OnKill, if set, is called once for each kill, in order: when it is
-	// published and, with a state file, saved.
+	// published and, with a state file, saved or shown unsaved.
 	OnKill func(oom.Kill)
 
 	StateFile string // empty: no state is kept.
@@ -114,7 +114,7 @@ type Ledger struct {
 	view     *View
 }
 
-// counts are the numbers that are not those of one workload.
+// counts are the numbers that do not belong to one workload.
 type counts struct {
 	Epoch     time.Time `json:"epoch"`
 	HasVmstat bool      `json:"has_vmstat"`
@@ -136,12 +136,12 @@ type counts struct {
 	LastKill     time.Time      `json:"last_kill"`
 
 	// Restored says that this run went on from a state file, and
-	// savedVmstat with which number.
+	// savedVmstat is the Vmstat that it had.
 	Restored    bool  `json:"-"`
 	savedVmstat int64 //
 }
 
-// levels is one more than the last oom.Level.
+// levels is the number of levels that a kill may have, LevelUnknown included.
 const levels = int(oom.LevelNode) + 1
 
 var (

@@ -53,7 +53,8 @@ func levelOfKind(k oom.Kind) oom.Level {
 // levelByCounters looks for the only cgroup from the victim's upwards whose
 // limit was hit when the kill showed: on v2 by its count of OOMs, on v1 by its
 // failcnt. Where none was, it was the node, unless the log says otherwise or a
-// counter can't be read. A kill by a limit where only one has any is its.
+// counter can't be read. If the log says MEMCG and only one cgroup is limited
+// (v1), it was that cgroup's limit.
 func levelByCounters(g *cgroup, shown uint64, scope oom.Constraint) (oom.Level, string) {
 	var hit, only *cgroup
 	hits, limited, blind := 0, 0, false

@@ -28,7 +28,7 @@ func (l *Ledger) openCases(n int64) {
 	l.changed()
 }
 
-// match joins the evidence with the cases as far as it goes by now; see the
+// match joins the evidence with the cases as far as it can by now; see the
 // package comment.
 func (l *Ledger) match(now time.Time) {
 	l.cases.forget(now)
@@ -123,7 +123,7 @@ func (l *Ledger) matchNamedLines() {
 		if ln.Path == "" {
 			return false
 		}
-		// Lines come in the order of the kills, so those of published cases first.
+		// Lines come in the order of the kills, so published cases get theirs first.
 		if l.meetNamed(ln, true) {
 			return true
 		}
@@ -164,8 +164,8 @@ func (l *Ledger) matchNamedLines() {
 
 // matchByElimination joins the lines that nothing names with the steps that are
 // left. With the steps of one cgroup and a line for each case there is no
-// doubt; otherwise the cgroup gets its kill, and the line a record without
-// cgroup.
+// doubt; otherwise the kill counts for the cgroup, but the line's record names
+// no cgroup.
 func (l *Ledger) matchByElimination(now time.Time) {
 	l.cgroups.tidy()
 	nameless := func(ln *line) bool { return ln.Path == "" && !ln.Kill.Duplicate && l.reads.covered(ln) }
@@ -181,7 +181,7 @@ func (l *Ledger) matchByElimination(now time.Time) {
 	}
 	sure := len(stepped) == 1 && len(l.evidence.lines) == len(l.cases.open) &&
 		n <= stepped[0].unjoined() && l.cases.find((*killCase).lineless) == nil
-	missing := len(l.evidence.lines) < len(l.cases.open) // that of a duplicate may be one of them.
+	missing := len(l.evidence.lines) < len(l.cases.open) // a duplicate's line may be missing.
 	l.useLines(func(ln *line) bool {
 		if !nameless(ln) || len(l.cases.open) == 0 || !sure && now.Sub(ln.At) < witnessWait {
 			return false
@@ -214,8 +214,8 @@ func (l *Ledger) matchSteps(now time.Time) {
 	}
 }
 
-// matchWitnesses publishes kills in cgroups that are gone and of which a sighting
-// is all there is: there are more cases than lines.
+// matchWitnesses publishes kills for which a sighting is the only evidence: no
+// counter will show them, and there are more cases than lines.
 func (l *Ledger) matchWitnesses(now time.Time) {
 	for pid, w := range l.evidence.witnesses {
 		if now.Sub(w.taken) >= witnessAge {
@@ -274,7 +274,7 @@ func (l *Ledger) closeRipe(now time.Time) {
 			if f.line != nil || ln.Path != "" || ln.Kill.Duplicate {
 				return false
 			}
-			f.line, f.vague = ln, p != nil && several // any line may be of this pod.
+			f.line, f.vague = ln, p != nil && several // any of the lines may be of this cgroup.
 			return true
 		})
 		l.publishOldest(f)

@@ -49,16 +49,16 @@ func (l *Ledger) publishCase(c *killCase, f finding) {
 	l.changed()
 }
 
-// nextID returns the ID of the next kill: unique on this node, also over restarts
-// without a state file, since those begin with a higher vmstat.
+// nextID returns the ID of the next kill: unique on this node, even across
+// restarts without a state file, since those begin with a higher vmstat.
 func (l *Ledger) nextID() string {
 	l.counts.Published++
 	return killID(l.o.BootID, "", uint64(l.counts.Base)+l.counts.Published)
 }
 
-// killID makes an ID out of a boot, the sort of a number and the number.
+// killID makes an ID from the boot's ID, a number and a letter for its sort.
 func killID(boot, sort string, n uint64) string {
-	const bootLen = 8 // hex digits; as many as tell the boots of one node apart.
+	const bootLen = 8 // hex digits; enough to tell the boots of one node apart.
 	if boot == "" {
 		boot = "noboot"
 	}
@@ -106,7 +106,7 @@ func (l *Ledger) count(c *killCase, at time.Time) oom.Workload {
 	return w
 }
 
-// countPod counts a kill for the pod whose limit was its reason.
+// countPod counts a kill for the pod whose limit was hit.
 func (l *Ledger) countPod(path string, at time.Time) {
 	who, _, ok := l.cgroups.whoIs(path)
 	if !ok || who.Workload.Pod == "" {
@@ -116,7 +116,7 @@ func (l *Ledger) countPod(path string, at time.Time) {
 	l.totals.pods.note(pod, who.StandIn, path, at, l.o.Now()).Kills++
 }
 
-// rememberHistory names the log's kills of before the epoch; they are records
+// rememberHistory names the log's kills from before the epoch; they are recorded
 // and never counted.
 func (l *Ledger) rememberHistory() {
 	for _, k := range l.evidence.history {
@@ -141,8 +141,8 @@ func (l *Ledger) rememberHistory() {
 	l.evidence.history = nil
 }
 
-// survivor is a cgroup that must still have processes when it is due, so that
-// the kill was one that the workload survived.
+// survivor is a cgroup that must still have processes when it is due for its
+// kill to count as one that the workload survived.
 type survivor struct {
 	ID       oom.GroupID  `json:"id"`
 	Workload oom.Workload `json:"workload"`
@@ -160,7 +160,7 @@ func (t *totals) dueSurvivors(now time.Time) []survivor {
 	return due
 }
 
-// countSurvivors looks whether the cgroups of past kills still have processes.
+// countSurvivors checks whether the cgroups of past kills still have processes.
 // It is called without the lock.
 func (l *Ledger) countSurvivors(due []survivor) {
 	populated := make(map[oom.GroupID]bool, len(due))

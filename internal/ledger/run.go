@@ -19,7 +19,7 @@ const (
 	// stormKills is how many kills wait for evidence in a storm: the kernel names
 	// the cgroups of ten in 5 s.
 	stormKills = 10
-	// maxGroupsGap bounds the time between them where one takes long.
+	// maxGroupsGap bounds the wait between two reads of all cgroups.
 	maxGroupsGap = 2 * time.Second
 	// restGap is how often vmstat is read when nothing happens, and liveGap
 	// how often where the log wakes us: a wake costs more than all we do then.
@@ -104,7 +104,7 @@ func (l *Ledger) untilLook() time.Duration {
 }
 
 // lookGap is the least time between two looks on a wake. In a storm among many
-// cgroups most kills wait for the next read of all: to wake costs more than to look.
+// cgroups most kills wait for the next read of all: waking costs more than looking.
 func (l *Ledger) lookGap() time.Duration {
 	if len(l.cases.open) < stormKills {
 		return vmstatGap
@@ -323,12 +323,12 @@ type pace struct {
 	kills           int           // so many are enough.
 }
 
-// paceAfter returns the pace after a read of so many cgroups. Where there are
-// hundreds, a storm must not cost more than a quarter of a millisecond of CPU a
-// kill for them, or a 200th of a CPU: a cgroup takes 10 us at most with its name
-// (BenchmarkLive/ReadKills of internal/cgroup). Where reads take long for another
-// reason, they may take a quarter of the time. The first kill after a quiet time
-// never waits.
+// paceAfter returns the pace after a read of so many cgroups. Reads are spaced to
+// cost about 250 us of CPU per kill or, for the cgroups beyond the first 200, a
+// 250th of a CPU, but by no more than maxGroupsGap: a cgroup takes at most 10 us
+// with its name (BenchmarkLive/ReadKills of internal/cgroup). Where reads take long
+// for another reason, they may take a quarter of the time. The first kill after a
+// quiet time never waits.
 func paceAfter(cgroups int, took time.Duration) pace {
 	const cost = 10 * time.Microsecond
 	const perKill, share, few = 250 * time.Microsecond, 250, 200

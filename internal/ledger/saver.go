@@ -40,10 +40,10 @@ type saver struct {
 
 	// Guarded by the ledger's lock.
 	shown   *View
-	changes uint64        // so many there were, and so many are saved.
-	saved   uint64        //
-	exposed uint64        // so many have been shown before they were saved.
-	waiting time.Time     // when the oldest change was made that no save has begun with.
+	changes uint64        // number of the last change.
+	saved   uint64        // number of the last change that is saved.
+	exposed uint64        // number of the last change that was shown unsaved.
+	waiting time.Time     // when the oldest change was made that no save has taken yet.
 	saving  time.Time     // the same for the save that has begun; zero: none.
 	failing bool          // the last save failed: all is shown unsaved.
 	done    chan struct{} // is closed when a save has ended.
@@ -110,7 +110,7 @@ func (l *Ledger) takeUnsaved() []oom.Kill {
 	return out
 }
 
-// keepSaved saves after each change, until ctx is done and a last time then. A
+// keepSaved saves after each change until ctx is done, and then once more. A
 // disk that hangs holds up nothing else.
 func (l *Ledger) keepSaved(ctx context.Context) {
 	if l.saver.path == "" {
@@ -166,7 +166,7 @@ func tooSlow(took time.Duration) error {
 }
 
 // beginSave copies what is to be saved, and takes the kills that are passed to
-// OnKill once it is; nil before the epoch, or when there is nothing new.
+// OnKill after the save; nil before the epoch, or when there is nothing new.
 func (l *Ledger) beginSave() (*state, []oom.Kill) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -229,8 +229,8 @@ func (l *Ledger) awaitSave(most time.Duration) {
 	}
 }
 
-// saveState tells whether the changes up to the numbered one are saved or need not
-// be, and returns what is closed when the next save ends.
+// saveState tells whether the changes up to this number are saved or need not be,
+// and returns a channel that is closed when the next save ends.
 func (l *Ledger) saveState(wanted uint64) (ended <-chan struct{}, ready bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -250,7 +250,7 @@ func readState(path, bootID string, now time.Time) (*state, error) {
 	return parseState(b, bootID, now)
 }
 
-// setAside moves a state file away that is of no use, so that it is not lost.
+// setAside moves an unusable state file away, so that it is not lost.
 func (l *Ledger) setAside(reason error) {
 	aside, err := statefile.SetAside(l.o.StateFile)
 	if err != nil {

@@ -13,11 +13,11 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/statefile"
 )
 
-// stateVersion is that of the state file's form.
+// stateVersion is the version of the state file's format.
 const stateVersion = 1
 
-// stateFile is what stands in the file: the sum guards against torn and
-// altered ones.
+// stateFile is the content of the file: the checksum guards against torn and
+// altered files.
 type stateFile struct {
 	Version int             `json:"version"`
 	CRC32   uint32          `json:"crc32"` // IEEE, of State as it stands.
@@ -144,7 +144,7 @@ func parseBody(b []byte, bootID string, now time.Time) (*state, error) {
 	return st, nil
 }
 
-// valid holds the numbers against the equations of the package comment.
+// valid checks the numbers against the equations of the package comment.
 func (st *state) valid() bool {
 	for _, ln := range st.Lines {
 		if ln == nil {
@@ -228,8 +228,8 @@ func (t killTable) saved() []savedTotal {
 	return out
 }
 
-// addCases saves the open cases, and those closed ones that something is still
-// missing of.
+// addCases saves the open cases, and the closed ones that have no line yet or
+// only a guessed one.
 func (st *state) addCases(cs *cases) {
 	for _, c := range cs.open {
 		if last := len(st.Open) - 1; last >= 0 && st.Open[last].At.Equal(c.opened) {
@@ -259,9 +259,9 @@ func (st *state) addCases(cs *cases) {
 	}
 }
 
-// restore goes on from a saved state. The reads of the cgroups are numbered from the start:
-// the steps are the next one's, so that everything open waits for it. Times of
-// the future, from before the clock was set back, are taken for now.
+// restore goes on from a saved state. The reads of the cgroups are numbered anew,
+// and the saved steps count as the next read's, so that everything open waits for
+// it. Times in the future, from before the clock was set back, are taken for now.
 func (l *Ledger) restore(st *state) {
 	now := l.o.Now()
 	l.reads.begun, l.reads.done = 1, 1

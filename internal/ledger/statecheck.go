@@ -14,11 +14,11 @@ const (
 	// maxSaved bounds the entries of a state file, in all of its lists.
 	maxSaved = 200_000
 	// maxCount bounds each count of a state file, so that no sum of maxSaved of
-	// them wraps. A node with a million kills a second would take twelve days.
+	// them wraps. At a million kills a second it would take twelve days to reach.
 	maxCount = 1 << 40
 	// maxAhead is by how much a time may be ahead of the clock. A clock that was
-	// set back since the save is no reason to lose the counts of a boot; by more
-	// than a day is a file of somebody else's making.
+	// set back since the save is no reason to lose the counts of a boot; a time
+	// more than a day ahead means that somebody else made the file.
 	maxAhead = 24 * time.Hour
 )
 
@@ -40,7 +40,8 @@ func (st *state) check(now time.Time) error {
 	return nil
 }
 
-// counts returns every count of the state, those below 0 as they are in 64 bits.
+// counts returns the counts that must be in range: those that may be below 0 by
+// their size, the others as unsigned, so that one below 0 is out of range.
 func (st *state) counts() []uint64 {
 	c := &st.Counts
 	all := append(c.Levels[:len(c.Levels):len(c.Levels)], c.Unattributed, c.Evicted, c.Duplicates, c.Estimated, c.Lost,
@@ -78,7 +79,7 @@ func inRange(counts ...uint64) bool {
 }
 
 // latestIn returns the latest time in a value. It looks at every exported field,
-// so that a field of tomorrow is checked, too.
+// so that fields added later are checked, too.
 func latestIn(v reflect.Value) (last time.Time) {
 	switch v.Kind() {
 	case reflect.Pointer:

@@ -48,7 +48,7 @@ func (t killTable) note(w oom.Workload, standIn bool, path string, at, now time.
 	return e
 }
 
-// rename moves a total to another name; what is there is added to.
+// rename moves a total to another name, and adds it to what is there.
 func (t killTable) rename(from, to oom.Workload) {
 	e := t[from]
 	if e == nil || from == to {
@@ -68,10 +68,10 @@ func (t killTable) rename(from, to oom.Workload) {
 	other.Seen = latest(other.Seen, e.Seen)
 }
 
-// evict removes the totals of those that are dead for longer than age, and of
-// the dead beyond number. Each tenant keeps a fair share of that number, its
-// youngest dead, so that who has many cannot make those of others go. It returns
-// the kills of the removed.
+// evict removes the totals of those that have been dead for longer than age, and
+// of the dead beyond number. Each tenant keeps a fair share of that number, for
+// its most recent dead, so that one with many cannot push out those of others. It
+// returns the kills of those removed.
 func (t killTable) evict(now time.Time, age time.Duration, number int) (kills uint64) {
 	type dead struct {
 		w    oom.Workload
@@ -115,8 +115,8 @@ func tenantOf(w oom.Workload) string {
 	return "/" + user
 }
 
-// fairShare returns the most that each may have of number, who wants less leaving
-// the rest to the others, and what can't be shared out evenly.
+// fairShare returns the most that each may have of number, and what can't be
+// shared out evenly. Those that want less leave the rest to the others.
 func fairShare(wanted map[string]int, number int) (share, rest int) {
 	counts := make([]int, 0, len(wanted))
 	for _, n := range wanted {

@@ -16,7 +16,7 @@ type View struct {
 	Forged    uint64 // lines of the log without a kill.
 	Late      uint64 // lines of the log whose kill was published before they came.
 	Unbacked  uint64 // steps of cgroups' counters without a kill.
-	Debt      int64  // what vmstat went back by.
+	Debt      int64  // by how much vmstat went back beyond the open cases.
 
 	records []oom.Kill // in a view that is saved.
 }
@@ -79,8 +79,8 @@ func (l *Ledger) draw() *View {
 	return v
 }
 
-// Records returns the last kills, oldest first, also those of before the
-// epoch. They must not be modified.
+// Records returns the last kills, oldest first, those from before the epoch
+// included. They must not be modified.
 func (l *Ledger) Records() []oom.Kill {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 	sloggokit "github.com/tjhop/slog-gokit"
 )
 
-// Levels and Formats are the values that New takes.
+// Levels lists the levels that New takes.
 func Levels() []string { return []string{"debug", "info", "warn", "error"} }
 
 // Formats lists the formats that New takes.
@@ -38,7 +38,7 @@ func New(w io.Writer, lvl, format string) (log.Logger, *slog.Logger, error) {
 		return nil, nil, fmt.Errorf("unknown log level %q: use %s", lvl, strings.Join(Levels(), ", "))
 	}
 	sink := level.NewFilter(bare, level.Allow(allowed))
-	// slog-gokit adds time and caller by itself, so it gets the bare sink.
+	// slog-gokit adds time and caller by itself, so it gets the sink without them.
 	view := slog.New(sloggokit.NewGoKitHandler(sink, slog.LevelDebug))
 	return log.With(sink, "time", log.DefaultTimestampUTC, "caller", log.DefaultCaller), view, nil
 }

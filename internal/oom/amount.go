@@ -6,9 +6,9 @@ import "strconv"
 
 // Amount is one number of the kernel: unset (the kernel does not have it, or
 // it could not be read), unlimited ("max"), or a value. The zero Amount is
-// unset, so that what nobody filled in never shows as 0. It is as large as the
-// number, since a snapshot has some fifty of them a group: values are kept plus
-// one, which leaves out the two largest of 64 bits.
+// unset, so that what nobody filled in never shows as 0. It takes no more memory
+// than the number, as a snapshot has some fifty of them per cgroup: values are
+// kept plus one, which leaves out the two largest 64-bit numbers.
 type Amount struct{ kept uint64 }
 
 const (

@@ -2,11 +2,11 @@
 
 package oom
 
-// CgroupHandle names a memory cgroup between a source of samples and who asks
-// it. It is small, and used again when its cgroup is gone.
+// CgroupHandle identifies a memory cgroup to a source of samples and its callers.
+// It is a small number, and is used again when its cgroup is gone.
 type CgroupHandle int32
 
-// NoCgroup is the handle of none.
+// NoCgroup is the handle of no cgroup.
 const NoCgroup CgroupHandle = -1
 
 // FoundCgroup is a memory cgroup that a source of samples has found.

@@ -5,7 +5,8 @@ package oom
 // Level says which kind of limit is meant, from the innermost outwards.
 type Level uint8
 
-// The levels, in the order in which a tie between margins is decided.
+// The levels, in the order in which a tie between margins is decided; LevelNested
+// comes before all of them.
 const (
 	LevelUnknown Level = iota
 	LevelContainer
@@ -13,11 +14,11 @@ const (
 	LevelSlice
 	LevelNUMA
 	LevelNode
-	LevelNested // a limit inside a container or unit: the innermost, and of margins only.
+	LevelNested // a limit inside a container or unit: the innermost, used for margins only.
 )
 
-// Levels lists every level that a kill may have; one by a limit inside a
-// container is the container's.
+// Levels lists every level that a kill may have; a kill by a limit inside a
+// container has the container's level.
 func Levels() []Level {
 	return []Level{LevelContainer, LevelPod, LevelSlice, LevelNode, LevelNUMA, LevelUnknown}
 }
@@ -55,7 +56,7 @@ const (
 	KindSandbox               // a pause container; it appears only with a kill.
 )
 
-// Workload is a workload as people call it; what does not apply is empty.
+// Workload names a workload as people do; what does not apply is empty.
 // A Docker container and a systemd unit have only Container.
 type Workload struct {
 	Namespace, Pod, Container string
@@ -99,12 +100,12 @@ type Stat struct {
 	Swap                         Amount // v1: total_swap, where swap accounting is on.
 }
 
-// Events holds a group's counters. Max and High are the group's own hits of
-// its limits (v1: failcnt). OwnKills counts processes killed in this very
-// group; TreeKills adds those of its descendants, also of removed ones (v2
-// only; unset on v1). OOMs are those of this group's own limit, GroupKills
-// those that ended it as a whole (memory.oom.group); TreeGroupKills adds those
-// of its descendants, as TreeKills does.
+// Events holds a cgroup's counters. Max and High are how often its own limits
+// were hit (v1: failcnt). OwnKills counts processes killed in this very cgroup;
+// TreeKills adds those of its descendants, removed ones included (v2 only; unset
+// on v1). OOMs are those of the cgroup's own limit, GroupKills the times that it
+// was killed as a whole (memory.oom.group); TreeGroupKills adds those of its
+// descendants, as TreeKills does.
 type Events struct {
 	Max, High, OOMs            Amount
 	OwnKills, TreeKills        Amount
@@ -122,7 +123,7 @@ type Group struct {
 	Parent int // index of the parent in Tree.Groups, -1 for the root.
 	Owner  int // index of the group whose row this one counts for; its own when it has a row.
 	Kind   Kind
-	UID    uint32 // of who may make groups in the directory: its owner, or Anybody.
+	UID    uint32 // the user who may make cgroups in the directory: its owner, or Anybody.
 	Identity
 
 	Usage, Peak            Amount
@@ -141,15 +142,15 @@ type Group struct {
 	PIDs                   []int32
 	UsageUnchanged         bool   // usage is what it was in the last pass, and at most half of the limits.
 	Unchanged              bool   // UsageUnchanged, and PIDs, Stat and Peak are from an earlier pass.
-	StartTime              Amount // seconds since the epoch at which the group was made.
+	StartTime              Amount // when the cgroup was made, in seconds of Unix time.
 }
 
 // Anybody stands in Group.UID where the directory's mode lets others than its
 // owner write. No user has that number.
 const Anybody = ^uint32(0)
 
-// WorkingSet is what kubelet and cAdvisor call so: usage minus inactive_file,
-// floored at 0.
+// WorkingSet is what kubelet and cAdvisor call the working set: usage minus
+// inactive_file, floored at 0.
 func (g *Group) WorkingSet() Amount {
 	usage, ok := g.Usage.Get()
 	inactive, ok2 := g.Stat.InactiveFile.Get()
@@ -167,7 +168,7 @@ func (g *Group) WorkingSet() Amount {
 type Tree struct {
 	Version int // 1 or 2.
 	Groups  []Group
-	Folded  uint64 // workloads that are shown as a part of another one, for there are too many.
+	Folded  uint64 // workloads shown as a part of another one, because there are too many.
 }
 
 // Skipped counts what a pass did not read, by reason.
@@ -179,7 +180,7 @@ type Skipped struct {
 	Crowd                                                      Crowd
 }
 
-// Crowd is the group of which most children were left out by a bound.
+// Crowd is the cgroup with the most children left out by a bound.
 type Crowd struct {
 	Path    string
 	LeftOut uint64

@@ -42,7 +42,7 @@ type Release struct {
 }
 
 // AtLeast tells whether the release is major.minor or later. It knows nothing
-// of what a distribution has ported back.
+// of a distribution's backports.
 func (r Release) AtLeast(major, minor int) bool {
 	return r.Major > major || r.Major == major && r.Minor >= minor
 }

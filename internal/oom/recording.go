@@ -6,8 +6,8 @@ import "time"
 
 // Sample is a memory cgroup, or the node, at one moment. Sizes are in bytes,
 // whole pages of 4 KiB, and include descendants; what was not read is unset: the
-// usage is read more often than the rest. Of the node, Usage is what is not free
-// of the capacity, Limit the capacity, and Unreclaimable what is not available.
+// usage is read more often than the rest. For the node, Limit is the capacity,
+// Usage what is not free of it, and Unreclaimable what is not available.
 type Sample struct {
 	Time                      time.Time
 	Usage, Limit              Amount
@@ -17,7 +17,7 @@ type Sample struct {
 	StalledMicros, Processes  Amount // PSI full, counted likewise; the number of processes.
 }
 
-// Span is what a longer time comes to: the least and the most seen in it.
+// Span sums up a longer time: the least and the most seen in it.
 type Span struct {
 	Start                              time.Time
 	Length                             time.Duration
@@ -37,7 +37,7 @@ type TaskTrack struct {
 // Track is the recent past of one memory cgroup, or of the node (empty path).
 // Each list is oldest first and may be empty; a finer one ends later and
 // reaches back less far. While nothing moves, only the first and the last of the
-// equal samples are there. A track that was frozen may have samples of a little
+// equal samples are there. A track that was frozen may have samples from shortly
 // after the kill.
 type Track struct {
 	Cgroup   string
@@ -70,6 +70,6 @@ type RecorderHealth struct {
 	Samples           uint64        // taken, of usage.
 	Recordings        int           // kept.
 	RecordingsDropped uint64        // that gave way to newer ones.
-	Unsaved           time.Duration // for how long the files have lacked the oldest recording.
+	Unsaved           time.Duration // for how long the oldest unsaved recording has waited.
 	HasFile           bool          // recordings are saved.
 }

@@ -14,7 +14,7 @@ const (
 	CauseBurst        Cause = "burst"         // from a steady level over the limit within a minute.
 	CauseSteady       Cause = "steady"        // the ordinary working set does not fit.
 	CauseLimitLowered Cause = "limit_lowered" // the limit was lowered under what was in use.
-	CauseSibling      Cause = "sibling"       // another container below the same limit brought the growth.
+	CauseSibling      Cause = "sibling"       // the growth was another container's, below the same limit.
 	CauseNode         Cause = "node"          // the node ran out.
 	CauseProcesses    Cause = "processes"     // their number grew, not their size.
 	CauseRestartDebt  Cause = "restart_debt"  // what an earlier instance left behind was there at the start.
@@ -70,7 +70,7 @@ type Verdict struct {
 	Sentence string // what was seen, in numbers; for CauseUnknown why it is not known.
 	Tasks    []TaskGrowth
 	Siblings []SiblingGrowth
-	Advice   string // what would have helped, in a sentence; empty if nothing is known to.
+	Advice   string // what would have helped, in a sentence; empty if not known.
 	// AdvisedLimit is the limit that would have been enough; AtLeast says that
 	// the true need was cut off by the limit.
 	AdvisedLimit Amount
@@ -87,12 +87,12 @@ type SiblingGrowth struct {
 // SeriesPoint is one moment of what a recording shows of the cgroup whose limit
 // ran out.
 type SeriesPoint struct {
-	Seconds                     float64 // to the kill: negative before it.
+	Seconds                     float64 // relative to the kill: negative before it.
 	Usage, Unreclaimable, Limit Amount
 }
 
-// Leak is a container that leaks, by what was recorded of it so far: when it will
-// reach its own limit.
+// Leak is a container that leaks, judging by what was recorded of it so far, and
+// how soon it will reach its own limit.
 type Leak struct {
 	Workload Workload
 	In       time.Duration
@@ -102,7 +102,7 @@ type Leak struct {
 type Advice struct {
 	Workload Workload
 	Limit    Amount  // what it is.
-	Peak     Amount  // the highest size seen that cannot be freed.
+	Peak     Amount  // the most that was seen that cannot be freed.
 	Advised  Amount  // what it should be; unset where no limit helps, or it is right.
 	AtLeast  bool    // the true need was cut off by the limit.
 	Hours    float64 // for how long it was seen.

@@ -100,8 +100,8 @@ func drawBefore(t *oom.Track, killed time.Time) *curve {
 	)
 }
 
-// until returns the samples that are no younger than the kill: what came after it
-// is the container's next life.
+// until returns the samples up to the kill: what came after it is the
+// container's next life.
 func until(samples []oom.Sample, killed time.Time) []oom.Sample {
 	n := len(samples)
 	for n > 0 && samples[n-1].Time.After(killed) {
@@ -133,8 +133,8 @@ func drawDay(t *oom.Track) *curve {
 	)
 }
 
-// addTicks marks the quarters of the time that is drawn by how long they are
-// before the end, and returns how long it is.
+// addTicks labels the quarters of the time that is drawn with how long before
+// the end they are, and returns how long that time is.
 func (p *plot) addTicks(end string) time.Duration {
 	span := p.to.Sub(p.from)
 	for _, part := range []float64{1, 0.75, 0.5, 0.25} {
@@ -269,8 +269,8 @@ func point(x, y float64) string { return fmt.Sprintf("%g,%g", round(x), round(y)
 
 func round(v float64) float64 { return math.Round(v*10) / 10 }
 
-// niceStep divides a size into three to six steps of 1, 2 or 5 times a power
-// of two.
+// niceStep returns a step of 1, 2 or 5 times a power of ten in the unit of a
+// size, so that at most six steps fit into it.
 func niceStep(top float64) float64 {
 	unit := 1.0
 	for unit*1024 <= top {

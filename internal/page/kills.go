@@ -14,7 +14,7 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/text"
 )
 
-// minGap is how long before the kill the last sample must be to be worth a word.
+// minGap is the least gap between the last sample and the kill that is mentioned.
 const minGap = 100 * time.Millisecond
 
 // killRow is one kill in a list.
@@ -54,8 +54,8 @@ type verdictBody struct {
 // growthRow is by how much something grew before a kill.
 type growthRow struct{ Name, Href, From, To string }
 
-// killList are the kills, the newest first. Second lines about one and the
-// same process are left out.
+// killList returns the kills, the newest first. Second lines about the same
+// process are left out.
 func (p *pages) killList() []*oom.Kill {
 	kills := p.o.Kills()
 	list := make([]*oom.Kill, 0, len(kills))

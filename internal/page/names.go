@@ -35,7 +35,7 @@ func fullName(w oom.Workload) string {
 // workloadLink is the address of a workload's page below the root:
 // workloads/NAMESPACE/POD/CONTAINER, or workloads/CONTAINER where there is no
 // pod. A cgroup's path is one segment, its slashes escaped. Names that a
-// browser or a proxy would take for part of the way stand in the query.
+// browser or a proxy would take for part of the path go into the query.
 func workloadLink(w oom.Workload) string {
 	if w == (oom.Workload{}) {
 		return ""
@@ -74,8 +74,8 @@ func workloadOf(r *http.Request) oom.Workload {
 	return oom.Workload{Namespace: part("namespace"), Pod: part("pod"), Container: part("container")}
 }
 
-// killID is by what a kill's page is found. Without a ledger's id it is when
-// and whom the kernel killed.
+// killID identifies a kill's page. Without an id of the ledger it is made of the
+// time and the victim's pid.
 func killID(k *oom.Kill) string {
 	if k.ID != "" {
 		return k.ID
@@ -87,7 +87,7 @@ func killID(k *oom.Kill) string {
 	return strconv.FormatInt(at, 36) + "-" + strconv.Itoa(k.Victim.PID)
 }
 
-// process is a process for people.
+// process prints a process for people.
 func process(comm string, pid int) string {
 	switch {
 	case comm == "" && pid == 0:

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// shownTightest and shownKills are the rows of the node's page; the rest
-	// have pages of their own.
+	// shownTightest and shownKills are how many rows the node's page shows; the
+	// full lists have pages of their own.
 	shownTightest = 10
 	shownKills    = 10
 	// nearRatio is the kill margin ratio below which a limit is near; below
@@ -135,8 +135,8 @@ func urgency(ratio float64) string {
 	}
 }
 
-// used is the part of a limit that is used for good, as a bar that says in
-// figures what it shows.
+// used is the part of a limit that is used and cannot be freed, as a bar with
+// its figure in text.
 func used(ratioLeft float64) *bar {
 	share := 1 - min(max(ratioLeft, 0), 1)
 	return &bar{Percent: float64(int(1000*share+0.5)) / 10, Text: text.Percent(share) + " used", Class: urgency(ratioLeft)}
@@ -202,7 +202,7 @@ func nodeFacts(look *Look) []fact {
 		list = append(list, fact{Label: "vm.panic_on_oom", Value: n.PanicOnOOM.String(), Note: "the kernel panics instead of killing"})
 	}
 	if v, ok := n.KillAllocatingTask.Get(); ok && v != 0 {
-		list = append(list, fact{Label: "vm.oom_kill_allocating_task", Value: n.KillAllocatingTask.String(), Note: "the kernel kills who asks for memory, not who has most"})
+		list = append(list, fact{Label: "vm.oom_kill_allocating_task", Value: n.KillAllocatingTask.String(), Note: "the kernel kills the process that asks for memory, not the one that has most"})
 	}
 	return list
 }
@@ -278,7 +278,7 @@ func (x index) limit(m *oom.Margin) oom.Amount {
 	return oom.Amount{}
 }
 
-// scope names the limit that a victim is of.
+// scope names whose limit would kill a victim.
 func (x index) scope(v *oom.NextVictim) string {
 	r := x.rows[v.Cgroup]
 	switch {

@@ -17,8 +17,8 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// refreshEvery is after how many seconds a page that shows the present asks
-// for itself again. It is said by a header, since a reader can switch it off.
+// refreshEvery is after how many seconds a page that shows the present is loaded
+// again. A header says so, since a reader can switch it off.
 const refreshEvery = "10"
 
 // Look is what one pass over the host saw; what could not be read is nil.
@@ -48,7 +48,8 @@ type Finding struct {
 	Remedy string // empty: there is nothing to do.
 }
 
-// State is how much is seen of a source, from all to nothing that is needed.
+// State is how much is seen of a source, from all of it to nothing of what is
+// needed.
 type State int
 
 // The states.
@@ -113,7 +114,7 @@ func New(o Options) (http.Handler, error) {
 	return mux, nil
 }
 
-// maxRenders is how many pages are made at one time; who comes meanwhile waits.
+// maxRenders is how many pages are made at one time; further requests wait.
 const maxRenders = 2
 
 type pages struct {
@@ -127,7 +128,7 @@ type answer struct {
 	name    string // of the template.
 	title   string
 	code    int  // 0: 200.
-	present bool // it shows the present and asks for itself again.
+	present bool // it shows the present and is loaded again.
 	time    time.Time
 	body    any
 }
@@ -144,8 +145,8 @@ type frame struct {
 	Body                 any
 }
 
-// serve renders what show answers. The answer is sent when the page is made: a
-// slow reader holds nobody up.
+// serve renders what show answers. The answer is sent only when the page is
+// complete and its slot given back: a slow reader holds nobody up.
 func (p *pages) serve(show func(*http.Request) answer) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
@@ -236,7 +237,7 @@ func section[T any](r *http.Request, list []T) ([]T, more) {
 	return list[from:to], more{"?" + q.Encode(), fmt.Sprintf("The next %d of %d more", min(pageRows, len(list)-to), len(list)-to)}
 }
 
-// nothing is the page of an address that there is not.
+// nothing is the page for an address that does not exist.
 func (p *pages) nothing(*http.Request) answer {
 	return answer{name: "missing", title: "Not found", code: http.StatusNotFound, body: "There is no such page."}
 }

@@ -12,7 +12,7 @@ import (
 // sentence says who was killed and whose limit it was.
 func sentence(k *oom.Kill) string { return sentenceOf(k, "") }
 
-// sentenceOf is the sentence with the workload behind the process.
+// sentenceOf is the sentence with the workload after the process.
 func sentenceOf(k *oom.Kill, of string) string {
 	s := process(k.Victim.Comm, k.Victim.PID)
 	// A name is not to be changed, not even its first letter.
@@ -63,7 +63,7 @@ func cgroupName(path string) string {
 	return "the cgroup " + text.Label(path)
 }
 
-// generalAdvice is what may be said of a kill of which nothing was recorded.
+// generalAdvice is what can be said about a kill without a recording.
 func generalAdvice(k *oom.Kill) string {
 	switch k.Level {
 	case oom.LevelContainer:
@@ -102,7 +102,7 @@ func binding(m *oom.Margin) string {
 	}
 }
 
-// causes are the verdict's causes in a few words.
+// causeText is a verdict's cause in a few words.
 func causeText(c oom.Cause) string {
 	words := map[oom.Cause]string{
 		oom.CauseStartup: "does not fit at startup", oom.CauseLeak: "leak", oom.CauseBurst: "burst",

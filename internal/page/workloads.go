@@ -85,8 +85,8 @@ func (p *pages) workloads(r *http.Request) answer {
 	return answer{name: "workloads", title: "Workloads", present: true, time: look.Time, body: b}
 }
 
-// workload is the page of one container or unit. It stands as long as there is
-// the workload or a record of a kill in it.
+// workload is the page of one container or unit. It exists as long as the
+// workload or a record of a kill in it does.
 func (p *pages) workload(r *http.Request) answer {
 	want := workloadOf(r)
 	look := p.o.Look()
@@ -161,7 +161,7 @@ func (p *pages) describe(b *workloadBody, look *Look, r *oom.Row) {
 	}
 }
 
-// protection is how well the killer spares a container.
+// protection is what shows how the OOM killer treats a container.
 func protection(r *oom.Row) []fact {
 	var list []fact
 	if r.QoS != "" {
@@ -227,7 +227,7 @@ func limitOf(name string, r *oom.Row, m oom.Margin) limitRow {
 	return row
 }
 
-// memoryFacts is what a container's memory is.
+// memoryFacts is what a container's memory is made of.
 func memoryFacts(r *oom.Row) []fact {
 	var list []fact
 	for _, f := range []struct {

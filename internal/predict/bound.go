@@ -8,7 +8,7 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// bound is what the processes of one group may have beyond their RSS, in
+// bound is what the processes of one cgroup may have beyond their RSS, in
 // pages: the first pass knows neither their swap nor their page tables.
 type bound struct {
 	swap   uint64
@@ -44,7 +44,7 @@ func (x *Index) groupBound(g *oom.Group, page uint64) bound {
 		kernel = oom.Of(usage - min(usage, user))
 	}
 	if n, ok := kernel.Get(); ok {
-		// The group's counters lag by up to a charge stock a CPU.
+		// The cgroup's counters lag by up to one charge stock per CPU.
 		b.kernel = n/page + 64*uint64(max(1, x.node.CPUs))
 	}
 	return b
@@ -93,7 +93,7 @@ func (r Rules) scoreUpper(p *oom.Process, nodeTotal uint64) (uint64, bool) {
 	if !ok || !r.signed || score == 0 || score > 1<<20 {
 		return 0, false
 	}
-	// Two thirds and the division both cut: 1000+quotient < (score+1)*3/2.
+	// Two thirds and the division both round down: 1000+quotient < (score+1)*3/2.
 	quotient := (int64(score)+1)*3/2 - 1000 + 1
 	pages := (quotient + 1) * int64(nodeTotal) / 1000
 	pages -= int64(p.Adj) * int64(nodeTotal/1000)

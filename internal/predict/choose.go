@@ -13,20 +13,20 @@ type Victims struct {
 	BadnessPages int64 // Primary's badness in this scope.
 	RunnerUp     int   // index of the second, -1 if none.
 	Lead         int64 // Primary's badness minus the runner-up's, in pages; its badness if there is none.
-	Tie          bool  // the runner-up is equal: order of age decided.
+	Tie          bool  // the runner-up is equal: age decided.
 	NoneKillable bool  // the scope has no process that may be killed.
 	Allocating   bool  // vm.oom_kill_allocating_task: whoever allocates dies, so nobody is named.
 	Panic        bool  // vm.panic_on_oom: the machine panics instead.
 	Disabled     bool  // v1 oom_kill_disable: tasks hang instead.
-	KillGroup    int   // index of the group that dies as a whole, -1 if none.
+	KillGroup    int   // index of the cgroup that dies as a whole, -1 if none.
 }
 
 // Choose tells whom the kernel kills when the scope runs out: Node, or the
 // index of the group whose limit is hit. exact(i) must fill process i with the
 // exact sizes and its start time; it is called only for those that can still
-// win. An error from it means that the process is gone. Of a stale process it
-// may freshen Adj and RSS only: it is asked again if that can still win. A nil
-// exact ranks by what is there.
+// win. An error from it means that the process is gone. For a stale process it
+// may freshen Adj and RSS only: it is called again if the process can still win.
+// With a nil exact, processes rank by the sizes that are there.
 func (r Rules) Choose(node *oom.Node, tree *oom.Tree, procs []oom.Process, scope int, exact func(i int) error) Victims {
 	return r.Index(node, tree, procs).Choose(scope, exact)
 }
@@ -68,8 +68,8 @@ func (x *Index) withoutChoice(scope int, v *Victims) bool {
 }
 
 // killedWith returns the processes that die together: those of the highest
-// group with memory.oom.group between the victim's and the scope, but for the
-// unkillable (mm/oom_kill.c: oom_kill_memcg_member).
+// cgroup with memory.oom.group between the victim's and the scope, except for
+// the unkillable (mm/oom_kill.c: oom_kill_memcg_member).
 func (x *Index) killedWith(primary, scope int) (all []int, group int) {
 	all, group = []int{primary}, -1
 	if !x.rules.groupKill {

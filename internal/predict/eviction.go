@@ -7,7 +7,7 @@ import "github.com/oom-exporter/oom_exporter/internal/oom"
 // EvictionMode says how kubelet gets the node's usage on cgroup v2.
 type EvictionMode uint8
 
-// The ways of kubelet to see the node's usage; on v1 it is the root group's.
+// The ways in which kubelet gets the node's usage; on v1 it is the root cgroup's.
 const (
 	EvictionStat EvictionMode = iota // anon + file of the root's memory.stat.
 	EvictionFree                     // MemTotal - MemFree: older kubelets.

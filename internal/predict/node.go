@@ -34,8 +34,8 @@ func (w *walk) nodeMargin() Margin {
 	return m
 }
 
-// zoneSlack is the part of MemTotal, 1/32, by which the zones may differ from it
-// before they are taken not to show all memory. On most nodes they don't differ.
+// zoneSlack is the part of MemTotal, 1/32, by which the zones may differ from it before
+// they are assumed not to show all memory. On most nodes they don't differ.
 const zoneSlack = 32
 
 // nodeFree is what ordinary allocations may take of the free pages. Memory that

@@ -73,7 +73,7 @@ func minimum(g *oom.Group) uint64 {
 	return g.Min.Or(0)
 }
 
-// scale is n*part/whole without overflow; part <= whole.
+// scale is n*part/whole without overflow; n or part is at most whole.
 func scale(n, part, whole uint64) uint64 {
 	high, low := bits.Mul64(n, part)
 	if high >= whole {

@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// candidate is a process with its badness, or the most that it can be.
+// candidate is a process with its badness, or an upper bound on it.
 type candidate struct {
 	badness int64
 	proc    int32
@@ -27,9 +27,9 @@ func (h *byBadness) Pop() any {
 	return c
 }
 
-// rank returns the n processes of the scope that the killer prefers, best
-// first. It takes the candidates by what they can weigh at most and stops
-// where the next cannot beat the n-th any more.
+// rank returns the n processes of the scope that the OOM killer prefers, best
+// first. It takes the candidates by descending upper bound on their badness, and
+// stops when the next can no longer beat the n-th.
 func (x *Index) rank(scope, n int, exact func(i int) error) []candidate {
 	if n <= 0 {
 		return nil
@@ -55,8 +55,8 @@ func (x *Index) rank(scope, n int, exact func(i int) error) []candidate {
 			if exact(int(next.proc)) != nil {
 				continue
 			}
-			// Freshened, it may have fallen behind others. What exact leaves as it
-			// was is ranked by what is there: asked again, it might never end.
+			// Once freshened, it may have fallen behind others. One that exact left
+			// stale is ranked as it is: asking again might never end.
 			if !p.Exact && stale && !p.Stale {
 				if x.rules.eligible(p) {
 					heap.Push(&upper, candidate{x.rules.badness(x.rawUpper(p, nodeTotal), p.Adj, total), next.proc})
@@ -73,8 +73,8 @@ func (x *Index) rank(scope, n int, exact func(i int) error) []candidate {
 	return best
 }
 
-// candidates is the heap of all that may be chosen, by what they can weigh:
-// with an exact pass to come the most they can have, else what is there.
+// candidates returns a heap of the eligible processes by badness: by an upper
+// bound on it if an exact pass is to come, else by what is known.
 func (x *Index) candidates(scope int, total uint64, toCome bool) byBadness {
 	var heaped byBadness
 	nodeTotal := x.rules.Total(x.node, x.tree, Node)
@@ -135,9 +135,9 @@ func (x *Index) beats(a, b int32, global bool) bool {
 	return x.before(a, b, global) != x.rules.lastWins
 }
 
-// before is the order of the kernel's scan: of all tasks by age; in a group's
-// scope by groups in pre-order, then by when they joined, for which their age
-// has to stand.
+// before is the order of the kernel's scan: in a global OOM, all tasks by age;
+// in a memcg OOM, cgroups in pre-order, then tasks by when they joined, for
+// which their age stands in.
 func (x *Index) before(a, b int32, global bool) bool {
 	p, q := &x.procs[a], &x.procs[b]
 	if !global && p.Group != q.Group {
@@ -149,9 +149,9 @@ func (x *Index) before(a, b int32, global bool) bool {
 	return p.PID < q.PID
 }
 
-// groupBefore is the kernel's pre-order of two groups. A tree read by name has
-// siblings in another order than that of their creation, which the kernel
-// keeps and inode numbers show.
+// groupBefore is the kernel's pre-order of two cgroups. The kernel keeps siblings
+// in the order of their creation, which a tree read by name does not have but
+// inode numbers show.
 func (x *Index) groupBefore(a, b int32) bool {
 	groups := x.tree.Groups
 	within := func(child, parent int32) bool { return parent <= child && child < x.ends[parent] }

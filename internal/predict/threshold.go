@@ -29,7 +29,7 @@ func (t Threshold) Bytes(capacity uint64) uint64 {
 // String returns the text that was parsed.
 func (t Threshold) String() string { return t.text }
 
-// maxThresholdText is more than any quantity that makes sense needs.
+// maxThresholdText is more characters than any sensible quantity needs.
 const maxThresholdText = 32
 
 var errThresholdRange = errors.New("must be above 0 and at most 100% or 8Ei")

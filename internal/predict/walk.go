@@ -16,17 +16,17 @@ type walk struct {
 	paths    []path
 	keeps    bool     // some group has a memory.min.
 	pinned   []uint64 // slab of each group that reclaim cannot free; nil where there is none.
-	kept     uint64   // page cache that memory.min keeps from the node.
+	kept     uint64   // what memory.min protects from the node's reclaim.
 	nodeLeft Margin
 	numa     []Margin // one for each set of NUMA nodes met.
 }
 
-// path is what a group knows of the limits from itself up to the root.
+// path is what is known of the limits from a cgroup up to the root.
 type path struct {
 	own     int64  // room below the group's own limit; v1: swap room included.
 	room    int64  // the smallest own of the path.
 	swap    uint64 // v2: swap room of the path.
-	binding int32  // index of the group whose own is room, -1 if none is limited.
+	binding int32  // index of the cgroup with that smallest own, -1 if none is limited.
 	parent  int32  // index of the parent whose limits count this group, -1 if none.
 	numa    int32  // index into walk.numa, -1 if all nodes may be used.
 	limit   uint64 // the group's own limit: of the counter with the least room.
@@ -34,8 +34,8 @@ type path struct {
 	known   bool
 }
 
-// step fills the path of group i out of its parent's and returns what reclaim
-// cannot free of it.
+// step derives the path of cgroup i from its parent's, and returns the part of
+// its usage that reclaim cannot free.
 func (w *walk) step(i int) oom.Amount {
 	g := &w.tree.Groups[i]
 	p := path{room: math.MaxInt64, binding: -1, parent: -1, numa: -1, known: true}
@@ -60,9 +60,9 @@ func (w *walk) step(i int) oom.Amount {
 	return unreclaimable
 }
 
-// reclaimable returns A and N of a group: the part of its usage that reclaim
-// can free, and the rest. The LRU sizes leave out tmpfs and mlocked pages,
-// which file and cache count.
+// reclaimable returns A and N of docs/margins.md: the part of a cgroup's usage
+// that reclaim can free, and the rest. The LRU sizes leave out tmpfs and mlocked
+// pages, which "file" and "cache" include.
 func (w *walk) reclaimable(i int) (free uint64, unreclaimable oom.Amount) {
 	g := &w.tree.Groups[i]
 	usage, ok := g.Usage.Get()

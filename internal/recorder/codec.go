@@ -12,7 +12,7 @@ import (
 )
 
 // Recordings are kept as bytes: a series is columns of differences as varints,
-// which takes a tenth of the memory, and is what stands in the file.
+// which take a tenth of the memory and are also the format of the file.
 
 var errDamaged = errors.New("damaged")
 
@@ -32,7 +32,7 @@ func (e *encoder) bool(v bool) {
 }
 
 // column appends n numbers as differences modulo 2^32. Most of what a kill costs
-// the recorder is here: to write e.b each time would take twice as long.
+// the recorder is spent here: writing e.b each time would take twice as long.
 func (e *encoder) column(n int, get func(i int) uint32) {
 	b, last := e.b, uint32(0)
 	for i := range n {
@@ -54,7 +54,7 @@ func (e *encoder) stamps(n int, get func(i int) stamp) {
 	e.b = b
 }
 
-// decoder takes off b; after an error everything it returns is zero.
+// decoder consumes b; after an error everything it returns is zero.
 type decoder struct {
 	b   []byte
 	err error
@@ -83,7 +83,7 @@ func (d *decoder) int() int64 {
 func (d *decoder) stamp() stamp { return stamp(d.int()) }
 func (d *decoder) bool() bool   { return d.uint() == 1 }
 
-// count returns a number of things that take at least so many bytes each.
+// count reads how many things follow that take at least size bytes each.
 func (d *decoder) count(size int) int {
 	n := d.uint()
 	if n > uint64(len(d.b)/size) {
@@ -119,8 +119,8 @@ func (d *decoder) stamps(n int, set func(i int, v stamp)) {
 // columns is how many packed numbers a slot has.
 const columns = 10
 
-// column returns the packed number of a slot that has a place in the order of the
-// file.
+// column returns the packed number of a slot that is at this place in the order of
+// the file.
 func (v *slot) column(place int) *packed {
 	switch place {
 	case 0:
@@ -250,10 +250,10 @@ func (c *recording) encode() []byte {
 	for i := range c.siblings {
 		e.frozen(&c.siblings[i])
 	}
-	return slices.Clone(e.b) // without what is spare.
+	return slices.Clone(e.b) // without spare capacity.
 }
 
-// decodeRecording is the way back.
+// decodeRecording is the inverse of encode.
 func decodeRecording(b []byte) (*recording, error) {
 	d := &decoder{b: b}
 	c := &recording{id: d.text(), taken: time.UnixMilli(d.int()), takenAt: d.stamp()}

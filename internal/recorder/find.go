@@ -10,8 +10,8 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// All cgroups are named when some are new, and then again and again: a name may
-// become known late. Each time takes twice as long as the one before.
+// All cgroups are named soon after some are new, and then again and again: a name
+// may become known late. The gap doubles each time.
 const (
 	nameGapLeast = 2 * time.Second
 	nameGapMost  = 2 * time.Minute
@@ -85,7 +85,7 @@ func (r *Recorder) replace(at stamp, gone []oom.CgroupHandle, found []oom.FoundC
 		r.byPath[f.Path] = append(r.byPath[f.Path], t)
 		fresh = append(fresh, t)
 	}
-	r.restored = nil // who has not been found by now is gone.
+	r.restored = nil // cgroups that have not been found by now are gone.
 	r.live = insertSorted(r.live, fresh)
 	for i, t := range r.live {
 		t.index = i
@@ -94,8 +94,8 @@ func (r *Recorder) replace(at stamp, gone []oom.CgroupHandle, found []oom.FoundC
 	return fresh
 }
 
-// insertSorted puts tracks where a walk of the tree meets them. Where a few come
-// among very many, to sort all again would take longer than all else.
+// insertSorted puts tracks where a walk of the tree meets them. Where a few are
+// added to very many, sorting all again would take longer than everything else.
 func insertSorted(live, fresh []*track) []*track {
 	if len(fresh) > len(live)/16 {
 		live = append(live, fresh...)
@@ -109,7 +109,7 @@ func insertSorted(live, fresh []*track) []*track {
 	return live
 }
 
-// levelsOf sorts tracks by depth, with the memory of earlier levels.
+// levelsOf groups tracks by depth, reusing the memory of levels.
 func levelsOf(live []*track, levels [][]*track) [][]*track {
 	for i := range levels {
 		levels[i] = levels[i][:0]
@@ -127,8 +127,8 @@ func levelsOf(live []*track, levels [][]*track) [][]*track {
 	return levels
 }
 
-// comparePaths orders paths as a walk of the tree does: what is below a cgroup
-// comes before what only has a longer name.
+// comparePaths orders paths as a walk of the tree does: /a/b, which is below /a,
+// comes before /a-b, which only has a longer name.
 func comparePaths(a, b string) int {
 	n := min(len(a), len(b))
 	for i := range n {
@@ -148,7 +148,7 @@ func comparePaths(a, b string) int {
 	return len(a) - len(b)
 }
 
-// dropGone forgets cgroups that have been gone for long, or are too many.
+// dropGone forgets cgroups that went long ago, and the oldest if there are too many.
 func (r *Recorder) dropGone(at stamp) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -164,7 +164,7 @@ func (r *Recorder) dropGone(at stamp) {
 	r.gone = slices.Delete(r.gone, 0, n)
 }
 
-// name says who the cgroups are.
+// name sets the kind, workload and owner of all live cgroups.
 func (r *Recorder) name() {
 	tree := oom.Tree{Groups: make([]oom.Group, len(r.live))}
 	for i, t := range r.live {

@@ -15,7 +15,7 @@ type frozen struct {
 	path         string
 	workload     oom.Workload
 	kind         oom.Kind
-	born         stamp // where isBorn.
+	born         stamp // valid if isBorn.
 	isBorn       bool
 	fine, medium []slot
 	coarse       spans
@@ -36,8 +36,8 @@ type recording struct {
 
 const (
 	mostSiblings = 3
-	// finest is the time before a kill of which all samples are kept; before
-	// that, there is one each second.
+	// finest is the time before a kill in which all samples are kept; of earlier
+	// ones, one a second is.
 	finest = 15 * time.Second
 )
 
@@ -99,8 +99,8 @@ func (r *Recorder) capture(k oom.Kill) *recording {
 	return c
 }
 
-// trackAt returns the cgroup that had a path at a time, else the one that had it
-// last; nil where there is none.
+// trackAt returns the cgroup that had a path at a time, or else the last before it,
+// or else the first after it; nil where there is none.
 func (r *Recorder) trackAt(path string, at stamp) *track {
 	all := r.byPath[path]
 	for _, t := range slices.Backward(all) {
@@ -163,7 +163,7 @@ func (t *track) grownBy(until stamp) float64 {
 
 // gap returns the time from the last sample before a kill to the kill, -1 where
 // there is none. While usage stands still, only the first and the last reading are
-// known, and the pace bounds the time to those between.
+// stored, and the pace bounds the time since the last one in between.
 func (t *track) gap(killed stamp, pace time.Duration) time.Duration {
 	if killed.since(t.fastFrom) >= 0 && killed.since(t.fastTo) <= pace {
 		pace = fastGap
@@ -185,8 +185,7 @@ func (t *track) gap(killed stamp, pace time.Duration) time.Duration {
 	return -1
 }
 
-// freeze copies a track, without most of what is older and finer than anybody
-// needs.
+// freeze copies a track, without most of the older samples of its fine series.
 func (t *track) freeze(killed stamp) frozen {
 	fine, medium := t.known(&t.fine), t.known(&t.medium)
 	f := frozen{
@@ -200,8 +199,8 @@ func (t *track) freeze(killed stamp) frozen {
 	return f
 }
 
-// thin leaves of the slots of before the last seconds one each second; those in
-// which all was read come first.
+// thin keeps all slots of the last seconds before a kill, and one a second of those
+// before: preferably a full sample.
 func thin(all []slot, killed stamp) []slot {
 	out := all[:0]
 	for i := range all {
@@ -217,7 +216,7 @@ func thin(all []slot, killed stamp) []slot {
 	return out
 }
 
-// shelf keeps encoded recordings, the oldest of which give way.
+// shelf keeps encoded recordings; the oldest give way to new ones.
 type shelf struct {
 	most    int
 	order   []string // ids, the oldest first.

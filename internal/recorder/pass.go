@@ -10,11 +10,11 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// readDue reads the cgroups that do not have the fast pace, and returns how many
-// there were. It goes down the tree: where the usage of a cgroup has not moved,
-// that of those in it has not moved either. Of the children of one that has moved,
-// those that have moved lately are read first: where they account for all of it,
-// the others have not moved.
+// readDue reads the cgroups that are due and do not have the fast pace, and returns
+// how many it read. It goes down the tree: if the usage of a cgroup has not moved,
+// the usage of the cgroups below it has not moved either. If it has, those of its
+// children that moved lately are read first: if they account for the whole
+// movement, the other children have not moved.
 func (r *Recorder) readDue(at stamp) (readings int) {
 	most := mostFull
 	idle := min(r.interval*time.Duration((r.idle+idleReads-1)/idleReads), idleGap)
@@ -33,8 +33,8 @@ func (r *Recorder) readDue(at stamp) (readings int) {
 	return readings
 }
 
-// chooseDue makes due those of the tracks that are to be read, either of those that
-// have moved lately or of the others.
+// chooseDue sets r.due to the tracks that are to be read now: only those that have
+// moved lately if moving is true, else only the others.
 func (r *Recorder) chooseDue(at stamp, tracks []*track, moving bool, idle time.Duration) {
 	r.mu.Lock() // for stillAt.
 	defer r.mu.Unlock()
@@ -46,8 +46,8 @@ func (r *Recorder) chooseDue(at stamp, tracks []*track, moving bool, idle time.D
 	}
 }
 
-// settle decides anew which cgroups have the fast pace, and which pace all can
-// have.
+// settle decides anew which cgroups have the fast pace, and the interval of the
+// others.
 func (r *Recorder) settle(at stamp, readings int) {
 	r.readLimits(at)
 	r.mu.Lock()
@@ -57,8 +57,8 @@ func (r *Recorder) settle(at stamp, readings int) {
 	r.over = r.o.Source.Over()
 }
 
-// isDue tells whether a cgroup is to be read in this pass. What need not be is
-// read now and then all the same.
+// isDue tells whether a cgroup is to be read in this pass. Those that need not be
+// are read now and then all the same.
 func (r *Recorder) isDue(at stamp, t *track, idle time.Duration) bool {
 	age := at.since(t.readAt)
 	switch {
@@ -76,39 +76,41 @@ func (r *Recorder) isDue(at stamp, t *track, idle time.Duration) bool {
 	return true
 }
 
-// stoodStill tells whether it is known in the pass of a time that usage has not
-// moved since another. The root's is a sum that the kernel makes up, if it has any.
+// stoodStill tells whether it is known, in the pass with the stamp at, that usage has
+// not moved from the stamp since on. It is never known of the root, whose usage, if
+// it has any, is a sum that the kernel makes up.
 func (t *track) stoodStill(at, since stamp) bool {
 	known := t.readAt.since(at) >= 0 || t.stillAt == at
 	return known && t.up != nil && t.usage != 0 && !t.unread && t.movedAt.since(since) < 0
 }
 
-// wasRead tells whether usage was read in the pass of a time. The root's is not
-// taken for its children's.
+// wasRead tells whether usage was read in the pass with the stamp at. It is false for
+// the root, whose usage says nothing of its children.
 func (t *track) wasRead(at stamp) bool {
 	return t.up != nil && t.usage != 0 && !t.unread && t.readAt.since(at) >= 0
 }
 
-// unaccounted is by how many pages usage is more than what its children have moved
-// by. How much that is means nothing, but when it changes: then something in it has
-// moved that was not read.
+// unaccounted returns how many pages of usage the movements of its children do not
+// account for. The number itself means nothing; a change of it means that something
+// in the cgroup has moved that was not read.
 func (t *track) unaccounted() int64 { return int64(t.usage.or(0)) - t.below }
 
-// isAccounted tells whether the children that have been read in the pass of a time
-// account for all that usage has moved by since the one before.
+// isAccounted tells whether the children that have been read in the pass with the
+// stamp at account for the whole movement of usage since the pass before.
 func (t *track) isAccounted(at stamp) bool { return t.wasRead(at) && t.unaccounted() == t.settled }
 
 // isQuiet tells whether it is known that nothing was charged to a cgroup since the
-// last find, nor in the seconds before: then no cgroup can have come into it that
-// has any memory. What reads as nothing says nothing: the usage of a cgroup of v1
-// need not be that of those in it.
+// last find, nor in the seconds before it: then no cgroup that has any memory can
+// have appeared in it. A usage of 0 proves nothing: on cgroup v1 the usage of a
+// cgroup need not include that of the cgroups below it.
 func (r *Recorder) isQuiet(at stamp, t *track) bool {
 	known := t.readAt.since(r.foundAt) > 0 || t.stillAt == at
 	return known && t.up != nil && t.usage.or(0) > 0 && !t.unread && !t.hasMoved(at, stillAfter)
 }
 
-// intervalFor returns the pace that so many readings can have, of which some cost
-// more than others: cost is that of all cgroups.
+// intervalFor returns the interval at which that many readings are affordable. Some
+// readings cost more than others: cost is that of one reading of every cgroup, as a
+// number of cheap readings.
 func intervalFor(readings, cost, cgroups int) time.Duration {
 	if cgroups == 0 {
 		return baseGap
@@ -117,15 +119,15 @@ func intervalFor(readings, cost, cgroups int) time.Duration {
 	return min(baseGap*time.Duration(max((load+affordable-1)/affordable, 1)), idleGap)
 }
 
-// read reads the usage of cgroups, and all the rest of those that lack it, but
-// not of more than most. Others have their turn the next time.
+// read reads the usage of cgroups, and takes a full sample of those that lack one,
+// but of no more than most of them. The others have their turn next time.
 func (r *Recorder) read(tracks []*track, most int) {
 	r.readUsages(tracks, most)
 	r.readLacking()
 }
 
-// readUsages reads the usage of cgroups, and returns of how many all is to be read
-// then, most at most.
+// readUsages reads the usage of cgroups, and returns how many of them (no more than
+// most) are to get a full sample next.
 func (r *Recorder) readUsages(tracks []*track, most int) (lacking int) {
 	if len(tracks) == 0 {
 		return 0
@@ -139,8 +141,8 @@ func (r *Recorder) readUsages(tracks []*track, most int) (lacking int) {
 	return r.noteUsages(tracks, most)
 }
 
-// noteUsages notes the usages that were read, but for cgroups of which all is to
-// be read: a sample of theirs is noted then.
+// noteUsages notes a sample of each usage that was read, except for cgroups that are
+// to get a full sample next: for those, the full sample is noted instead.
 func (r *Recorder) noteUsages(tracks []*track, most int) (lacking int) {
 	at := r.now()
 	r.mu.Lock()
@@ -166,7 +168,7 @@ func (r *Recorder) noteUsages(tracks []*track, most int) (lacking int) {
 	return lacking
 }
 
-// readLacking reads all of those of which usage alone has been read.
+// readLacking takes the full samples that are lacking.
 func (r *Recorder) readLacking() {
 	for _, t := range r.lacking {
 		r.readFull(t)
@@ -193,15 +195,17 @@ func (r *Recorder) readFull(t *track) {
 }
 
 const (
-	// limitGap is how often a limit is read where nothing but usage is.
+	// limitGap is the time between two readings of a cgroup's limit while otherwise
+	// only its usage is read.
 	limitGap = 30 * time.Second
-	// stillLimitGap is the same where not even usage is. To open a file takes ten
-	// times as long as to read one that is open, and there are very many of these.
-	// With the first memory that is charged or freed all is read.
+	// stillLimitGap is the same while not even its usage is read.
+	// Opening a file takes ten times as long as reading one that is open, and there
+	// are very many such cgroups. The first memory that is charged or freed leads to
+	// a full sample, limit included.
 	stillLimitGap = 2 * time.Minute
 )
 
-// readLimits reads the limits that have not been read for a while: few each time.
+// readLimits reads the limits that have not been read for a while: a few at a time.
 func (r *Recorder) readLimits(at stamp) {
 	most := len(r.live)/int(limitGap/baseGap)*int(r.interval/baseGap) + 1
 	for _, t := range r.live {
@@ -226,7 +230,7 @@ func (r *Recorder) readLimits(at stamp) {
 	}
 }
 
-// chooseFast gives the fast pace to the nearest.
+// chooseFast gives the fast pace to the cgroups that are nearest to a kill.
 func (r *Recorder) chooseFast(at stamp) {
 	r.near, r.idle = r.near[:0], 0
 	for _, t := range r.live { // parents first.

@@ -18,8 +18,8 @@ type Options struct {
 	Source    Source
 	Node      func(*oom.Sample) error // reads all but the time; nil: nothing of the node is recorded.
 	Processes Processes               // nil: nothing of processes is recorded.
-	// Names fills Kind, Owner and Identity, from memory; nil: all are containers
-	// without a name.
+	// Names fills Kind, Owner and Identity, without waiting; nil: all are
+	// containers without a name.
 	Names func(*oom.Tree)
 
 	MaxRecordings int   // recordings that are kept; 200.
@@ -50,23 +50,23 @@ func (o Options) withDefaults() Options {
 const (
 	// baseGap is the pace of cgroups that move, where there are not very many.
 	baseGap = time.Second
-	// idleGap is the pace of those that don't, at least where there are many.
+	// idleGap is the slowest pace of those that don't, where there are many.
 	idleGap = 10 * time.Second
 	// stillGap is the pace of those that are known to stand still without being
-	// read: that two of them moved by the very same the opposite ways is all that
-	// could have been missed.
+	// read: all that could be missed is that two of them moved by the same amount
+	// in opposite directions.
 	stillGap = 30 * time.Second
 	// affordable is how many cheap readings a second are no burden.
 	affordable = 4000
-	// idleReads is how many of idle cgroups are read in an interval.
+	// idleReads is how many idle cgroups are read in an interval.
 	idleReads = 1000
-	// mostFull is how many full samples are taken in one interval of cgroups
-	// that are not near.
+	// mostFull is how many full samples of cgroups that are not near are taken
+	// in one interval.
 	mostFull = 256
 	// mostFast is how many cgroups have the fast pace.
 	mostFast = 64
-	// goneFor is for how long the tracks of cgroups are kept that are gone: a
-	// kill may be published ten seconds later.
+	// goneFor is how long the tracks of cgroups that are gone are kept: a kill
+	// may be published ten seconds later.
 	goneFor  = time.Minute
 	mostGone = 1024
 )
@@ -81,8 +81,8 @@ type Recorder struct {
 	// Only Run's goroutine uses these.
 	turn     uint64
 	passAt   stamp
-	findAt   stamp // the last tick that looked for cgroups, and when that had
-	foundAt  stamp // looked.
+	findAt   stamp // the last tick that looked for cgroups.
+	foundAt  stamp // when it was done looking.
 	tasksAt  stamp
 	began    bool
 	handles  []oom.CgroupHandle
@@ -90,8 +90,8 @@ type Recorder struct {
 	usages   []oom.Amount
 	pids     []int32
 	due      []*track
-	lacking  []*track // of which all is to be read, now that their usage has been.
-	near     []*track // those with the fast pace, the nearest first.
+	lacking  []*track // to get a full sample, now that their usage has been read.
+	near     []*track // those with the fast pace.
 	idle     int      // cgroups at rest.
 	nodeFast bool
 	named    stamp
@@ -110,7 +110,7 @@ type Recorder struct {
 	restored map[oom.GroupID]savedTrack // until their cgroups are found.
 
 	frozen  shelf
-	changed time.Time // when the oldest recording came that is not saved; zero: none.
+	changed time.Time // when the oldest unsaved recording was made; zero: none.
 }
 
 // New returns a recorder, which samples while Run runs.
@@ -160,7 +160,7 @@ func (r *Recorder) tick() time.Duration {
 	if slow {
 		readings = r.readDue(at)
 	}
-	r.readLacking() // after all usages, which so are of nearly the same time.
+	r.readLacking() // after all usages, so that those are of nearly the same time.
 	if !r.began || at.since(r.findAt) >= baseGap-fastGap/2 {
 		r.findAt = at
 		r.find(at)
@@ -226,7 +226,7 @@ func (r *Recorder) report(what, msg string, err error) {
 	}
 }
 
-// Health returns how well the recorder does.
+// Health returns how well the recorder is doing.
 func (r *Recorder) Health() oom.RecorderHealth {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -4,15 +4,15 @@ package recorder
 
 import "time"
 
-// series is a ring of the slots of a window of time. What repeats is not stored:
-// while nothing moves there are the first slot and when it was true last.
+// series is a ring of the slots of a window of time. Repetitions are not stored:
+// while nothing moves, there are only the first slot and when it was last true.
 type series struct {
 	ring    []slot
 	head, n int
 	seen    stamp // when the last slot was still true.
 }
 
-// window is for how long a series remembers, and how many slots it has at most.
+// window is how long a series remembers, and how many slots it has at most.
 type window struct {
 	length time.Duration
 	most   int
@@ -23,8 +23,8 @@ const (
 	mediumGap = 15 * time.Second
 )
 
-// windows of the fine and of the medium series; most of the fine one is the fast
-// pace all the time, with ends of plateaus.
+// The windows of the fine and of the medium series. The fine one has room for the
+// fast pace all the time, and for the ends of plateaus.
 func fineWindow() window   { return window{2 * time.Minute, 1280} }
 func mediumWindow() window { return window{20 * time.Minute, 96} }
 
@@ -100,7 +100,7 @@ const (
 	spanMost   = int(spanWindow / spanLength)
 )
 
-// span is what one or several five minutes, that were all alike, come to.
+// span sums up one or more stretches of five minutes that were all alike.
 type span struct {
 	start                stamp
 	count                uint32
@@ -114,11 +114,11 @@ func (p *span) isLike(q *span) bool {
 
 func (p *span) end() stamp { return p.start.add(time.Duration(p.count) * spanLength) }
 
-// spans is the coarse ring: a day of five minutes each. The last one may not be
-// over yet.
+// spans is the coarse ring: a day in stretches of five minutes. The last one may
+// not be over yet.
 type spans []span
 
-// add notes a usage and what of it is not reclaimable, unset where that was not
+// add notes a usage and the unreclaimable part of it, unset where that was not
 // read.
 func (all *spans) add(at stamp, usage, unrecl packed) {
 	s := *all
@@ -129,8 +129,8 @@ func (all *spans) add(at stamp, usage, unrecl packed) {
 	s[len(s)-1].widen(usage, unrecl)
 }
 
-// begin opens the five minutes that a time is in. If those before were like
-// those before them, they become one span.
+// begin opens the five minutes that a time is in. If the two spans before are
+// alike, with no gap between them, they become one.
 func (all *spans) begin(at stamp) {
 	s := *all
 	start := at

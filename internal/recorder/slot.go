@@ -22,7 +22,7 @@ func (a stamp) since(b stamp) time.Duration { return time.Duration(a-b) * time.M
 func (a stamp) add(d time.Duration) stamp { return a + stamp(d/time.Millisecond) }
 
 // packed is an oom.Amount in 32 bits: 0 is unset, the largest is unlimited, else
-// it is one more than the number, in whatever unit. What is too large is cut.
+// it is one more than the number, in whatever unit. Larger numbers are capped.
 type packed uint32
 
 const (
@@ -67,7 +67,7 @@ const (
 	millis = 1000
 )
 
-// slot is an oom.Sample as rings have it.
+// slot is an oom.Sample as the rings store it.
 type slot struct {
 	at                          stamp
 	usage, limit, unreclaimable packed
@@ -83,7 +83,7 @@ func slotOf(at stamp, s *oom.Sample) slot {
 	}
 }
 
-// sample returns the slot as a sample of its time.
+// sample returns the slot as a sample taken at that time.
 func (v *slot) sample(at time.Time) oom.Sample {
 	return oom.Sample{
 		Time: at, Usage: v.usage.unpack(pages), Limit: v.limit.unpack(pages), Unreclaimable: v.unreclaimable.unpack(pages),

@@ -17,7 +17,7 @@ import (
 )
 
 // The files: what was frozen, and the coarse rings of living cgroups. Each is a
-// magic with the version, the boot, the content, and a sum of all that.
+// magic with the version, the boot ID, the content, and a checksum of all of it.
 const (
 	recordingsFile  = "recordings"
 	ringsFile       = "rings"
@@ -33,7 +33,7 @@ const (
 )
 
 var (
-	errMagic     = errors.New("not such a file, or of another version")
+	errMagic     = errors.New("not a file of this kind, or of another version")
 	errSum       = errors.New("checksum does not match")
 	errOtherBoot = errors.New("it is of another boot")
 )
@@ -46,7 +46,7 @@ func seal(magic, boot string, body []byte) []byte {
 	return binary.LittleEndian.AppendUint32(e.b, crc32.ChecksumIEEE(e.b))
 }
 
-// unseal is the way back.
+// unseal is the inverse of seal.
 func unseal(magic, boot string, b []byte) ([]byte, error) {
 	const sumSize = 4
 	if len(b) < len(magic)+sumSize || string(b[:len(magic)]) != magic {
@@ -67,9 +67,9 @@ func unseal(magic, boot string, b []byte) ([]byte, error) {
 	return d.b, nil
 }
 
-// savedTrack is what outlives the process of a living cgroup.
+// savedTrack is what is saved of a living cgroup, so that it outlives this process.
 type savedTrack struct {
-	found  stamp // where isBorn.
+	found  stamp // valid if isBorn.
 	isBorn bool
 	coarse spans
 }
@@ -134,8 +134,8 @@ func (s *shelf) decode(b []byte) error {
 	return nil
 }
 
-// load goes on from the files, if there are any of this boot. What is of no use
-// is set aside.
+// load restores what was saved during this boot, if anything was. A file of another
+// boot is ignored; one that can't be used is set aside.
 func (r *Recorder) load() {
 	if r.o.Store == nil {
 		return
@@ -209,7 +209,7 @@ func (r *Recorder) keepSaved(ctx context.Context) {
 
 func (r *Recorder) saveRings() {
 	r.mu.Lock()
-	waiting := r.restored != nil // no cgroup has been found yet that could have them.
+	waiting := r.restored != nil // the saved rings are not with their cgroups yet.
 	r.mu.Unlock()
 	if waiting {
 		return
@@ -218,7 +218,8 @@ func (r *Recorder) saveRings() {
 	r.report("rings", "cannot save the flight recorder's rings; a restart loses the last day", err)
 }
 
-// saveRecordings returns when to save again at the earliest.
+// saveRecordings saves the recordings if they have changed, and returns how long to
+// wait at least before the next save.
 func (r *Recorder) saveRecordings() time.Duration {
 	r.mu.Lock()
 	changed := r.changed

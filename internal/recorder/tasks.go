@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	topTasks   = 5   // that are followed of a cgroup,
-	keptTasks  = 12  // and those that were among them in the window.
-	mostPIDs   = 256 // of a cgroup: of more, not all are read.
+	topTasks   = 5   // the largest of a cgroup, which are followed,
+	keptTasks  = 12  // at most, together with those that have been followed before.
+	mostPIDs   = 256 // that are read of a cgroup at most.
 	mostReads  = 2048
 	taskWindow = 2 * time.Minute
 	taskPoints = 128
@@ -42,8 +42,8 @@ type taskReading struct {
 	rss uint64
 }
 
-// largest leaves the largest processes at the front of readings, and those that
-// are followed already.
+// largest returns the readings of the largest processes, and of those that are
+// followed already. It reuses readings.
 func (s taskSet) largest(readings []taskReading) []taskReading {
 	slices.SortFunc(readings, func(a, b taskReading) int { return cmp.Compare(b.rss, a.rss) })
 	kept := readings[:min(len(readings), topTasks)]
@@ -64,7 +64,8 @@ func (s taskSet) find(pid int32) *task {
 	return nil
 }
 
-// add notes what was read of a process; who is asked about one that is new.
+// add notes what was read of a process. The parameter who is its identity, nil if that
+// was not read; a new process is noted only with it.
 func (s *taskSet) add(at stamp, r taskReading, who *oom.Process) {
 	t := s.find(r.pid)
 	if t == nil || who != nil && t.start != who.Start {

@@ -11,11 +11,11 @@ import (
 
 // track is what is kept of one cgroup, or of the node.
 type track struct {
-	// What every pass looks at is at the front, in as few cache lines as it can be:
-	// among a thousand cgroups at rest, fetching them is most of a pass.
+	// What every pass looks at is at the front, in as few cache lines as possible:
+	// with a thousand cgroups at rest, fetching those takes most of a pass.
 	up              *track  // its parent; nil for the root.
 	readAt, movedAt stamp   // when usage was read last, and when it moved.
-	stillAt         stamp   // the last pass in which it was not read, since it was known to stand still; guarded for writing.
+	stillAt         stamp   // the last pass that skipped it, as it was known to stand still.
 	below, settled  int64   // pages by which its children have moved in all, and what was unaccounted for after the last pass.
 	found           stamp   // see isBorn.
 	limitAt         stamp   // when the limit was read.
@@ -40,8 +40,8 @@ type track struct {
 	mediumAt     stamp
 	tasks        taskSet
 
-	full      slot  // what was read when all was read,
-	fullAt    stamp // and when that was.
+	full      slot  // the last full sample,
+	fullAt    stamp // and when it was taken.
 	processes packed
 	growth    float64 // pages a second; below 0 where it shrinks.
 }
@@ -51,24 +51,24 @@ const (
 	// growth, below which a kill is near.
 	nearMargin = 0.25
 	nearTime   = 30 * time.Second
-	// nodeMargin is that part of the node: many run for weeks with little
-	// available, and what makes it near is that it becomes less.
+	// nodeMargin is that part for the node: many nodes run for weeks with little
+	// memory available, and what brings a kill near is that it becomes less.
 	nodeMargin = 1.0 / 32
 	// farDistance is the distance of cgroups that have more than half of their limit
 	// left, and more than a minute at their present growth.
 	farDistance = 0.5 / nearMargin
-	// idleAfter is for how long usage must not have moved for a cgroup to be
-	// sampled more seldom, if it is far from its limit.
+	// idleAfter is how long usage must not have moved for a cgroup to be sampled
+	// less often, if it is far from its limit.
 	idleAfter = time.Minute
-	// stillAfter is for how long usage must not have moved for a cgroup to stand
-	// still: however near it is, the fast pace would only see the same again.
+	// stillAfter is how long usage must not have moved for a cgroup to stand still:
+	// the fast pace would only see the same again (but see wantsFast).
 	stillAfter = 10 * time.Second
 	// chargeBatch is what the kernel charges ahead for a CPU, in pages (memcontrol.h,
-	// MEMCG_CHARGE_BATCH). Below a limit that is small, usage that moves by less need
-	// not mean anything.
+	// MEMCG_CHARGE_BATCH). Under a small limit, usage that moves by less need not mean
+	// anything.
 	chargeBatch = 64
 	small       = 4096
-	// growthTime is over which time growth is averaged.
+	// growthTime is the time over which growth is averaged.
 	growthTime = 2 * time.Second
 )
 
@@ -79,7 +79,7 @@ func newTrack(f oom.FoundCgroup, at stamp) *track {
 	return t
 }
 
-// note notes a reading of usage alone, which move has had.
+// note notes a reading of usage alone, which move has taken in already.
 func (t *track) note(at stamp) {
 	v := slot{at: at, usage: t.usage, limit: t.limit}
 	t.fine.add(v, fineWindow())
@@ -106,14 +106,14 @@ func (t *track) noteMedium(v slot) {
 	}
 }
 
-// move keeps usage and growth.
+// move updates usage and growth.
 func (t *track) move(at stamp, usage packed) {
 	passed := at.since(max(t.readAt, t.stillAt)).Seconds()
 	if t.usage != 0 && passed > 0 {
 		rate := (usage.or(0) - t.usage.or(0)) / passed
 		weight := 1 - math.Exp(-passed/growthTime.Seconds())
 		t.growth += weight * (rate - t.growth)
-		if passed > growthTime.Seconds()/4 { // long enough to be more than a jerk.
+		if passed > growthTime.Seconds()/4 { // long enough to be more than a blip.
 			t.growth = max(t.growth, rate)
 		}
 	}
@@ -128,8 +128,8 @@ func (t *track) move(at stamp, usage packed) {
 	t.own = t.measure(nearMargin)
 }
 
-// known returns a series whose last slot was still true when it was known last that
-// usage had not moved, whether it was read then or not.
+// known returns a series whose last slot is true until usage was last known not to
+// have moved, whether it was read then or not.
 func (t *track) known(s *series) series {
 	out := *s
 	if l := s.last(); l != nil && l.at >= t.movedAt {
@@ -138,8 +138,8 @@ func (t *track) known(s *series) series {
 	return out
 }
 
-// unreclaimable is what reclaim can't free by now, as far as that is known: what
-// it was when all was read, and what came to it since.
+// unreclaimable is what reclaim can't free now, as far as that is known: what it
+// was in the last full sample, plus what usage has grown by since.
 func (t *track) unreclaimable() float64 {
 	usage := t.usage.or(0)
 	if !t.full.unreclaimable.isValue() {
@@ -148,7 +148,7 @@ func (t *track) unreclaimable() float64 {
 	return min(usage, t.full.unreclaimable.or(0)+max(0, usage-t.full.usage.or(0)))
 }
 
-// measure returns how far its own limit is, in shares of what is near.
+// measure returns the distance to its own limit; below 1 it is near.
 func (t *track) measure(margin float64) float64 {
 	if !t.limit.isValue() || t.usage == 0 {
 		return math.Inf(1)
@@ -162,8 +162,8 @@ func (t *track) measure(margin float64) float64 {
 	return distance
 }
 
-// inherit takes its own distance, or that of the limit above if it has a part in
-// that: it moves, or has an eighth of the memory.
+// inherit sets the distance: its own, or its parent's if that is smaller and it has
+// a part in it: it moves, or has more than an eighth of the parent's memory.
 func (t *track) inherit(at stamp) {
 	t.distance = t.own
 	if t.up == nil || t.up.up == nil { // the node is nobody's limit.
@@ -174,8 +174,8 @@ func (t *track) inherit(at stamp) {
 	}
 }
 
-// wantsFast tells whether it is near, and not only has been for long. Where usage
-// has come up to the limit, a kill may be near though it does not move any more.
+// wantsFast tells whether it is near and usage still moves, or has come up to the
+// limit: there a kill may be near though usage no longer moves.
 func (t *track) wantsFast(at stamp) bool {
 	if t.distance >= 1 {
 		return false
@@ -187,13 +187,13 @@ func (t *track) hasMoved(at stamp, within time.Duration) bool {
 	return at.since(t.movedAt) < within
 }
 
-// isIdle tells whether it may be sampled more seldom.
+// isIdle tells whether it may be sampled less often.
 func (t *track) isIdle(at stamp) bool {
 	return !t.hasMoved(at, idleAfter) && at.since(t.found) > idleAfter && t.distance > farDistance
 }
 
-// lacksFull tells whether it is time to read all again: since usage has moved by
-// a good part of the limit, or by anything a while ago.
+// lacksFull tells whether a full sample is due: usage has moved by a good part of the
+// limit since the last one, or by anything and the last one is old.
 func (t *track) lacksFull(at stamp) bool {
 	age := at.since(t.fullAt)
 	if t.full.usage == 0 {

@@ -26,7 +26,7 @@ func (r *Recorder) Recording(id string) (oom.Recording, bool) {
 }
 
 // Current returns the track of a living cgroup, by its path; that of the node
-// for an empty one.
+// for an empty path.
 func (r *Recorder) Current(path string) (oom.Track, bool) {
 	now, at := r.o.Now(), r.now()
 	r.mu.Lock()
@@ -68,16 +68,16 @@ func models(copies []frozen, c clock) []oom.Track {
 }
 
 const (
-	// growingFor is within which time a container must have moved to be growing.
+	// growingFor is the time within which a container must have moved to be growing.
 	growingFor = 20 * time.Minute
-	// mostGrowing bounds what looking at those that grow takes.
+	// mostGrowing bounds the cost of looking at those that grow.
 	mostGrowing = 100
 )
 
-// Growing returns the tracks of the containers that may leak: more than half of
-// their own limit is used, and they have moved lately and have more than when they
-// were seen first. Of the others nothing is copied, nor of more than a hundred: the
-// nearest to their limits come first.
+// Growing returns the tracks of the containers that may leak: they use more than half
+// of their own limit, have moved lately and use more than when they were first seen.
+// Only these are copied, a hundred of them at most: the nearest to their limits come
+// first.
 func (r *Recorder) Growing() []oom.Track {
 	now, at := r.o.Now(), r.now()
 	r.mu.Lock()
@@ -105,7 +105,7 @@ type clock struct {
 
 func (c clock) time(at stamp) time.Time { return c.wall.Add(at.since(c.at)) }
 
-// model returns the recording as others know it.
+// model returns the recording as other packages know it.
 func (c *recording) model() oom.Recording {
 	k := clock{c.taken, c.takenAt}
 	out := oom.Recording{KillID: c.id, Taken: c.taken, Gap: c.gap, Victim: c.victim.model(k), Node: c.node.model(k)}

@@ -46,8 +46,8 @@ func FromAdvice(all []oom.Advice) Document {
 	return d
 }
 
-// AdviceTable lists advice: one line of numbers a container, and what to change
-// below it.
+// AdviceTable lists advice: for each container a line of numbers and, below it,
+// what to change.
 func AdviceTable(w io.Writer, all []Advice) error {
 	var b strings.Builder
 	tw := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -70,7 +70,7 @@ func AdviceTable(w io.Writer, all []Advice) error {
 	return interleave(w, b.String(), func(row int) string { return all[row].Text })
 }
 
-// foldText folds a text between words to lines of so many columns.
+// foldText folds a text between words into lines of at most room columns.
 func foldText(text string, room int) []string {
 	var lines []string
 	for text != "" {

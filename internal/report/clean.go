@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package report tells kills and OOM reports: as text for people, as one
+// Package report presents kills and OOM reports: as text for people, as one
 // versioned JSON schema, as a table and as fields of a log line.
 package report
 
 import "github.com/oom-exporter/oom_exporter/internal/text"
 
-// The longest texts that are passed on. The kernel's comm has 15 bytes, but up
-// to four characters each when escaped.
+// The longest texts that are passed on. The kernel's comm has 15 bytes, each of
+// up to four characters when escaped.
 const (
 	maxComm = 64
 	maxPath = 4096

@@ -13,8 +13,8 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oomlog"
 )
 
-// How many records are looked at to tell in which order a log is, and how many
-// of one that begins with its end are kept.
+// How many records are looked at to tell the order of a log, how many are kept of
+// one that is newest first, and how many hosts are told apart.
 const (
 	orderSample = 2000
 	maxReversed = 200000
@@ -86,8 +86,8 @@ func (c *collector) release() {
 	c.waiting = nil
 }
 
-// newestFirst tells whether a log begins with its end: by its clocks, and where
-// they stand still by the order of a report's lines.
+// newestFirst tells whether a log begins with its end: by its clocks and by the
+// order of a report's lines, which must agree where both tell.
 func newestFirst(records []kmsg.Record) bool {
 	clock, words := 0, 0
 	last := map[string]kmsg.Record{}
@@ -127,7 +127,7 @@ func compareClocks(a, b kmsg.Record) int {
 func (c *collector) feed(rec kmsg.Record) {
 	h := c.host(rec.Host)
 	if h.any && sameLine(h.last, rec) {
-		return // the console's and the journal's, or two daemons'.
+		return // logged twice: by console and journal, or by two daemons.
 	}
 	h.number(&rec)
 	h.last, h.any = rec, true
@@ -156,8 +156,7 @@ func (c *collector) host(name string) *hostLog {
 	return h
 }
 
-// sameLine tells whether a line only says again what the one before it has
-// said.
+// sameLine tells whether a line only repeats the one before it.
 func sameLine(a, b kmsg.Record) bool {
 	if !a.Saved || !b.Saved || a.Text != b.Text || strings.TrimSpace(b.Text) == "" || !strings.Contains(b.Text, " ") {
 		return false

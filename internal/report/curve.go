@@ -32,8 +32,8 @@ func (c *cell) glyph(row int, top float64) rune {
 }
 
 // resample divides the series from a time to the kill into columns, each with
-// the highest that it has; between samples the last one holds. top is the
-// highest of all.
+// its highest values; between samples the last one holds. top is the highest of
+// all.
 func resample(s *Series, from float64, columns int) (top float64, cells []cell) {
 	nan := math.NaN()
 	cells = make([]cell, columns)
@@ -65,7 +65,7 @@ func resample(s *Series, from float64, columns int) (top float64, cells []cell) 
 	return top, cells
 }
 
-// pointCell is a point; what it lacks is as it was.
+// pointCell returns a point as a cell; what the point lacks is taken from last.
 func pointCell(p *Point, last *cell) cell {
 	c := *last
 	for _, f := range []struct {
@@ -79,7 +79,7 @@ func pointCell(p *Point, last *cell) cell {
 	return c
 }
 
-// highest of two, of which either may be NaN.
+// highest returns the higher of two numbers, either of which may be NaN.
 func highest(a, b float64) float64 {
 	if math.IsNaN(a) {
 		return b

@@ -13,7 +13,7 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oomlog"
 )
 
-// Options says how to tell.
+// Options says what to report, and how.
 type Options struct {
 	Format   string // "text" (also if empty) or "json".
 	Color    bool   // text: emphasis by terminal codes.
@@ -66,7 +66,7 @@ func (o *Options) why(k *oom.Kill) *Verdict {
 	return o.Why(k)
 }
 
-// check refuses a format that there is not, and completes the options.
+// check refuses an unknown format, and completes the options.
 func (o *Options) check() error {
 	if o.Format != "" && o.Format != "text" && o.Format != "json" {
 		return fmt.Errorf("unknown format %q: want text or json", o.Format)

@@ -95,7 +95,7 @@ func verb(n int) string {
 	return " were"
 }
 
-// short names a cgroup within a sentence; its whole path stands below.
+// short names a cgroup within a sentence; its whole path is printed further below.
 func (p *printer) short(path string) string {
 	if p.opts.Name != nil {
 		if name := p.opts.Name(path); name != "" {

@@ -26,8 +26,8 @@ func (e UnreadableError) Error() string { return e.Err.Error() }
 // Unwrap returns why.
 func (e UnreadableError) Unwrap() error { return e.Err }
 
-// ExplainAll reads logs in any form and tells every OOM in them. What could be
-// read is told, also where some of it could not.
+// ExplainAll reads logs in any form and explains every OOM in them. What could be
+// read is explained even where other parts could not be.
 func ExplainAll(inputs []Input, w io.Writer, opts Options) error {
 	if err := opts.check(); err != nil {
 		return err
@@ -79,7 +79,7 @@ func (in Input) read(c *collector, opts Options) (kmsg.LogStats, error) {
 	}
 }
 
-// wrap names the log that an error is about, unless it is of many.
+// wrap names the log that an error is about, unless it is about several.
 func (in Input) wrap(err error, all []Input) error {
 	if in.Name == "" || len(all) > 1 {
 		return err

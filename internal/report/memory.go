@@ -51,8 +51,8 @@ func (p *printer) memory(r *oomlog.Report) {
 		}
 		return oom.Amount{}
 	}
-	// v1's keys without total_ are of one group alone, but up to 5.2 there
-	// are no others and they are added up.
+	// v1's keys without total_ are of one cgroup alone, but up to 5.2 the log
+	// has no others and they are added up.
 	add("anonymous", stat("anon", "total_rss", "rss"))
 	add("page cache", stat("file", "total_cache", "cache"))
 	add("of it tmpfs and shared", stat("shmem", "total_shmem"))
@@ -73,8 +73,8 @@ func (p *printer) memory(r *oomlog.Report) {
 	}
 }
 
-// largest says what used most memory if that is not the victim: the sibling cgroup
-// by the statistics of old kernels, and the process by the task table.
+// largest says what used the most memory if that is not the victim: which cgroup by
+// the statistics of old kernels, and which process by the task table.
 func (p *printer) largest(r *oomlog.Report) {
 	var top *oomlog.Group
 	below := 0
@@ -157,7 +157,7 @@ func (p *printer) reason(r *oomlog.Report, k *ranking) {
 	}
 	switch {
 	case s.task.Adj != 0 && k.total == 0:
-		text += ", and an oom_score_adj of " + fmt.Sprint(s.task.Adj) + " in thousandths of a limit that the log does not tell"
+		text += ", and an oom_score_adj of " + fmt.Sprint(s.task.Adj) + " in thousandths of a limit that the log does not give"
 	case eligible == 1:
 		text += ", the only process that could be killed"
 	case k.scores[0].points == s.points:

@@ -13,8 +13,8 @@ import (
 // groupGap is how far apart the lines of one group kill can be.
 const groupGap = 2 * time.Second
 
-// joinGroups puts the kills of a group kill whose announcement is missing into
-// the report of its first victim. The second line about that one tells.
+// joinGroups puts the kills of a group kill whose announcement is missing into the
+// report of its first victim, by the second line about that victim.
 func joinGroups(reports []oomlog.Report) []oomlog.Report {
 	var out []oomlog.Report
 	for _, r := range reports {
@@ -41,8 +41,8 @@ func takePanic(r, next *oomlog.Report) bool {
 	return true
 }
 
-// takeMembers moves the kills before and with the second line about the first
-// victim of r from next to r.
+// takeMembers moves kills from next to r: those up to and including the second line
+// about the first victim of r.
 func takeMembers(r, next *oomlog.Report) {
 	if len(r.Kills) == 0 || !next.Headless || next.GroupPath != "" || next.Host != r.Host {
 		return
@@ -66,8 +66,8 @@ func takeMembers(r, next *oomlog.Report) {
 	}
 }
 
-// dropReaped keeps of the lines about reaped processes those about kills that
-// nothing else in the log tells.
+// dropReaped drops lines about reaped processes, except those about kills that
+// nothing else in the log tells of.
 func dropReaped(reports []oomlog.Report) []oomlog.Report {
 	type process struct {
 		host string
@@ -96,7 +96,7 @@ func dropReaped(reports []oomlog.Report) []oomlog.Report {
 	})
 }
 
-// addChosen makes a kill of a choice whose Killed line is not in the log.
+// addChosen makes a kill of a chosen process whose Killed line is not in the log.
 func addChosen(r *oomlog.Report) {
 	if r.Chosen == nil || len(r.Kills) > 0 {
 		return
@@ -143,8 +143,8 @@ type told struct {
 	noZone bool
 }
 
-// dropRepeated keeps each kill once where a log, or two of them, has the same
-// lines twice: with the report where one of them has it.
+// dropRepeated keeps each kill once where one log, or two together, have the same
+// lines twice: the one with a report, if there is one.
 func dropRepeated(reports []oomlog.Report) []oomlog.Report {
 	seen := map[death][]told{}
 	drop := make([]bool, len(reports))
@@ -165,8 +165,8 @@ func dropRepeated(reports []oomlog.Report) []oomlog.Report {
 	return out
 }
 
-// forget takes the kills out of a report that were told before. It tells
-// whether nothing is left of it.
+// forget drops what was told before: from a headless report the kills one by one,
+// any other only as a whole. It tells whether nothing is left of the report.
 func forget(r *oomlog.Report, at int, reports []oomlog.Report, seen map[death][]told, drop []bool) bool {
 	var fresh []oom.Kill
 	again := -1
@@ -211,7 +211,7 @@ func findTold(list []told, r *oomlog.Report, k *oom.Kill, at int) int {
 
 func sameHost(a, b string) bool { return a == b || a == "" || b == "" }
 
-// sameBoot compares the ids of boots; their numbers are of one file.
+// sameBoot compares boot ids; boot numbers mean something only within one file.
 func sameBoot(a, b string) bool {
 	const id = 32
 	return a == b || len(a) < id || len(b) < id

@@ -25,7 +25,7 @@ type score struct {
 type ranking struct {
 	scores []score // the eligible by falling score, then the others by size.
 	total  uint64  // totalpages, 0 if the log does not tell.
-	about  bool    // total may be larger: the log does not tell all of the swap.
+	about  bool    // total may be larger: the log need not show all of the swap.
 	old    bool    // a kernel that takes 3 % off for root.
 }
 
@@ -42,7 +42,7 @@ func rank(r *oomlog.Report) ranking {
 	for i := range r.Tasks {
 		k.scores = append(k.scores, k.score(&r.Tasks[i], r, unit))
 	}
-	// Of equals the last one is taken since 5.3, the first one before.
+	// Among equals, the last one is taken since 5.3, the first one before.
 	if !known || r.Release.AtLeast(5, 3) {
 		for i, j := 0, len(k.scores)-1; i < j; i, j = i+1, j-1 {
 			k.scores[i], k.scores[j] = k.scores[j], k.scores[i]
@@ -85,7 +85,7 @@ func inPages(a oom.Amount, pageSize uint64) int64 {
 	return int64(min(a.Or(0)/max(pageSize, 1), math.MaxInt32<<10))
 }
 
-// totalPages is what a point of oom_score_adj is a thousandth of: RAM and
+// totalPages is the kernel's totalpages, which scales oom_score_adj: RAM and
 // swap, or the memory cgroup's limit and the swap that it may use.
 func totalPages(r *oomlog.Report) (total uint64, about bool) {
 	if r.Global {

@@ -184,7 +184,7 @@ func JSON(w io.Writer, d Document) error {
 }
 
 // WriteKills writes the document of kills, as JSON does, without holding all of
-// it: omitted is how many older kills were left out of it.
+// it in memory. omitted is how many older kills were left out.
 func WriteKills(w io.Writer, kills []oom.Kill, omitted int, verdict func(id string) (oom.Verdict, bool)) error {
 	head := fmt.Sprintf("{\n  \"schema\": %q,\n", Schema)
 	if omitted > 0 {

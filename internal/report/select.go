@@ -9,8 +9,8 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oomlog"
 )
 
-// Selection says which reports to tell. A report that does not know what is
-// asked for is left out.
+// Selection says which reports to tell. A report without the value that is asked
+// for is left out.
 type Selection struct {
 	Since, Until time.Time // zero: without end.
 	Host         string

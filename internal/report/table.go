@@ -55,7 +55,7 @@ func interleave(w io.Writer, table string, below func(row int) string) error {
 	out := bufio.NewWriter(w)
 	row := -1 // the heading.
 	for line := range strings.Lines(table) {
-		if row >= 0 || line != "\n" { // an empty heading.
+		if row >= 0 || line != "\n" { // not an empty heading.
 			_, _ = out.WriteString(line)
 		}
 		if row >= 0 {

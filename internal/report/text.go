@@ -15,8 +15,8 @@ import (
 
 // Text writes the reports for people: which process was killed, which limit was hit,
 // which process allocated, what used the memory, why this process was chosen and
-// which would have been next.
-// Lines are at most 100 columns wide but for names that hold no break.
+// which would have been next. Lines are at most 100 columns wide, except for names
+// that cannot be broken.
 func Text(w io.Writer, reports []oomlog.Report, opts Options) error {
 	if opts.Top <= 0 {
 		opts.Top = 10
@@ -50,8 +50,8 @@ func Text(w io.Writer, reports []oomlog.Report, opts Options) error {
 	return nil
 }
 
-// sameAgain counts how many reports at the beginning only repeat that a limit
-// was hit where nothing can be killed: hundreds a second of them.
+// sameAgain counts the first report and those after it that only repeat that a limit
+// was hit where nothing can be killed: there can be hundreds a second.
 func sameAgain(reports []oomlog.Report) int {
 	first, n := &reports[0], 1
 	for n < len(reports) && first.NoKillable && reports[n].NoKillable &&
@@ -144,7 +144,7 @@ func (p *printer) report(r *oomlog.Report, n, of int) {
 		p.item("", fmt.Sprintf("and %d more lines of this group kill", left))
 	}
 	for _, e := range r.Exiting {
-		p.item("Exiting", fmt.Sprintf("%s (pid %d) was chosen, but was gone by itself", Clean(e.Comm, maxComm), e.PID))
+		p.item("Exiting", fmt.Sprintf("%s (pid %d) was chosen, but was already exiting", Clean(e.Comm, maxComm), e.PID))
 	}
 	if len(r.Kills) > 0 && r.VictimPath != "" {
 		p.item("In", p.group(r.VictimPath))
@@ -174,7 +174,7 @@ func (p *printer) cause(r *oomlog.Report) {
 // notes say what there is to know about the report itself.
 func (p *printer) notes(r *oomlog.Report) {
 	if r.Reaped {
-		p.item("Note", "only the line that its memory was reaped is in this log")
+		p.item("Note", "this log has only the line that says that its memory was reaped")
 	} else if r.Chosen != nil {
 		p.item("Note", "the line that says that it was killed is not in this log")
 	} else if r.Partial {
@@ -251,8 +251,8 @@ func scopeText(k *oom.Kill) string {
 	}
 }
 
-// when prints a time, or the kernel's clock where the log has no other. What
-// the log does not have of a date is left out.
+// when prints a time, or the kernel's clock where the log has no other. Parts of
+// the date that the log does not have are left out.
 func (p *printer) when(r *oomlog.Report, t time.Time, up time.Duration) string {
 	layout := "2006-01-02 15:04:05 MST"
 	switch {

@@ -14,7 +14,7 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/text"
 )
 
-// WhyOptions say how a person sees why a kill came about.
+// WhyOptions say how Why presents a kill.
 type WhyOptions struct {
 	Width    int // of the terminal; 80 if 0.
 	Color    bool
@@ -122,11 +122,11 @@ func (p *whyPage) growth(v *Verdict) {
 	}
 }
 
-// shortView is how much is drawn of a kill that came quickly, in seconds.
+// shortView is how much is drawn before a kill that came quickly, in seconds.
 const shortView = 120.0
 
-// viewFrom is where the curve begins: two minutes before the kill, where most of
-// the growth was in them.
+// viewFrom is where the curve begins: two minutes before the kill if at least half
+// of the growth was in them, else at the first point.
 func viewFrom(s *Series) float64 {
 	from := s.Points[0].Seconds
 	if from >= -shortView {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package rights gives up what the program no longer needs once it serves, so
-// that whoever takes it over by a defect gets as little as possible.
+// Package rights gives up what the program no longer needs once it serves, so that
+// whoever takes it over through a vulnerability gets as little as possible.
 package rights
 
 import (
@@ -11,13 +11,13 @@ import (
 
 // Options say what is still needed.
 type Options struct {
-	// Keep are the numbers of the capabilities to keep, where there are any.
+	// Keep are the numbers of the capabilities to keep, if the program has them.
 	Keep []int
 	// Writable are the directories below which files may be made, written and
 	// removed, if they are there.
 	Writable []string
-	// Processes says that the files of other processes that ptrace rights guard
-	// are still needed: Landlock takes them away and is left out.
+	// Processes says that those files of other processes are still needed that ask
+	// for ptrace rights: Landlock would take these away, so it is left out.
 	Processes bool
 }
 
@@ -28,7 +28,7 @@ type Result struct {
 	Landlock     int // the version of its interface; 0: not used.
 }
 
-// String says it in a line of the log.
+// String returns the result as text for a line of the log.
 func (r Result) String() string {
 	landlock := "none"
 	if r.Landlock > 0 {

@@ -111,8 +111,8 @@ var restrictions = []struct {
 	{version: 3, files: unix.LANDLOCK_ACCESS_FS_TRUNCATE},
 	{version: 4, net: unix.LANDLOCK_ACCESS_NET_CONNECT_TCP | unix.LANDLOCK_ACCESS_NET_BIND_TCP},
 	{version: 5, files: unix.LANDLOCK_ACCESS_FS_IOCTL_DEV},
-	// Version 6 has it, too, but there each thread's signals to the others are
-	// refused, which Go's scheduler sends.
+	// Version 6 has these, too, but refuses the signals that Go's scheduler sends
+	// from one thread of the program to another.
 	{version: 7, scope: unix.LANDLOCK_SCOPE_SIGNAL | unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET},
 }
 
@@ -143,7 +143,7 @@ func landlockVersion() (int, error) {
 	}
 }
 
-// ruleset returns what is given up, and how much of it the version knows.
+// ruleset returns what is given up, and the size of the part that the version knows.
 func ruleset(version int) (attr unix.LandlockRulesetAttr, size uintptr) {
 	size = unsafe.Offsetof(attr.Handled_access_net)
 	for _, r := range restrictions {
@@ -163,12 +163,11 @@ func ruleset(version int) (attr unix.LandlockRulesetAttr, size uintptr) {
 	return attr, size
 }
 
-// restrictFiles lets nothing be written but in the directories, nothing be
-// executed and, as far as the kernel's version goes, no TCP connection be made or
-// taken anew, no device be controlled, and no other process be sent a signal. As a
-// process with a Landlock domain has no ptrace rights over those outside, it also
-// closes their memory, environment and root directory. Returns the version, 0
-// where the kernel has no Landlock.
+// restrictFiles forbids writing outside of the directories, executing anything and,
+// as far as the kernel's version goes, connecting or binding TCP sockets, ioctl on
+// devices, and signals to other processes. As a process in a Landlock domain has no
+// ptrace rights over those outside, their memory, environment and root directory are
+// closed to it, too. It returns the version, 0 where the kernel has no Landlock.
 func restrictFiles(writable []string) (int, error) {
 	version, err := landlockVersion()
 	if version == 0 {

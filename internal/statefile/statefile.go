@@ -21,9 +21,9 @@ var (
 	// ErrNotRegular says that a directory, link, device, FIFO or socket stands
 	// where the file should be.
 	ErrNotRegular = errors.New("not a regular file")
-	// ErrTooLarge says that a file is over the bound of its reader.
+	// ErrTooLarge says that a file is larger than its reader allows.
 	ErrTooLarge = errors.New("file is too large")
-	// ErrLocked says that another process has the file.
+	// ErrLocked says that another process holds the lock.
 	ErrLocked = errors.New("another process uses the file")
 )
 
@@ -46,7 +46,7 @@ func Acquire(path string) (*Lock, error) {
 	return &Lock{f}, nil
 }
 
-// Release gives the file free. It may be called on nil.
+// Release releases the lock. It may be called on nil.
 func (l *Lock) Release() error {
 	if l == nil {
 		return nil
@@ -54,7 +54,7 @@ func (l *Lock) Release() error {
 	return l.file.Close()
 }
 
-// Load reads a file of at most limit bytes. Where there is none, the error is
+// Load reads a file of at most limit bytes. If there is none, the error wraps
 // fs.ErrNotExist.
 func Load(path string, limit int64) ([]byte, error) {
 	f, err := openRegular(path, os.O_RDONLY)
@@ -76,8 +76,8 @@ func Load(path string, limit int64) ([]byte, error) {
 	return b, nil
 }
 
-// Save replaces the file in one step: whoever reads it finds the old or the new
-// content, also after a crash. The new content is on the disk when it returns.
+// Save replaces the file atomically: whoever reads it finds the old or the new
+// content, even after a crash. The new content is on the disk when it returns.
 func Save(path string, content []byte) error {
 	return replace(path, func(w io.Writer) error {
 		_, err := w.Write(content)
@@ -102,7 +102,7 @@ func replace(path string, write func(io.Writer) error) error {
 		err = os.Rename(temporary, path)
 	}
 	if err != nil {
-		_ = os.Remove(temporary) // a full disk has better use for it.
+		_ = os.Remove(temporary) // the disk may be full.
 		return fmt.Errorf("write state file: %w", err)
 	}
 	if err := syncDir(filepath.Dir(path)); err != nil {
@@ -111,8 +111,8 @@ func replace(path string, write func(io.Writer) error) error {
 	return nil
 }
 
-// SetAside renames a file that is of no use to PATH.old, so that it is not lost,
-// and returns the new name.
+// SetAside moves an unusable file to PATH.old instead of losing it, and returns
+// the new name.
 func SetAside(path string) (string, error) {
 	aside := path + ".old"
 	for _, name := range []string{path, aside} {
@@ -126,7 +126,7 @@ func SetAside(path string) (string, error) {
 	return aside, nil
 }
 
-// mayReplace returns an error unless there is a regular file, or nothing.
+// mayReplace returns an error unless path is a regular file or does not exist.
 func mayReplace(path string) error {
 	info, err := os.Lstat(path)
 	switch {
@@ -158,9 +158,9 @@ func createNew(path string) (*os.File, error) {
 }
 
 // openRegular opens a regular file without following a link and without
-// waiting for the other end of a FIFO. It is looked at before, since opening a
-// device can have effects of its own, and after, since it may have been
-// replaced in between.
+// waiting for the other end of a FIFO. It is checked before the open, since
+// opening a device can have effects of its own, and after it, since the file may
+// have been replaced in between.
 func openRegular(path string, flags int) (*os.File, error) {
 	if err := mayReplace(path); err != nil {
 		return nil, err

@@ -13,8 +13,8 @@ const (
 	gib = 1 << 30
 )
 
-// Size prints a number of bytes in a sentence: as Bytes, but with all MiB of a
-// limit of a few GiB, of which a tenth of a GiB would say too little: 1536.0 MiB.
+// Size prints a number of bytes in a sentence: as Bytes, but a few GiB in MiB,
+// since a tenth of a GiB is too coarse for a limit: 1536.0 MiB.
 func Size(n uint64) string {
 	if n >= gib && n < 10*gib {
 		return fmt.Sprintf("%.1f MiB", float64(n)/mib)
@@ -22,7 +22,7 @@ func Size(n uint64) string {
 	return Bytes(n)
 }
 
-// Bytes prints a size in at most nine columns: 20.0 MiB.
+// Bytes prints a size in at most ten columns: 20.0 MiB.
 func Bytes(n uint64) string {
 	const units = "KMGTPE"
 	if n < 1024 {
@@ -36,16 +36,16 @@ func Bytes(n uint64) string {
 	return fmt.Sprintf("%.1f %ciB", f, units[unit])
 }
 
-// Signed prints a size that may be negative, a badness say: -1.5 GiB.
+// Signed prints a size that may be negative, such as a badness: -1.5 GiB.
 func Signed(n int64) string {
 	if n < 0 {
-		return "-" + Bytes(-uint64(n)) // also the least, which has no opposite.
+		return "-" + Bytes(-uint64(n)) // also the minimum, which can't be negated.
 	}
 	return Bytes(uint64(n))
 }
 
-// Percent prints a ratio in whole percent. It is 0% or 100% only where it is
-// next to nothing or next to all, and never above 999%.
+// Percent prints a ratio in whole percent, and with a decimal close to 0% and 100%.
+// It is never above 999%.
 func Percent(ratio float64) string {
 	p := 100 * min(ratio, 9.99)
 	switch {
@@ -60,7 +60,7 @@ func Percent(ratio float64) string {
 // 41 s, 41 min, 3 h 20 min, 12 days.
 func Duration(d time.Duration) string {
 	switch {
-	case d < 0: // the least has no opposite.
+	case d < 0: // the minimum can't be negated.
 		return "-" + Duration(-max(d, -math.MaxInt64))
 	case d < 9950*time.Millisecond:
 		return fmt.Sprintf("%.1f s", d.Seconds())

@@ -17,30 +17,30 @@ const (
 	// MaxLabel is how many bytes a label's value may have: as many as the
 	// longest pod name that Kubernetes allows.
 	MaxLabel = 253
-	// hashMark begins the mark at the end of a name that was cut: it and eight
-	// hex digits of the whole name's FNV-1a, so that two names that begin alike
-	// stay two.
+	// hashMark begins the mark at the end of a name that was cut; eight hex digits
+	// of the whole name's FNV-1a follow, so that two names that begin alike stay
+	// distinct.
 	hashMark   = "~"
 	hashDigits = 8
-	// ellipsis is the mark where people read the text.
+	// ellipsis is the mark of a cut in text for people.
 	ellipsis = "..."
 )
 
 // Label returns name as a label's value: as Clean, in MaxLabel bytes.
 func Label(name string) string { return Clean(name, MaxLabel) }
 
-// Clean returns name escaped and in not more than limit bytes. What was cut is
-// told by a hash.
+// Clean returns name escaped and in not more than limit bytes. A hash marks
+// what was cut.
 func Clean(name string, limit int) string {
 	if isPlain(name) {
 		return cut(name, name, limit)
 	}
-	// An escape is longer than what it stands for: no more is needed.
+	// An escape is longer than what it stands for: no more of name is needed.
 	return cut(Escape(name[:min(len(name), max(limit, 0)+utf8.UTFMax)]), name, limit)
 }
 
 // Short returns text escaped and in not more than limit characters, for people:
-// what was cut is told by three dots.
+// three dots mark what was cut.
 func Short(text string, limit int) string {
 	if utf8.RuneCountInString(text) <= limit && isPlain(text) {
 		return text
@@ -57,8 +57,8 @@ func Short(text string, limit int) string {
 }
 
 // Escape returns text as valid UTF-8 without control, format and other
-// unprintable characters: a byte that is no UTF-8 or an ASCII control becomes
-// \xHH, another rune \uHHHH or \UHHHHHHHH.
+// unprintable characters: an ASCII control or a byte that is not valid UTF-8
+// becomes \xHH, any other of them \uHHHH or \UHHHHHHHH.
 func Escape(text string) string {
 	if isPlain(text) {
 		return text
@@ -81,7 +81,7 @@ func Escape(text string) string {
 	return b.String()
 }
 
-// isPlain tells whether there is nothing to escape; most text is ASCII.
+// isPlain tells whether text is printable ASCII, as most is: nothing to escape.
 func isPlain(text string) bool {
 	for i := range len(text) {
 		if c := text[i]; c < ' ' || c > '~' {
@@ -91,7 +91,7 @@ func isPlain(text string) bool {
 	return true
 }
 
-// cut shortens s, which was made of whole, to limit bytes.
+// cut shortens s, which was made from whole, to limit bytes.
 func cut(s, whole string, limit int) string {
 	if len(s) <= limit {
 		return s

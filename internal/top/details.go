@@ -35,7 +35,7 @@ func renderDetails(f *Frame, w oom.Workload, o Options) string {
 		}
 	}
 	if row == nil {
-		p.line(plain, "It does not run any more.")
+		p.line(plain, "It is no longer running.")
 		p.line(dim, o.Status)
 		return p.b.String()
 	}

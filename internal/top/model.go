@@ -35,7 +35,7 @@ type frameMsg struct {
 // tickMsg says that it is time for the next look.
 type tickMsg struct{}
 
-// firstWidth is the width until the terminal has told its own.
+// firstWidth is the width until the terminal reports its own.
 const firstWidth = 80
 
 // Keys are the keys of the live view and what they do.

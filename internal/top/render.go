@@ -15,7 +15,7 @@ const (
 	minWidth   = 40
 	unbounded  = 1 << 16
 	barWidth   = 8
-	wideEnough = 100 // columns from which the limit has a column.
+	wideEnough = 100 // the width from which the limit gets a column.
 )
 
 // Colours, used only where Options.Color is set.
@@ -57,8 +57,8 @@ func newPage(o Options) *page {
 	return &page{width: max(minWidth, o.Width), color: o.Color}
 }
 
-// share is the width of a column of names that may have room columns; where
-// there is no bound it is as wide as the longest.
+// share is the width of the table column of names: room, or as wide as the
+// longest name where the page has no bound.
 func (p *page) share(room int, names []string) int {
 	if p.width < unbounded {
 		return room
@@ -143,7 +143,7 @@ func filtered(o Options) string {
 	return fmt.Sprintf(" for %q", o.Filter)
 }
 
-// header is the node: how far it is, and who dies first.
+// header is the node: how close it is to a kill, and who dies first.
 func header(p *page, f *Frame) {
 	p.line(bold, fmt.Sprintf("oom_exporter top  %s  %s", f.Host, f.Time.Format("2006-01-02 15:04:05")))
 	n := f.Node

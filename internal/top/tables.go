@@ -10,8 +10,8 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/text"
 )
 
-// containerRows is the table of containers. A narrow terminal shows no limit:
-// the bar says what matters of it. The names share what the numbers leave.
+// containerRows is the table of containers. A narrow terminal shows no limit: the
+// bar says enough. Container and victim share the width that the numbers leave.
 func containerRows(p *page, f *Frame, o Options) []row {
 	limit := func(text string) string {
 		if p.width < wideEnough {
@@ -56,8 +56,8 @@ func processRows(p *page, f *Frame, o Options) []row {
 	return rows
 }
 
-// protectionRows tells what the killer may not touch, and who has not the
-// protection that its QoS class implies.
+// protectionRows tells what the OOM killer may not touch, and whose
+// oom_score_adj is not what its QoS class implies.
 func protectionRows(p *page, f *Frame, o Options) []row {
 	if f.Processes != nil {
 		p.line(plain, fmt.Sprintf("held by processes that are never killed (oom_score_adj -1000): %s", size(f.Processes.Unkillable)))

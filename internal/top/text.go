@@ -10,7 +10,7 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/text"
 )
 
-// size prints an amount: a dash where it is not limited or not known.
+// size prints an amount: a dash where it is unlimited or unknown.
 func size(a oom.Amount) string {
 	n, ok := a.Get()
 	if !ok {

@@ -27,8 +27,8 @@ type Frame struct {
 	Request func(*oom.Row) oom.Amount
 }
 
-// Source makes frames; one that can be made in part comes with an error that
-// names what is missing.
+// Source makes frames; an incomplete one comes with an error that names what is
+// missing.
 type Source func() (Frame, error)
 
 // Pane is one of the views.
@@ -49,7 +49,7 @@ func (p Pane) String() string {
 // Order says by what containers are sorted.
 type Order int
 
-// The orders, in that of the s key.
+// The orders, as the s key goes through them.
 const (
 	ByRatio Order = iota
 	ByMargin
@@ -70,12 +70,12 @@ type Options struct {
 	Filter  string // part of a name; case does not matter.
 	Width   int    // 0: as wide as the names are.
 	Height  int    // 0: all rows.
-	Cursor  int    // the chosen row; where Height bounds the rows it is among those that are shown.
+	Cursor  int    // the chosen row; it is among those shown if Height bounds them.
 	Color   bool
 	Status  string // the last line; empty: none.
 }
 
-// victims finds the next victim of a limit by the path of its group; the
+// victims finds the next victim of a limit by the path of its cgroup; the
 // node's is at the empty path.
 func (f *Frame) victims() map[string]*oom.NextVictim {
 	m := map[string]*oom.NextVictim{}
@@ -108,8 +108,8 @@ func (f *Frame) containers(o Options) []*oom.Row {
 	return rows
 }
 
-// protected are those containers of which something is to be said about their
-// protection.
+// protected are the containers that have a QoS class or only negative values of
+// oom_score_adj.
 func (f *Frame) protected(o Options) []*oom.Row {
 	return slices.DeleteFunc(f.containers(o), func(r *oom.Row) bool {
 		return r.QoS == "" && (!r.Processes.Adj || r.Processes.AdjMax >= 0)
@@ -117,8 +117,8 @@ func (f *Frame) protected(o Options) []*oom.Row {
 }
 
 // compare puts what is nearer to its kill, or bigger, first. Rows that only the
-// node binds all have its margin and come behind those with a limit, rows
-// without a margin last.
+// node binds all have its margin and come after those with a limit; rows without
+// a margin come last.
 func compare(order Order, a, b *oom.Row) int {
 	if order == ByName {
 		return 0

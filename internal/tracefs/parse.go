@@ -82,14 +82,14 @@ func (l layout) parse(b []byte) (victims []Victim, lost uint64, rest []byte) {
 	}
 }
 
-// parseVictim reads the text behind the marker; n is how much it took. It is
-// not whole where the event's end has not been read yet.
+// parseVictim reads the text after the marker; n is how much it took. whole is
+// false where the event's end has not been read yet.
 func (l layout) parseVictim(b []byte) (v Victim, n int, whole bool) {
 	for n < len(b) && b[n] >= '0' && b[n] <= '9' {
 		n++
 	}
 	if n == len(b) {
-		return v, n, n > 10 // no pid is as long.
+		return v, n, n > 10 // no pid is that long.
 	}
 	pid, err := strconv.ParseUint(string(b[:n]), 10, 31)
 	if err != nil {
@@ -107,7 +107,7 @@ func (l layout) parseVictim(b []byte) (v Victim, n int, whole bool) {
 		return v, n, true
 	}
 	text = text[len(afterPID):]
-	// The last place that is possible: the name may hold the text itself.
+	// The last possible place: the name itself may hold this text.
 	end := bytes.LastIndex(text[:min(len(text), maxComm+len(afterComm))], afterComm)
 	if end < 0 {
 		return v, n, true
@@ -137,13 +137,13 @@ func parseLost(b []byte) (lost uint64) {
 // pathIn returns the path of a process' memory cgroup from the root of the
 // hierarchy. A dying process is often seen in the root, which is not believed.
 func pathIn(of []procfs.Cgroup, unified bool, namespace string) string {
-	// A group that is removed already still has its path.
+	// A cgroup that is already removed still has its path.
 	p := strings.TrimSuffix(kernfs.MemoryCgroup(of, unified), " (deleted)")
 	if p == "" || p == "/" {
 		return ""
 	}
 	if strings.HasPrefix(p, "/..") && strings.Trim(namespace, "/") == "" {
-		return "" // from outside of a namespace whose place we don't know.
+		return "" // outside a cgroup namespace whose root we don't know.
 	}
 	return path.Join("/", namespace, p)
 }

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pipe reads a trace by poll(2) and raw reads: a read by way of the runtime's
-// poller would cost another thread's waking, and the dying don't wait.
+// pipe reads a trace by poll(2) and raw reads: a read through the runtime's
+// poller would have to wake another thread, and victims don't wait.
 type pipe struct {
 	trace int
 	end   int // becomes readable when reading is to end.
@@ -32,7 +32,7 @@ func openPipe(path string) (*pipe, error) {
 	return &pipe{trace: trace, end: ends[0], stop: os.NewFile(uintptr(ends[1]), "end")}, nil
 }
 
-// Stop makes Read return; it may be called from elsewhere, more than once.
+// Stop makes Read return; any goroutine may call it, more than once.
 func (p *pipe) Stop() { _ = p.stop.Close() }
 
 // Close is for when nobody reads any more.
@@ -42,10 +42,9 @@ func (p *pipe) Close() {
 	_ = unix.Close(p.trace)
 }
 
-// hurry gives the calling goroutine a thread of its own that goes before
-// others, which takes CAP_SYS_NICE. It is idle but for the kills; on two busy
-// CPUs it names 97 of 100 victims instead of 85. The thread ends with the
-// goroutine.
+// hurry gives the calling goroutine a thread of its own with real-time priority,
+// which takes CAP_SYS_NICE. The thread is idle except at kills; on two busy CPUs
+// it names 97 of 100 victims instead of 85. It ends with the goroutine.
 func hurry() {
 	runtime.LockOSThread()
 	_ = unix.SchedSetAttr(0, &unix.SchedAttr{

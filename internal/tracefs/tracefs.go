@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package tracefs watches the kernel's event oom:mark_victim and looks at once
-// in which memory cgroup the victim is, so that kills in groups that live for
+// Package tracefs watches the kernel's event oom:mark_victim and looks up at once
+// which memory cgroup the victim is in, so that kills in cgroups that live for
 // milliseconds get a name. It makes a trace instance of its own, which leaves
 // all other tracing alone, and removes it in the end. Only root may do that.
 package tracefs
@@ -23,9 +23,9 @@ import (
 // Victim is a process that the kernel is killing.
 type Victim struct {
 	PID  int    // as the kernel log has it; it may be a thread's id.
-	Comm string // as it is, maybe no UTF-8; empty where the kernel does not tell.
+	Comm string // unescaped, maybe not UTF-8; empty where the kernel does not tell.
 	// Path is the memory cgroup that it was found in, from the root of the
-	// hierarchy; empty where it was too late.
+	// hierarchy; empty where it was too late to look.
 	Path string
 	Time time.Time
 }
@@ -39,7 +39,7 @@ type Options struct {
 	// Namespace is the path of the cgroup that our own cgroup namespace has
 	// as its root; empty or / where we have none of our own.
 	Namespace string
-	// Started, if set, is called when the kernel has begun to tell.
+	// Started, if set, is called when the event has been enabled.
 	Started func()
 	// Lost, if set, is called when events were lost.
 	Lost func(n uint64)
@@ -54,7 +54,7 @@ const (
 	bufferKB = "64"
 	// queue is how many victims may wait for seen.
 	queue = 1024
-	// readBytes is more than a read of trace_pipe returns, a page.
+	// readBytes is more than the page that a read of trace_pipe returns.
 	readBytes = 64 << 10
 )
 
@@ -113,8 +113,8 @@ func (o *Options) open() (dir string, l layout, err error) {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return "", l, fmt.Errorf("make a trace instance: %w", err)
 	}
-	_ = write(dir, "buffer_size_kb", bufferKB) // the default is only larger.
-	_ = write(dir, "buffer_percent", "0")      // wake us by the first event.
+	_ = write(dir, "buffer_size_kb", bufferKB) // else the default, which is larger.
+	_ = write(dir, "buffer_percent", "0")      // wake us at the first event.
 	return dir, l, nil
 }
 
@@ -142,7 +142,7 @@ func (o *Options) follow(trace io.Reader, l layout, seen func(Victim)) error {
 		n, err := trace.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
 		victims, lost, rest := l.parse(buf)
-		for i := range victims { // all before anybody is told: they are dying.
+		for i := range victims { // all before the first call of seen: they are dying.
 			victims[i].Path = o.group(victims[i].PID)
 			victims[i].Time = o.now()
 		}
@@ -152,7 +152,7 @@ func (o *Options) follow(trace io.Reader, l layout, seen func(Victim)) error {
 		if lost > 0 && o.Lost != nil {
 			o.Lost(lost)
 		}
-		if len(rest) == cap(buf) { // no event is as long.
+		if len(rest) == cap(buf) { // no event is that long.
 			rest = nil
 		}
 		buf = buf[:copy(buf[:cap(buf)], rest)]

@@ -12,13 +12,13 @@ import (
 )
 
 const (
-	// Room is what a limit needs over the highest size that was seen: what the
-	// replay of recorded workloads earns (docs/evidence/advice-replay.md).
+	// Room is how far a limit has to be above the highest size that was seen, as a part
+	// of it: what a replay of workloads supports (docs/evidence/advice-replay.md).
 	Room = 0.10
 	// limitStep is what an advised limit is rounded up to: people write MiB.
 	limitStep = 1 << 20
-	// spareRatio is from which part of a limit that was never used it is worth
-	// saying so.
+	// spareRatio is the part of a limit that must be more than enough for a lower
+	// one to be advised.
 	spareRatio = 0.5
 )
 
@@ -64,14 +64,14 @@ func (s *scene) advise(f *finding, v *oom.Verdict) {
 	}
 }
 
-// Need is what a container that was recorded needs.
+// Need is what a recorded container needs.
 type Need struct {
 	Peak  uint64 // the highest size that was seen.
 	Hours float64
 	Limit uint64 // what it needs with room.
 }
 
-// NeedOf is the need of a cgroup by what its rings show; ok is false where they
+// NeedOf is the need of a cgroup as its rings show it; ok is false where they
 // show too little.
 func NeedOf(track *oom.Track) (n Need, ok bool) {
 	var first, last int64
@@ -112,13 +112,13 @@ func NeedOf(track *oom.Track) (n Need, ok bool) {
 	return n, true
 }
 
-// enoughHours is for how long a container has to be seen before its highest
-// size says what it needs: a day has its peaks.
+// enoughHours is how long a container has to be seen before its highest size
+// says what it needs: each day has its peaks.
 const enoughHours = 23.5
 
-// Advise says what the limits of containers should be, by what was recorded of
-// them and why they were killed. Containers without a limit, and those that
-// neither were killed nor are known for long, are left out.
+// Advise says what the limits of containers should be, from what was recorded of
+// them and why they were killed. Containers without a limit, and those that were
+// neither killed nor seen for long enough, are left out.
 func Advise(tracks []oom.Track, kills []oom.Kill, verdicts func(id string) (oom.Verdict, bool)) []oom.Advice {
 	type past struct {
 		n    uint64
@@ -152,7 +152,7 @@ func Advise(tracks []oom.Track, kills []oom.Kill, verdicts func(id string) (oom.
 	return out
 }
 
-// currentLimit is the last that was sampled.
+// currentLimit is the last limit that was sampled.
 func currentLimit(t *oom.Track) oom.Amount {
 	for _, ring := range [][]oom.Sample{t.Fine, t.Medium} {
 		for _, sample := range slices.Backward(ring) {
@@ -164,7 +164,7 @@ func currentLimit(t *oom.Track) oom.Amount {
 	return oom.Amount{}
 }
 
-// afterKill advises on a container that was killed in.
+// afterKill advises on a container in which something was killed.
 func afterKill(a *oom.Advice, v *oom.Verdict, need *Need, limit uint64) {
 	a.Text, a.Sure = v.Advice, v.Sure
 	switch v.Cause {
@@ -180,7 +180,7 @@ func afterKill(a *oom.Advice, v *oom.Verdict, need *Need, limit uint64) {
 	}
 }
 
-// withoutKill advises on a container that has lived for a day.
+// withoutKill advises on a container that was seen for a day without a kill.
 func withoutKill(a *oom.Advice, need *Need, limit uint64) {
 	a.Sure = true
 	a.Text = spare(a, need, limit)

@@ -12,32 +12,32 @@ import (
 )
 
 const (
-	// aMinute is what a start and a burst may take: what takes longer leaves
-	// time to react, which is the difference that the words are for.
+	// aMinute is how long a start or a burst may take, in seconds: what takes longer
+	// leaves time to react.
 	aMinute = 60.0
-	// leakTime is for how long a rise has to last to be called a leak where it
-	// is less than half of the container's life: shorter ones are also the
-	// work of one large job.
+	// leakTime is how long a rise has to last to be called a leak if that is less
+	// than half of the container's life: a shorter one may be the work of one
+	// large job.
 	leakTime = 600.0
-	// staleGap is how old the last sample may be: a burst that hides in a
-	// longer time cannot be told from a rise.
+	// staleGap is how old the last sample may be: in a longer gap, a burst cannot
+	// be told from a rise.
 	staleGap = 30.0
 	// fewPoints is how many samples a shape needs to be seen at all; enough is
 	// how many to be sure of it.
 	fewPoints, enough = 3, 8
-	// near is which part of the limit an ordinary working set has to fill, so
-	// that the limit, and not what came on top, was the reason.
+	// near is the part of the limit that the usual level has to fill for the
+	// limit, and not what came on top, to be the reason.
 	near = 0.85
 	// most is the part of a growth that one container, process or kind of
-	// memory must have brought to be named for it; little is the part that
-	// another may have brought all the same.
+	// memory must have contributed to be named for it; little is the part that
+	// another may have contributed all the same.
 	most, little = 0.6, 0.3
-	// loweredTime is for how long after a limit was lowered a kill can be
-	// for its sake.
+	// loweredTime is how long after a limit was lowered a kill can be put down
+	// to that.
 	loweredTime = 120.0
 )
 
-// asked is a kill by hand.
+// asked is a kill that somebody asked for.
 func (s *scene) asked() finding {
 	if s.kill.Sysrq {
 		return unknown("Not known: somebody asked for this kill by sysrq, so no limit was the reason.")
@@ -55,7 +55,7 @@ func (s *scene) unseen() finding {
 	case math.IsNaN(s.atKill):
 		return unknown("Not known: neither the kernel's report nor a sample says which limit ran out.")
 	case n < 1 && s.age >= 0 && s.age <= aMinute && s.victimSize() >= most*s.limit:
-		// All that the process had, it took since the cgroup was made.
+		// Whatever the process had, it took since the cgroup was made.
 		return finding{cause: oom.CauseStartup, from: -s.age}
 	case n < 1 && s.age >= 0:
 		return unknown("Not known: no sample was taken; the container lived for %s.", span(s.age))
@@ -67,8 +67,8 @@ func (s *scene) unseen() finding {
 	return lookOn()
 }
 
-// limitLowered finds a limit that was lowered to what was in use: with the
-// limit of before, nothing would have been killed.
+// limitLowered finds a limit that was lowered to what was in use: with the old
+// limit, nothing would have been killed.
 func (s *scene) limitLowered() finding {
 	if len(s.owner) < 2 || math.IsNaN(s.limit) || math.IsInf(s.limit, 1) {
 		return lookOn()
@@ -107,11 +107,11 @@ func (s *scene) node() finding {
 	return lookOn()
 }
 
-// windows are the times over which a growth below a shared limit is looked at,
-// the shortest first: who grew last brought it over the limit.
+// windows are the times over which growth under a shared limit is looked at, the
+// shortest first: whoever grew last brought it over the limit.
 func windows() []float64 { return []float64{5, 10, 30, 60, 300, 1200, 6 * 3600, 24 * 3600} }
 
-// sibling asks who brought the growth below a shared limit.
+// sibling asks who brought the growth under a shared limit.
 func (s *scene) sibling() finding {
 	if !s.shared || len(s.owner) < fewPoints {
 		return lookOn()
@@ -130,7 +130,7 @@ func (s *scene) sibling() finding {
 		case own >= most*total:
 			return lookOn() // the shape of its growth says more.
 		case other+own < most*total && s.owner.at(-w)-s.sizesAt(-w) > growth*s.limit:
-			return lookOn() // what no container has: see restartDebt.
+			return lookOn() // some of it belongs to no container: see restartDebt.
 		case other >= little*total:
 			return unknown("Not known: in the last %s this container grew by %s and another by %s of the %s that ran into the limit of both.",
 				span(w), size(own), size(other), size(total))
@@ -142,9 +142,9 @@ func (s *scene) sibling() finding {
 // siblingTime is how far back siblings are recorded.
 const siblingTime = 110.0
 
-// othersGrowth is what another container grew by. Of longer times than siblings
-// are recorded for, it is as much of the growth as in the last two minutes, and
-// no more than the victim leaves.
+// othersGrowth is what another container grew by. For times longer than siblings
+// are recorded, it is the same share of the growth as in the last two minutes,
+// and no more than the victim leaves.
 func (s *scene) othersGrowth(w, total, own float64) float64 {
 	if w <= siblingTime {
 		return s.otherGrowth(w) + s.unseenGrowth()
@@ -156,8 +156,8 @@ func (s *scene) othersGrowth(w, total, own float64) float64 {
 	return late
 }
 
-// unseenGrowth is what was taken below the shared limit since the siblings were
-// last sampled, and not by the victim, whose size the kernel's report has.
+// unseenGrowth is what others than the victim took under the shared limit since
+// the siblings were last sampled; the kernel's report has the victim's size.
 func (s *scene) unseenGrowth() float64 {
 	last, seen := 0.0, false
 	for i := range s.rec.Siblings {
@@ -191,7 +191,7 @@ func (s *scene) siblingCurve(i int) curve {
 	return newCurve(&s.rec.Siblings[i], at, s.kill.Approximate)
 }
 
-// sizesAt is what the containers that were recorded had together.
+// sizesAt is the total size of the recorded containers at t.
 func (s *scene) sizesAt(t float64) float64 {
 	sum := s.victim.at(t)
 	for i := range s.rec.Siblings {
@@ -208,7 +208,7 @@ func (s *scene) restartDebt() finding {
 	const (
 		soon   = 5.0  // seconds after the start: what is there then was there before.
 		weight = 0.25 // of the limit, to have been the reason.
-		calm   = 0.15 // of itself, that it may have grown by since.
+		calm   = 0.15 // of itself, by which it may have changed since.
 	)
 	if s.age < 0 {
 		return lookOn()
@@ -236,7 +236,7 @@ func (s *scene) restartDebt() finding {
 // processes finds growth that more processes of the same size explain.
 func (s *scene) processes() finding {
 	const (
-		many   = 10   // so few may be what a program starts with.
+		many   = 10   // fewer may be what a program starts with.
 		growth = 0.05 // of the limit.
 		apiece = 0.25 // of the limit, that the largest process may have.
 	)
@@ -261,12 +261,12 @@ func (s *scene) processes() finding {
 	return finding{cause: oom.CauseProcesses, sure: len(seen) > enough, from: first.t, low: first.level}
 }
 
-// startup is a container that died before it had run for a minute, while it
-// still rose.
+// startup is a container that died before it had run for a minute, while it was
+// still growing.
 func (s *scene) startup() finding {
 	const (
-		still   = 0.05 // of the limit: so much a steady level may waver.
-		plateau = 0.5  // of its life, the middle, at a steady level: then it did run.
+		still   = 0.05 // of the limit, by which a steady level may waver.
+		plateau = 0.5  // of its life, in the middle: if it is steady there, it did run.
 	)
 	if s.age < 0 || s.age > aMinute {
 		return lookOn()
@@ -292,7 +292,7 @@ func (s *scene) ran() curve {
 	if s.age < 0 {
 		return c
 	}
-	const start = 0.1 // of a short life; of a long one a minute.
+	const start = 0.1 // of a short life; a minute of a long one.
 	from := -s.age + min(aMinute, start*s.age)
 	c = c.since(from)
 	for len(c) > 0 && c[0].span && c[0].t < from+spanLength {

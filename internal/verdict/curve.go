@@ -30,7 +30,7 @@ type point struct {
 	hits    float64 // of the limit, since the cgroup was made.
 	stalled float64 // seconds in which all tasks waited for memory.
 	procs   float64
-	guessed bool // level was not read but concluded from usage.
+	guessed bool // level was not read but inferred from usage.
 	span    bool // of the coarse ring: an extreme of five minutes.
 }
 
@@ -66,12 +66,12 @@ func newCurve(track *oom.Track, kill time.Time, approximate bool) curve {
 	return c.settled()
 }
 
-// afterglow is for how long after an approximate time of death a sample may
-// still be one of before it, and the reverse.
+// afterglow is how long after an approximate time of death a sample may still
+// be from before the death, and the reverse.
 const afterglow = 15 * time.Second
 
-// beforeKill cuts off what was sampled after the kill. The time of a kill out
-// of the kernel's log may be off; then the fall of usage tells where it was.
+// beforeKill cuts off what was sampled after the kill. The time of a kill from
+// the kernel's log may be off; then the fall of usage tells where it was.
 func beforeKill(all []oom.Sample, kill time.Time, approximate bool) []oom.Sample {
 	if !approximate {
 		n, _ := slices.BinarySearchFunc(all, kill, func(s oom.Sample, t time.Time) int { return s.Time.Compare(t) })
@@ -138,9 +138,9 @@ func blank(t float64) point {
 	return point{t: t, usage: nan, level: nan, limit: nan, hits: nan, stalled: nan, procs: nan, part: [parts]float64{nan, nan, nan, nan}}
 }
 
-// settled fills in levels of samples that have usage alone: such a sample is
-// taken where usage has hardly moved, so what was reclaimable still is. Usage
-// is no level where levels are known; points without any are left out.
+// settled fills in the levels of samples that have only usage: such a sample is
+// taken when usage has hardly moved, so what was reclaimable still is. If no
+// level was read at all, usage stands for it; points without either are left out.
 func (c curve) settled() curve {
 	slack := 0.0
 	known := slices.ContainsFunc(c, func(p point) bool { return !p.guessed && !p.span })
@@ -187,7 +187,7 @@ func (c curve) until(t float64) curve {
 	return c[:i]
 }
 
-// levels are the sizes alone, sorted.
+// sorted returns the levels alone, in ascending order.
 func (c curve) sorted() []float64 {
 	out := make([]float64, len(c))
 	for i := range c {
@@ -205,7 +205,7 @@ func quantile(sorted []float64, q float64) float64 {
 	return sorted[int(math.Round(q*float64(len(sorted)-1)))]
 }
 
-// at is the level at t, between two points by a line.
+// at is the level at t, interpolated linearly between two points.
 func (c curve) at(t float64) float64 {
 	i, _ := slices.BinarySearchFunc(c, t, func(p point, t float64) int { return cmp.Compare(p.t, t) })
 	switch {

@@ -11,16 +11,16 @@ import (
 )
 
 const (
-	// slowing is which part of its whole rate a leak must have kept in its later
+	// slowing is the part of its overall rate that a leak must have kept in its later
 	// half: what fills a cache slows down.
 	slowing = 0.75
-	// LeakBand is by which part of it a leak may come earlier or later than it was
-	// forecast, in four of five cases; TestForecastsOfLeaks holds it.
+	// LeakBand is the part of the forecast time by which a leak may reach the limit
+	// earlier or later, in four of five cases; TestForecastsOfLeaks checks it.
 	LeakBand = 0.13
 )
 
-// LeakAhead forecasts when a container that leaks reaches its own limit. It is
-// false unless it is sure that it leaks, and where that is further ahead than the
+// LeakAhead forecasts when a container that leaks reaches its own limit. It returns
+// false unless the container surely leaks, and if the limit is further ahead than the
 // leak has been seen for.
 func LeakAhead(track *oom.Track, now time.Time) (oom.Leak, bool) {
 	s := sceneOf(track, now)

@@ -51,7 +51,7 @@ func (s *scene) taskGrowth() []oom.TaskGrowth {
 
 func grewBy(g oom.TaskGrowth) int64 { return int64(g.To) - int64(g.From) }
 
-// siblingGrowth is what the siblings did since t.
+// siblingGrowth is by how much the siblings grew since t.
 func (s *scene) siblingGrowth(t float64) []oom.SiblingGrowth {
 	var out []oom.SiblingGrowth
 	if t == 0 {
@@ -72,7 +72,7 @@ func (s *scene) siblingGrowth(t float64) []oom.SiblingGrowth {
 	return out
 }
 
-// grew is the kind of memory that the growth was of.
+// grew is the kind of memory that grew.
 func (s *scene) grew(f *finding) oom.Memory {
 	kinds := [parts]oom.Memory{oom.MemoryAnon, oom.MemoryShmem, oom.MemoryKernel, oom.MemoryFile}
 	c := s.victim
@@ -98,7 +98,7 @@ func (s *scene) grew(f *finding) oom.Memory {
 		}
 		s.addUnseen(&by, &read[n-1], f)
 		if max(by[partAnon], by[partShmem], by[partKernel]) <= 0 {
-			by = read[n-1].part // it grew before that was read: what there was.
+			by = read[n-1].part // it grew before the parts were read: take what there was.
 		}
 	} else {
 		by = [parts]float64{float64(s.kill.Victim.AnonRSS.Or(0)), float64(s.kill.Victim.ShmemRSS.Or(0))}

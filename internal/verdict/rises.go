@@ -9,21 +9,21 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// shortRise is for how long before a burst the level has to be seen.
+// shortRise is how far back before a burst the level is looked at, in seconds.
 const shortRise = 600.0
 
-// before is the level at which the container stood until up to a minute before
+// before is the level at which the container stood until a minute or less before
 // the kill.
 type before struct {
 	curve                   // what was sampled then.
-	from, until     float64 // seconds before the kill.
+	from, until     float64 // seconds from the kill, negative; seconds before the kill.
 	base, low, high float64
 	slope           float64 // bytes a second.
 }
 
-// before looks at the time up to a minute before the kill, and where there is
-// little of it, up to shortly before. Each moment counts alike: what did not
-// move was not sampled again.
+// before looks at the time until a minute before the kill or, if too little of
+// that was seen, until a few seconds before it. Each moment has the same weight:
+// what did not move was not sampled again.
 func (s *scene) before() (before, bool) {
 	ran := s.ran()
 	if len(ran) < fewPoints {
@@ -51,13 +51,13 @@ func (s *scene) before() (before, bool) {
 // long tells whether it was seen for long enough to be sure.
 func (b *before) long() bool { return -b.until-b.from >= aMinute }
 
-// steady is a level near the limit, that was hit long before the kill.
+// steady is a level near a limit that was hit long before the kill.
 func (s *scene) steady() finding {
 	b, ok := s.before()
 	if !ok || b.base < near*s.limit {
 		return lookOn()
 	}
-	const rising = 0.1 // of the limit, over what was seen: a leak's last part.
+	const rising = 0.1 // of the limit, over the time seen: more is a leak's last part.
 	ran := s.ran()
 	x, y := ran.floors(ran[0].t, 0, 10)
 	if f := newFit(x, y); len(x) > fewPoints && f.slope*-ran[0].t > rising*s.limit && f.straight > most {
@@ -73,10 +73,10 @@ func (s *scene) steady() finding {
 	return lookOn()
 }
 
-// pressed tells in which part of the steps the limit was hit again, and in
-// which part of the time all tasks waited for memory.
+// pressed tells in what share of the parts of the time the limit was hit again,
+// and for what share of the time all tasks waited for memory.
 func pressed(c curve) (hits, stalled float64, known bool) {
-	const parts = 5 // of the time: a single episode is not for long.
+	const parts = 5 // of the time, so that a single episode counts for little.
 	if len(c) == 0 {
 		return 0, 0, false
 	}
@@ -126,11 +126,11 @@ func (s *scene) burst() finding {
 	}
 	const (
 		worth   = 0.05 // of the limit: what a burst must rise by.
-		faster  = 4    // times the rise of before.
-		larger  = 1.3  // times the highest rise of before: else such rises are usual.
-		settled = 0.1  // of the burst, that may have been risen before.
-		both    = 0.2  // of it, from which two causes are seen.
-		begun   = 0.25 // of it, that may have been there a minute before the kill.
+		faster  = 4    // times what the earlier slope would bring.
+		larger  = 1.3  // times the highest earlier rise: else such rises are usual.
+		settled = 0.1  // of the burst, by which the floor may have risen before.
+		both    = 0.2  // of the burst: if the floor rose by that, a leak fits as well.
+		begun   = 0.25 // of the burst, that may have been there a minute before the kill.
 	)
 	end := s.victim[len(s.victim)-1].level
 	jump := end - b.base
@@ -194,7 +194,7 @@ func (c curve) usualRise() float64 {
 	return top
 }
 
-// jumpFrom is when the burst left the level of before.
+// jumpFrom is when the burst left the earlier level.
 func (s *scene) jumpFrom(b before) float64 {
 	end := s.victim[len(s.victim)-1].level
 	edge := b.base + max(0.1*(end-b.base), b.high-b.base)
@@ -210,7 +210,7 @@ func (s *scene) jumpFrom(b before) float64 {
 func (s *scene) leak() finding {
 	const (
 		swing  = 0.2  // of the range: what falls by more is not noise but a sawtooth.
-		trifle = 0.05 // of the limit: what falls by less is none.
+		trifle = 0.05 // of the limit: what falls by less is no sawtooth.
 	)
 	c := s.ran()
 	if len(c) < fewPoints+2 {
@@ -222,7 +222,7 @@ func (s *scene) leak() finding {
 		return s.sawtooth(c, teeth)
 	}
 	r := c.lastRise()
-	const closer = 3 // times its length: a short rise at the end of a long life is looked at again, from near.
+	const closer = 3 // times its length: a short rise late in a long life gets a closer look.
 	for range 2 {
 		if near := c.since(closer * r.from); len(near) > enough && closer*r.from > c[0].t {
 			r = near.lastRise()
@@ -272,7 +272,7 @@ func (s *scene) sawtooth(c curve, teeth []extreme) finding {
 		teethNeeded = 3
 		worth       = 0.1 // of the limit.
 		straight    = 0.8
-		flat        = 0.25 // of what a tooth is high.
+		flat        = 0.25 // of a tooth's height.
 	)
 	last := teeth[len(teeth)-1].t
 	ran := c.until(last)

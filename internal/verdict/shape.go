@@ -85,7 +85,7 @@ func (c curve) floors(a, b float64, n int) (x, y []float64) {
 	return x, y
 }
 
-// grid samples the curve's level at n equal distances.
+// grid samples the curve's level at n equidistant moments.
 func (c curve) grid(n int) (x, y []float64) {
 	from, to := c[0].t, c[len(c)-1].t
 	for i := range n {
@@ -95,8 +95,8 @@ func (c curve) grid(n int) (x, y []float64) {
 	return x, y
 }
 
-// gridPoints is into how many parts a curve is divided to find where its rise
-// began: a part is a fiftieth of what was recorded.
+// gridPoints is at how many moments a curve is sampled to find where its rise
+// began: they divide it into a hundred parts.
 const gridPoints = 101
 
 // rise is the time for which a curve has risen without a break up to the kill.
@@ -105,11 +105,11 @@ type rise struct {
 	from     float64 // when it began, in seconds before the kill.
 	low      float64 // what it rose from.
 	straight float64 // how much of its rise a straight line explains.
-	explains float64 // how much of the whole curve a plain and that line explain.
+	explains float64 // how much of the whole curve a level stretch and that line explain.
 }
 
 // lastRise finds where a level stretch ends and a straight rise to the end
-// begins: the break that leaves the least to explain.
+// begins: the break that leaves the least unexplained.
 func (c curve) lastRise() rise {
 	x, y := c.grid(gridPoints)
 	n := len(x)

@@ -11,12 +11,12 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// scene is all that a cause is looked for in.
+// scene is all that a cause is derived from.
 type scene struct {
 	rec    *oom.Recording
 	kill   *oom.Kill
 	victim curve // of the container in which a process was killed, with the kill as its last point.
-	owner  curve // of the cgroup whose limit ran out; the victim's where that is it.
+	owner  curve // of the cgroup whose limit ran out; the victim's if that is its own.
 	shared bool  // the limit is that of a pod or slice, not the victim's own.
 	limit  float64
 	atKill float64 // what the owner of the limit could not free when it ran out.
@@ -98,11 +98,11 @@ func lastLimit(c curve) float64 {
 	return math.NaN()
 }
 
-// maxAge bounds ages; what is older is no younger than the longest ring.
+// maxAge bounds ages; a cgroup that seems older counts as one of unknown age.
 const maxAge = 10 * 365 * 24 * time.Hour
 
-// instanceAge is for how long the processes of the victim's cgroup have run:
-// since the cgroup was made, or since it was last seen without any.
+// instanceAge is how long the processes of the victim's cgroup have run: since
+// the cgroup was made, or since it was last seen without any.
 func (s *scene) instanceAge(at time.Time) float64 {
 	age := -1.0
 	if born := s.rec.Victim.Born; !born.IsZero() && !born.After(at) && at.Sub(born) < maxAge {

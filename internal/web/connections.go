@@ -10,20 +10,20 @@ import (
 )
 
 const (
-	// Buffers of the kernel for a connection, which a cgroup's memory pays for.
+	// The kernel's buffers for a connection, which are charged to a cgroup.
 	sendBuffer    = 64 << 10
 	receiveBuffer = 16 << 10
-	// crowdGap is how often it is told that there are too many connections.
+	// crowdGap is the least time between two warnings of too many connections.
 	crowdGap = time.Minute
 )
 
 // connections bounds the open connections of a server. A new one is always
-// taken: what makes room for it is closed, first of the address that has most,
-// then idle ones, then those that have sent no request, then those being
-// answered; of these the longest in that state.
+// accepted; to make room, one is closed: of the address that has the most, an idle
+// one before one that has sent no request, that before one being answered, and
+// among equals the one longest in its state.
 type connections struct {
 	most    int
-	crowded func() // told when one is closed for another, once in crowdGap.
+	crowded func() // called when one is closed for another, at most once in crowdGap.
 
 	mu    sync.Mutex
 	open  map[net.Conn]*connection

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// maxQueries is how many different queries of a document wait at one time.
+// maxQueries is how many requests with a query a document takes at one time.
 const maxQueries = 8
 
 // Query is what a client wants of a document.
@@ -30,14 +30,14 @@ type NotFound struct{ Err error }
 // Error implements error.
 func (e NotFound) Error() string { return e.Err.Error() }
 
-// Unwrap returns what is not there.
+// Unwrap returns the error that says what is not there.
 func (e NotFound) Unwrap() error { return e.Err }
 
 // Document is a page that is made when it is asked for. Clients with the same
 // query share it, and it is made no more often than a pass over the host.
 type Document struct {
 	ContentType string
-	// Parse reads a query. An error is told to the client as a bad request.
+	// Parse reads a query. The client gets its error as a bad request.
 	Parse func(url.Values) (Query, error)
 }
 
@@ -73,7 +73,7 @@ func (d *documents) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // answer makes the document, or takes what has been made for others. Requests
-// for all of it need no slot: they are one.
+// for all of it need no slot: they share one answer.
 func (d *documents) answer(ctx context.Context, q Query, part bool) (*answer, error) {
 	if part {
 		select {

@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// pacer lets one at a time work, with a rest after each turn: however many ask
-// and however often, the work takes a bounded share of a CPU.
+// pacer lets one goroutine work at a time, with a rest after each turn: however many
+// ask, and however often, the work takes a bounded share of a CPU.
 type pacer struct {
 	rest  time.Duration
-	turn  chan struct{} // full while somebody has it.
-	ended time.Time     // of the last turn; whoever has the turn has it.
+	turn  chan struct{} // full while somebody has the turn.
+	ended time.Time     // when the last turn ended; guarded by turn.
 }
 
 func newPacer(rest time.Duration) *pacer {
 	return &pacer{rest: rest, turn: make(chan struct{}, 1)}
 }
 
-// begin waits for a turn. After nil, end must be called.
+// begin waits for a turn. If it returns nil, end must be called.
 func (p *pacer) begin(ctx context.Context) error {
 	select {
 	case p.turn <- struct{}{}:

@@ -26,10 +26,10 @@ import (
 const (
 	// timeoutHeader tells for how long Prometheus will wait, in seconds.
 	timeoutHeader = "X-Prometheus-Scrape-Timeout-Seconds"
-	// minTimeout is the least time that a pass gets, whatever the header says.
+	// minTimeout is the least timeout of a request, whatever the header says.
 	minTimeout = 100 * time.Millisecond
-	// maxAccept is how much of a header may say what a client accepts. Prometheus
-	// takes 400 bytes.
+	// maxAccept is how long a header that says what a client accepts may be before it
+	// is ignored. Prometheus sends 400 bytes.
 	maxAccept = 1 << 10
 	// maxWait is how long a request without the header waits for its answer.
 	maxWait = time.Minute
@@ -47,7 +47,7 @@ type scrapes struct {
 	slots    chan struct{} // for requests whose work is not shared; nil: no bound.
 	sender   *sender
 	gzipped  *squeezer
-	formats  []expfmt.Format // what a client may ask for, those that a Prometheus reads; without an Accept header it gets text.
+	formats  []expfmt.Format // those that Prometheus reads; without an Accept header, text.
 	errorLog *stdlog.Logger
 }
 
@@ -66,7 +66,7 @@ func newScrapes(o Options, s *sender) *scrapes {
 	return h
 }
 
-// ServeHTTP works, gives its slot back, and then sends the answer.
+// ServeHTTP makes the answer, gives its slot back, and then sends the answer.
 func (h *scrapes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	timeout, wait := h.timeout(r.Header.Get(timeoutHeader))
@@ -124,9 +124,9 @@ func (h *scrapes) answer(ctx context.Context, req Request, q url.Values, r *http
 	return render(mfs), nil
 }
 
-// formOf returns the headers that ask for the same form as a client's. There are
-// few: of what a client may ask for, how names are escaped makes no difference to
-// names that need none, and so is left to the server.
+// formOf returns headers that ask for the same form as the client's. There are few
+// forms: how the client wants names escaped makes no difference to names that need
+// no escaping, and so is left to the server.
 func (h *scrapes) formOf(client http.Header) http.Header {
 	encodings := client.Values("Accept-Encoding")
 	if len(client.Get("Accept")) > maxAccept {
@@ -155,7 +155,7 @@ func (h *scrapes) gatherAll(deadline time.Time) (families, func(), error) {
 	return all, release, nil
 }
 
-// gather makes no pass that could do nothing any more.
+// gather makes a pass, unless its deadline has passed already.
 func (h *scrapes) gather(req Request) (families, func(), error) {
 	if !req.Deadline.IsZero() && !time.Now().Before(req.Deadline) {
 		return nil, nil, context.DeadlineExceeded
@@ -187,7 +187,7 @@ func validate(s Source, r Request) error {
 
 // timeout reads the header of Prometheus: how long a pass may take, 0 for no
 // bound, and for how long the request waits. Sending the answer takes a part of
-// the time. What is no sensible number of seconds counts as no header.
+// the time. Anything but a sensible number of seconds counts as no header.
 func (h *scrapes) timeout(header string) (pass, wait time.Duration) {
 	s, err := strconv.ParseFloat(header, 64)
 	if err != nil || !(s > 0 && s <= 3600) {

@@ -14,11 +14,11 @@ import (
 const (
 	// sendTimeout is how long a client may take to read an answer.
 	sendTimeout = 10 * time.Second
-	// sendChunk is how much is written at a time; between two, progress is
-	// noted.
+	// sendChunk is how much is written at a time; progress is noted after each
+	// chunk.
 	sendChunk = 64 << 10
-	// maxUnread bounds the bytes of all answers that clients have not read yet,
-	// each answer once, however many clients share it.
+	// maxUnread bounds the bytes of all answers that clients have not read yet;
+	// each answer counts once, however many clients share it.
 	maxUnread = 24 << 20
 )
 
@@ -89,7 +89,7 @@ type sender struct {
 
 // holding is an answer that is being sent.
 type holding struct {
-	progress time.Time // the last of any of its clients.
+	progress time.Time // when any of its clients last made some.
 	clients  map[*http.ResponseController]struct{}
 }
 
@@ -133,8 +133,8 @@ func (s *sender) hold(a *answer, client *http.ResponseController) {
 	}
 }
 
-// cutStalest cuts off the clients of the answer without progress for longest,
-// but for one answer. It returns false where there is no other.
+// cutStalest cuts off the clients of the answer that has stalled for longest,
+// other than keep. It returns false where there is none.
 func (s *sender) cutStalest(keep *answer) bool {
 	var stalest *answer
 	for a, h := range s.held {
@@ -160,8 +160,8 @@ func (s *sender) advance(a *answer) {
 	}
 }
 
-// drop is called before the connection can be used for another answer: what is
-// cut off must be this one.
+// drop is called before the connection can be used for another answer, since
+// cutStalest must not cut that one off.
 func (s *sender) drop(a *answer, client *http.ResponseController) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

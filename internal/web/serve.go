@@ -20,17 +20,17 @@ import (
 )
 
 const (
-	// shutdownGrace is how long running scrapes get to end.
+	// shutdownGrace is how long running scrapes get to finish.
 	shutdownGrace = 5 * time.Second
-	// Bounds on what a connection may take of time and memory.
+	// Bounds on the time and memory that a connection may take.
 	headerTimeout  = 5 * time.Second
 	readTimeout    = 10 * time.Second // no request has a body.
 	writeTimeout   = time.Minute      // of the pages that are not sent by a sender.
 	idleTimeout    = 3 * time.Minute  // longer than nearly all scrape intervals.
 	maxHeaderBytes = 16 << 10
 	maxStreams     = 16 // of an HTTP/2 connection.
-	// maxRate bounds the requests of all clients together, of all kinds, a
-	// second: those beyond it wait.
+	// maxRate bounds the requests per second, of all kinds and from all clients
+	// together: those beyond it wait.
 	maxRate = 1000
 )
 
@@ -44,7 +44,7 @@ type Server struct {
 	Listening      func()       // called once all addresses are listened on; may be nil.
 }
 
-// Run serves until the context ends; scrapes that run then are let finish.
+// Run serves until the context ends, and then lets running scrapes finish.
 func (s Server) Run(ctx context.Context) error {
 	server := s.httpServer()
 	g, ctx := errgroup.WithContext(ctx)
@@ -93,7 +93,7 @@ func (s Server) httpServer() *http.Server {
 	return server
 }
 
-// throttle makes requests wait that come too fast.
+// throttle makes requests that come too fast wait.
 func throttle(next http.Handler, limit *rate.Limiter) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if limit.Wait(r.Context()) != nil {

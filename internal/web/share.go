@@ -22,7 +22,7 @@ type sharer[T any] struct {
 // pass is one round of work and what was made of its data.
 type pass[T any] struct {
 	deadline time.Time // zero: none. It is fixed once the pass runs.
-	readers  int       // requests that use it, and the pass itself while it runs.
+	readers  int       // requests and forms that use it, and the pass until it is done.
 	ready    chan struct{}
 	data     T
 	release  func()
@@ -30,7 +30,7 @@ type pass[T any] struct {
 	forms    map[string]*form // by key; of a pass that is done.
 }
 
-// form is an answer that is made of a pass.
+// form is an answer that is made from a pass.
 type form struct {
 	waiting int           // requests that want it.
 	ready   chan struct{} // closed when it is made.
@@ -39,7 +39,7 @@ type form struct {
 }
 
 // answer returns what render makes of a pass; requests with the same key share
-// it. It returns an error when ctx ends before that.
+// it. It returns an error if ctx ends before it is made.
 func (s *sharer[T]) answer(ctx context.Context, deadline time.Time, key string, render func(T) *answer) (*answer, error) {
 	p := s.join(deadline)
 	defer s.leave(p)
@@ -61,9 +61,9 @@ func (s *sharer[T]) answer(ctx context.Context, deadline time.Time, key string, 
 	}
 }
 
-// want returns a form of the pass. Who wants it first has it made: the first form
-// of a pass at once, others in turn with the passes, so that who asks for many
-// forms takes no more of a CPU than who asks for one.
+// want returns a form of the pass. The first request for it has it made: the first
+// form of a pass at once, others in turn with the passes, so that a client that asks
+// for many forms takes no more of a CPU than one that asks for one.
 func (s *sharer[T]) want(p *pass[T], key string, render func(T) *answer) *form {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,7 +76,7 @@ func (s *sharer[T]) want(p *pass[T], key string, render func(T) *answer) *form {
 		go func() {
 			defer s.leave(p)
 			if further {
-				_ = s.pace.begin(context.Background()) // that never ends.
+				_ = s.pace.begin(context.Background()) // a context that never ends.
 				defer s.pace.end()
 			}
 			if !s.unwanted(p, key, f) {
@@ -94,7 +94,7 @@ func (s *sharer[T]) unwant(f *form) {
 	f.waiting--
 }
 
-// unwanted tells whether all have left who wanted the form, and forgets it then.
+// unwanted tells whether all who wanted the form have left, and then forgets it.
 func (s *sharer[T]) unwanted(p *pass[T], key string, f *form) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -140,8 +140,8 @@ func (s *sharer[T]) join(deadline time.Time) *pass[T] {
 
 // outlasts tells whether a pass with the deadline has at least nine tenths of
 // the time that a request has: scrapes with the same timeout that come at
-// nearly the same time share a pass, one with a shorter timeout keeps nothing
-// from others.
+// nearly the same time share a pass, and one with a shorter timeout does not cut
+// others short.
 func outlasts(pass, request, now time.Time) bool {
 	if pass.IsZero() || request.IsZero() {
 		return pass.IsZero()
@@ -151,7 +151,7 @@ func outlasts(pass, request, now time.Time) bool {
 
 // run makes the next pass when its turn comes.
 func (s *sharer[T]) run() {
-	_ = s.pace.begin(context.Background()) // that never ends.
+	_ = s.pace.begin(context.Background()) // a context that never ends.
 	defer s.pace.end()
 	s.mu.Lock()
 	p := s.next

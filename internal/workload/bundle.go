@@ -15,7 +15,7 @@ import (
 
 // containerdState reads the annotations of the OCI bundles that containerd
 // keeps for running containers, STATE/io.containerd.runtime.v2.task/NAMESPACE/
-// ID/config.json. Only root may.
+// ID/config.json. Only root may read them.
 type containerdState struct{ states []string }
 
 func (containerdState) name() string { return "containerd state" }

@@ -17,9 +17,9 @@ const noRank = 1 << 30
 // entry is what is known of one container, living or dead.
 type entry struct {
 	found
-	groupPod  string   // UID of the pod in whose group it is; found's is what a source says.
+	groupPod  string   // UID of the pod whose cgroup it is in; found.PodUID is a source's.
 	rank      int      // of the source that gave the workload, noRank if none did.
-	imageRank int      // the same of the image, worse where it is only a digest.
+	imageRank int      // the same for the image, worse where it is only a digest.
 	asked     uint64   // one bit for each source that was asked about it.
 	path      string   // of the group that has the name,
 	standing  standing // and what it is worth.
@@ -39,7 +39,7 @@ type podEntry struct {
 }
 
 // cache holds the names: of the living as long as they live, of the dead for
-// a time, and never more than a number. Its methods need Namer's lock.
+// a time, and never more than limit. Its methods need Namer's lock.
 type cache struct {
 	containers map[string]*entry
 	pods       map[string]*podEntry
@@ -47,7 +47,7 @@ type cache struct {
 	ttl        time.Duration
 	tree       uint64 // number of the last tree.
 	swept      time.Time
-	full       time.Time // when there was last no room to be made.
+	full       time.Time // when makeRoom last failed.
 }
 
 func newCache(limit int, ttl time.Duration) *cache {
@@ -87,11 +87,11 @@ func (c *cache) pod(uid string, now time.Time) *podEntry {
 	return p
 }
 
-// claim gives the name to the container's group at path, if no other has it.
-// A name goes over to a group of higher standing, and to another one of the
-// runtimes' when the first is gone, as after a restart with another driver. In
-// places where others than root make groups it never changes hands: they could
-// take the names of the dead.
+// claim gives the name to the container's cgroup at path, if no other has it. A
+// cgroup of higher standing takes it over, and so does one of equal standing that
+// only root can have made when the first is gone, as after a restart with another
+// driver. Where users other than root make cgroups it never changes hands: they
+// could take the names of the dead.
 func (c *cache) claim(e *entry, path string, p func() Path) (granted bool) {
 	if e.path == path {
 		return true
@@ -170,9 +170,9 @@ func (c *cache) learnPodOf(e *entry, now time.Time) {
 	}
 }
 
-// inPod tells whether what the sources say of the container fits the pod in
-// whose group it is. What only stands in a container's own name, which anybody
-// who starts containers may choose, is good for nothing else.
+// inPod tells whether what the sources say of the container fits the pod that its
+// cgroup is in. A pod that only the container's own name gives, which anybody who
+// starts containers may choose, counts only there.
 func (e *entry) inPod(uid string) bool {
 	switch {
 	case e.Claimed:
@@ -195,7 +195,7 @@ func (c *cache) learnPod(rank int, uid string, workload oom.Workload, now time.T
 // maxImage is how many bytes of an image's name are kept.
 const maxImage = 512
 
-// sweep forgets the dead whose time is over; rarely, for it looks at all.
+// sweep forgets the dead whose time is over; rarely, since it looks at every entry.
 func (c *cache) sweep(now time.Time) {
 	if now.Sub(c.swept) < c.ttl/8 {
 		return
@@ -213,8 +213,8 @@ func (c *cache) sweep(now time.Time) {
 	}
 }
 
-// makeRoom forgets the eighth of the dead that was seen longest ago, and the
-// pods likewise. It tells whether there is room now.
+// makeRoom forgets the dead that were seen longest ago, up to an eighth of the
+// limit, and pods likewise. It tells whether there is room now.
 func (c *cache) makeRoom(now time.Time) bool {
 	if c.full.Equal(now) {
 		return false
@@ -274,9 +274,9 @@ func (c *cache) name(id *oom.Identity, e *entry) (sandbox bool) {
 	return sandbox
 }
 
-// mayName tells whether the entry's names are for such a group: kubelet puts
-// nothing in a user's territory, nor a user anything elsewhere, and a pod's
-// container is in the pod's group, or in one that only root can have made.
+// mayName tells whether the entry may name such a cgroup: kubelet puts nothing in
+// a user's territory, a user puts nothing elsewhere, and a pod's container is in
+// the pod's cgroup, or in one that only root can have made.
 func (e *entry) mayName(id *oom.Identity) bool {
 	users := realmOf(id) != ""
 	switch {
@@ -310,8 +310,8 @@ func (e *entry) nameContainer(id *oom.Identity) {
 	id.StandIn = id.PodUID != "" && id.Workload.Namespace == ""
 }
 
-// realmOf returns the user's manager that stands before a stand-in for the
-// name of a container in a user's territory.
+// realmOf returns the user's manager that prefixes the stand-in for the name of a
+// container in a user's territory; elsewhere it is empty.
 func realmOf(id *oom.Identity) string {
 	if len(id.ContainerID) < shortDigits {
 		return ""

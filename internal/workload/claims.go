@@ -4,9 +4,9 @@ package workload
 
 import "github.com/oom-exporter/oom_exporter/internal/oom"
 
-// contested tells whether there may be claims of groups that not only root can
-// have made. On most nodes there are none, and of two of root's the Namer gives
-// the name to the one that it sees first.
+// contested tells whether cgroups that others than root can have made may claim
+// names. On most nodes there are none, and of two of root's the Namer gives the
+// name to the one that it sees first.
 func (p *pass) contested() bool {
 	return p.loosePods || p.standings&(1<<standingUser|1<<standingUnit) != 0
 }
@@ -27,7 +27,7 @@ func (c claim) stronger(d claim) bool {
 	return c.inode != 0 && c.inode < d.inode
 }
 
-// claims are the strongest ones so far of each name.
+// claims has the strongest claim so far to each name.
 type claims map[string]claim
 
 // add enters a claim; it returns the index of the group that loses by it.
@@ -52,8 +52,8 @@ func (p *pass) refuse() bool {
 	p.noUnitKubelet = p.nodeKubelet
 	pods, containers, full := claims{}, claims{}, map[string]bool{}
 	for i := range p.groups {
-		// Two of the same standing are kubelet's both: it was restarted with
-		// another driver, and left the old ones behind.
+		// Two of the same standing are both kubelet's: it was restarted with
+		// another driver and left the old one behind.
 		if n := &p.notes[i]; n.class == classPod && !p.overruled(i) && pods[p.groups[i].PodUID].standing != n.standing {
 			p.enter(pods, p.groups[i].PodUID, i)
 		}
@@ -76,8 +76,8 @@ func (p *pass) refuse() bool {
 	return len(p.refused) > 0 || p.noUnitKubelet && p.standings&(1<<standingUnit) != 0
 }
 
-// overruled tells whether the group is below a unit's kubelet though the node
-// has one.
+// overruled tells whether the cgroup is below a kubelet root in a unit although
+// the node has one outside of units.
 func (p *pass) overruled(i int) bool {
 	return p.noUnitKubelet && p.notes[i].standing == standingUnit && p.groups[i].PodUID != "" && !p.notes[i].loosePod
 }
@@ -89,9 +89,9 @@ func (p *pass) enter(all claims, name string, i int) {
 	}
 }
 
-// refuseLoose refuses containers whose pod is in their own name only. A runtime
-// with the cgroupfs driver below kubelet with systemd's makes such, and then the
-// pod's own group has none.
+// refuseLoose refuses containers whose pod only their own name gives, unless a
+// runtime with the cgroupfs driver under a kubelet with systemd's may have made
+// them: then the pod's own cgroup has no containers.
 func (p *pass) refuseLoose(pods claims, full map[string]bool) {
 	for i := range p.groups {
 		if !p.notes[i].loosePod || p.notes[i].class != classContainer {

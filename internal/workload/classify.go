@@ -67,7 +67,7 @@ type note struct {
 }
 
 type containerKey struct {
-	runtime, id, standIn string // the last begins with whose territory it is.
+	runtime, id, standIn string // standIn begins with the user's manager, if any.
 	inUnit               bool
 }
 
@@ -75,7 +75,7 @@ func newPass(groups []oom.Group) *pass {
 	return &pass{groups: groups, notes: make([]note, len(groups))}
 }
 
-// parse reads the paths, each only behind its parent's. Groups are in
+// parse reads of each path only what follows its parent's. Groups are in
 // pre-order, so the parent is among the last ones read, one at each depth.
 func (p *pass) parse() {
 	type step struct {
@@ -140,12 +140,12 @@ func (p *pass) facts(i int) facts {
 	}
 }
 
-// delegated tells whether the group was given to another user than root, or
-// than who has the whole hierarchy, which in a user namespace may look like
-// somebody else.
+// delegated tells whether the cgroup was given to a user other than root and the
+// owner of the whole hierarchy, who in a user namespace may look like somebody
+// else.
 func delegated(g, root *oom.Group) bool { return g.UID != 0 && g.UID != root.UID }
 
-// note keeps of a path what is needed later.
+// note keeps what is needed later of a path.
 func (p *pass) note(i int, parsed *Path) {
 	n := note{class: parsed.class, standing: parsed.standing, loosePod: parsed.loosePod}
 	if n.class == classContainer || n.class == classPod {
@@ -232,8 +232,8 @@ func (p *pass) findOwner(i int) {
 	g.Kind = oom.KindContainer
 }
 
-// key is by what a helper and its container find each other: they are in the
-// same territory.
+// key is what a helper and its container have in common; both are in the same
+// territory.
 func (p *pass) key(i int) containerKey {
 	g, n := &p.groups[i], &p.notes[i]
 	return containerKey{g.Runtime, g.ContainerID, g.Workload.Container, n.standing == standingUnit}

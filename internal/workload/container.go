@@ -11,11 +11,11 @@ import (
 
 const (
 	idDigits    = 64 // every runtime's ids are 32 random bytes in hex.
-	shortDigits = 12 // of them people see so many.
+	shortDigits = 12 // how many of them people see.
 )
 
-// findPrefix tells whose container or helper a group is from what stands in
-// front of the id; behind it there may be .scope.
+// findPrefix tells which runtime's container or helper a cgroup is from what comes
+// before the id; .scope may follow the id.
 func findPrefix(text string) (runtime string, helper, ok bool) {
 	switch text {
 	case "cri-containerd-", "nerdctl-":
@@ -95,8 +95,8 @@ func (p *Path) takeID(runtime, id string, helper bool) {
 	p.become(classContainer, name)
 }
 
-// bareRuntime guesses whose container a group is that is named by the id
-// alone; kubelet's cgroupfs driver does not tell.
+// bareRuntime guesses the runtime of a container whose cgroup is named by the id
+// alone; under kubelet's cgroupfs driver the path does not tell it.
 func bareRuntime(parent *Path, path string) string {
 	switch {
 	case parent.segment == "docker", strings.HasPrefix(path, "/ecs/"):
@@ -176,8 +176,8 @@ func (p *Path) asKubepods(parent *Path, path string, f facts) bool {
 	}
 }
 
-// parsePodSlice reads [PREFIX-]kubepods[-QOS]-podUID.slice, in which kubelet
-// writes the UID's dashes as underscores and others as \x2d.
+// parsePodSlice reads [PREFIX-]kubepods[-QOS]-podUID.slice, in which the UID's
+// dashes are underscores, as kubelet writes them, or escaped as \x2d.
 func parsePodSlice(segment string) (uid string, qos oom.QoS, ok bool) {
 	name, ok := strings.CutSuffix(segment, ".slice")
 	if !ok {
@@ -205,8 +205,8 @@ func parsePodSlice(segment string) (uid string, qos oom.QoS, ok bool) {
 	return strings.ReplaceAll(unescapeUnit(uid), "_", "-"), qos, true
 }
 
-// asBuild recognises the step of an image's build, for which BuildKit and
-// Buildah make a group that lives for seconds: all steps in one place are one.
+// asBuild recognises a step of an image build, for which BuildKit and Buildah make
+// a cgroup that lives for seconds: all steps in one place get one name.
 func (p *Path) asBuild(parent *Path, path string) bool {
 	if parent.anchored() {
 		return false
@@ -232,8 +232,8 @@ func (p *Path) asBuild(parent *Path, path string) bool {
 	return true
 }
 
-// isBuildID tells whether s is one of BuildKit's ids: 25 digits to the base
-// of 36 (github.com/moby/buildkit/identity).
+// isBuildID tells whether s is one of BuildKit's ids: 25 digits in base 36
+// (github.com/moby/buildkit/identity).
 func isBuildID(s string) bool {
 	if len(s) != 25 {
 		return false

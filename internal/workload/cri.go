@@ -18,7 +18,7 @@ import (
 )
 
 // criSocket asks the container runtime over the interface that kubelet uses.
-// Who may open that socket rules the node, so it is used only where given.
+// Whoever may open that socket rules the node, so it is used only where given.
 type criSocket struct{ path string }
 
 func (criSocket) name() string { return "CRI socket" }
@@ -63,7 +63,7 @@ func (s criSocket) lookup(ctx context.Context, _ []wanted) ([]found, error) {
 }
 
 // rawCodec hands answers out undecoded: a message of the largest size can take a
-// hundred times as much when all of it is decoded.
+// hundred times as much memory when all of it is decoded.
 type rawCodec struct{}
 
 var errNotRaw = errors.New("not a raw message")

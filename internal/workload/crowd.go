@@ -16,13 +16,13 @@ import (
 type Limits struct {
 	Rows int // of the whole tree.
 	// Share is how many of them one territory may have: what is below a user's
-	// slice, or below a directory that was given to somebody else than root.
+	// slice, or below a directory that was given to a user other than root.
 	Share int
 }
 
 // FoldCrowds makes one row of many where the territories of users have more rows
-// than they may: those below the group that holds the most, and so on. That
-// group is then a workload and the others are parts of it, so no usage is
+// than they may: first of those below the cgroup that holds the most, and so on.
+// That cgroup is then a workload and the others are parts of it, so no usage is
 // counted twice. What kubelet, the runtimes and systemd made for root is never
 // folded. Tree.Folded says how many rows are gone; the tree must have been
 // classified.
@@ -92,7 +92,7 @@ func (f *crowds) begins(i int) bool {
 }
 
 // shares says how many rows each territory may have. Where the whole tree may
-// have fewer than all of them want, those that want little have all of it.
+// have fewer than all of them want, those that want little get all of it.
 func (f *crowds) shares(territories map[int][]int, others int, limits Limits) map[int]int {
 	roots := make([]int, 0, len(territories))
 	for root := range territories {
@@ -117,7 +117,7 @@ func (f *crowds) shares(territories map[int][]int, others int, limits Limits) ma
 	return shares
 }
 
-// fold makes no more than most rows of those below root.
+// fold leaves no more than most of the rows of root's territory.
 func (f *crowds) fold(root int, rows []int, most int) (folded uint64) {
 	before := len(rows)
 	for len(rows) > most {
@@ -134,15 +134,15 @@ func (f *crowds) fold(root int, rows []int, most int) (folded uint64) {
 		if len(heads) == 0 {
 			break
 		}
-		// Of those that hold as many, the lowest come first.
+		// Of those that hold equally many, descendants come before their ancestors.
 		slices.SortFunc(heads, func(a, b int) int { return cmp.Or(below[b]-below[a], b-a) })
 		rows = f.gather(neededHeads(heads, below, len(rows)-most), rows, root)
 	}
 	return uint64(before - len(rows))
 }
 
-// neededHeads returns the heads that have to be folded to lose that many rows, of
-// which one is left for each head; only those that hold about the most.
+// neededHeads returns the heads to fold to lose that many rows, where one row is left
+// for each head; only those that hold more than half as many as the first.
 func neededHeads(heads []int, below map[int]int, lose int) []int {
 	for n, i := range heads {
 		if lose <= 0 || below[i] <= below[heads[0]]/2 {
@@ -153,8 +153,8 @@ func neededHeads(heads []int, below map[int]int, lose int) []int {
 	return heads
 }
 
-// gather makes rows of the heads, and what is below them parts of them. It returns
-// the rows that there are then.
+// gather makes the heads rows, and what is below them parts of them. It returns the
+// rows that are left.
 func (f *crowds) gather(heads, rows []int, root int) []int {
 	isHead, isRow := make(map[int]bool, len(heads)), make(map[int]bool, len(rows))
 	for _, i := range heads {
@@ -169,7 +169,7 @@ func (f *crowds) gather(heads, rows []int, root int) []int {
 		g := &f.groups[i]
 		above, ok := at[g.Parent]
 		switch {
-		case i != root && g.Parent < root: // behind the territory: groups are in pre-order.
+		case i != root && g.Parent < root: // past the territory: groups are in pre-order.
 			return left
 		case ok:
 			at[i] = above

@@ -18,7 +18,7 @@ import (
 )
 
 // dockerFiles reads ROOT/containers/ID/config.v2.json, which dockerd writes
-// before the container starts; only root may.
+// before the container starts; only root may read it.
 type dockerFiles struct{ root string }
 
 func (dockerFiles) name() string { return "docker files" }
@@ -71,7 +71,7 @@ func parseDockerConfig(id string, data []byte) (found, error) {
 	return nameDocker(id, config.Name, config.Config.Image), nil
 }
 
-// nameDocker makes a container of what dockerd calls it.
+// nameDocker returns what dockerd's name for a container says.
 func nameDocker(id, name, image string) found {
 	name = strings.TrimPrefix(name, "/")
 	f, ok := parseKubernetesName(name)
@@ -85,7 +85,7 @@ func nameDocker(id, name, image string) found {
 // maxHeader bounds the header of dockerd's answer.
 const maxHeader = 64 << 10
 
-// dockerSocket asks dockerd, or Podman's service, which speaks the same.
+// dockerSocket asks dockerd, or Podman's service, which has the same API.
 type dockerSocket struct{ path string }
 
 func (dockerSocket) name() string { return "docker socket" }
@@ -134,7 +134,7 @@ func parseDockerList(r io.Reader) ([]found, error) {
 }
 
 // ownName returns the container's own name; links to it from others,
-// /OTHER/ALIAS, stand in the same list.
+// /OTHER/ALIAS, are in the same list.
 func ownName(names []string) string {
 	for _, name := range names {
 		if strings.LastIndexByte(name, '/') <= 0 {

@@ -4,8 +4,8 @@ package workload
 
 import "strings"
 
-// foldUnit replaces what makes each run of the same unit another unit, so
-// that a machine that starts many of them does not make a label for each:
+// foldUnit replaces what differs from run to run of the same unit, so that a
+// machine that starts many of them does not make a label for each:
 //
 //	session-12.scope, session-c3.scope         session.scope
 //	run-u12.service, run-r0f...e.scope          run-*.service, run-*.scope
@@ -16,8 +16,8 @@ import "strings"
 //	dbus-:1.22-org.x@0.service                  dbus-*-org.x@0.service
 //
 // Numbers at the end fold only in scopes, which programs make: a service
-// redis-6379.service was named by a person. Nor do an instance's, as in
-// user@1000.service.
+// redis-6379.service was named by a person. An instance's number does not fold
+// either, as in user@1000.service.
 func foldUnit(unit string) string {
 	dot := strings.LastIndexByte(unit, '.')
 	if dot <= 0 {
@@ -87,8 +87,8 @@ func isConnection(instance string) bool {
 	return strings.Trim(rest[:dash], "0123456789_-") == "" && isNumber(rest[dash+1:])
 }
 
-// foldTokens writes * for each UUID, each run of eight or more hex digits of
-// which one is a decimal, and D-Bus' unique names.
+// foldTokens writes * for each UUID, each of D-Bus' unique names, and each run of
+// eight or more hex digits with a decimal one among them, or of 32 or more.
 func foldTokens(s string) string {
 	var b strings.Builder
 	done := 0
@@ -112,8 +112,8 @@ func foldTokens(s string) string {
 	return b.String()
 }
 
-// randomToken returns the length of the token at the start of s that nobody
-// chose, 0 if there is none.
+// randomToken returns the length of the generated token at the start of s, 0 if
+// there is none.
 func randomToken(s string) int {
 	n := 0
 	switch {

@@ -17,14 +17,14 @@ const (
 	maxDelegated = 4096
 )
 
-// ground is what trees have taught about the places where groups stand. The
-// path of a group that is gone is read with it, so that its name is worth as
-// much as it was when it was there.
+// ground is what trees have taught about the places where cgroups are. The path of
+// a cgroup that is gone is read with it, so that its name is worth as much as it
+// was while the cgroup existed.
 type ground struct {
 	trees     uint64            // how many were seen.
-	delegated map[string]uint64 // directories of other users than root, and the last tree that had each.
+	delegated map[string]uint64 // users' directories, and the last tree that had each.
 	kubelets  map[string]bool   // kubelet's roots that have had pods.
-	// nodeKubelet says that they are where only root makes groups.
+	// nodeKubelet says that these roots are where only root makes cgroups.
 	nodeKubelet bool
 }
 
@@ -45,8 +45,8 @@ func (g *ground) see(tree *oom.Tree) {
 	}
 }
 
-// delegate notes a directory that was given to others. One below another such,
-// or a container's, needs no note to be worth nothing.
+// delegate notes a directory that was given to others. A container's, or one below
+// another such directory, needs no note: names below it are worth nothing anyway.
 func (g *ground) delegate(tree *oom.Tree, group *oom.Group) {
 	if group.ContainerID != "" || group.Parent >= 0 && delegated(&tree.Groups[group.Parent], &tree.Groups[0]) {
 		return
@@ -70,8 +70,8 @@ func (g *ground) forgetOldest() {
 	}
 }
 
-// learnKubelet notes the root of the kubelet that made the pod's group. One
-// below a systemd unit counts as long as there is no other.
+// learnKubelet notes the root of the kubelet that made the pod's cgroup. One below
+// a systemd unit counts as long as there is none elsewhere.
 func (g *ground) learnKubelet(pod string) {
 	for root := range g.kubelets {
 		if rest, ok := strings.CutPrefix(pod, root); ok && rest[0] == '/' {

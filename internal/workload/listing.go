@@ -26,8 +26,8 @@ func newWantedSet(want []wanted) wantedSet {
 	return set
 }
 
-// logKey returns what a name in kubelet's log directories is looked for by: the
-// container's id or the pod's UID. It is false where the name does not tell.
+// logKey returns the key of a name in kubelet's log directories: the container's
+// id or the pod's UID. It is false where the name does not tell.
 func logKey(name string) (key string, ok bool) {
 	if base, isLog := strings.CutSuffix(name, ".log"); isLog {
 		key = base[max(len(base)-idDigits, 0):]
@@ -38,13 +38,13 @@ func logKey(name string) (key string, ok bool) {
 }
 
 // settled is how old a change of a directory must be for its time to tell it from
-// one that comes right after: file systems count in the ticks of a clock.
+// one that comes right after: file system timestamps are as coarse as a clock tick.
 const settled = 2 * time.Second
 
-// listing is what a directory had when it was listed, at 8 bytes a name.
+// listing is what a directory contained when it was listed, in 8 bytes a name.
 type listing struct {
-	changed time.Time // the time on the directory,
-	settled bool      // which was old already.
+	changed time.Time // the directory's modification time,
+	settled bool      // which was old enough already.
 	seed    maphash.Seed
 	keys    []uint64 // hashes, ascending once it is complete.
 	unclear bool     // there are names that may be of any container.
@@ -73,13 +73,13 @@ func (l *listing) add(name string) {
 
 func (l *listing) sort() { slices.Sort(l.keys) }
 
-// holds tells whether the directory is as it was listed.
+// holds tells whether the directory is still as it was listed.
 func (l *listing) holds(dir string) bool {
 	info, err := os.Stat(dir)
 	return err == nil && l.settled && info.ModTime().Equal(l.changed)
 }
 
-// mayHave tells whether the directory may have had a name of what is wanted.
+// mayHave tells whether the directory may have had a name for any of want.
 func (l *listing) mayHave(want wantedSet) bool {
 	if l.unclear {
 		return true

@@ -12,8 +12,8 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// logDirs reads names out of the names of kubelet's log files; no right is
-// needed but to list the directories:
+// logDirs reads names out of the names of kubelet's log files; all it needs is
+// permission to list the directories:
 //
 //	/var/log/containers/POD_NAMESPACE_CONTAINER-ID.log
 //	/var/log/pods/NAMESPACE_POD_UID/CONTAINER/
@@ -79,12 +79,12 @@ func (s *logDirs) read(ctx context.Context, dir string, all *logNames) error {
 	return nil
 }
 
-// logNames is what of the directories is wanted.
+// logNames is what is wanted from the directories.
 type logNames struct {
 	want  wantedSet
 	found []found
 	cut   []found           // whose ids are cut off.
-	dirs  map[string]string // of a pod's UID.
+	dirs  map[string]string // of pods, by UID.
 }
 
 func (n *logNames) add(dir, name string) {
@@ -101,7 +101,7 @@ func (n *logNames) add(dir, name string) {
 	}
 }
 
-// emptyPods returns the sandboxes among the groups that are there but have no
+// emptyPods returns the sandboxes among the live containers that have no log
 // file: those in pods that had no container yet.
 func emptyPods(names []found, dirs map[string]string, want []wanted) []found {
 	if len(dirs) == 0 {

@@ -33,8 +33,8 @@ type Options struct {
 }
 
 // DefaultOptions returns the usual places below rootfs, "/" or where the
-// host's root is mounted. Sockets are not among them: who may open them rules
-// the node.
+// host's root is mounted. Sockets are not among them: whoever may open them
+// rules the node.
 func DefaultOptions(rootfs string) Options {
 	under := func(paths ...string) []string {
 		for i, path := range paths {
@@ -79,7 +79,7 @@ func (o Options) sources() []source {
 }
 
 // Namer finds the names of containers and pods, and keeps them, also for the
-// dead. Its methods may be called at the same time.
+// dead. Its methods may be called concurrently.
 type Namer struct {
 	options Options
 	poke    chan struct{} // wakes Run.
@@ -134,8 +134,8 @@ func (n *Namer) Name(tree *oom.Tree) {
 }
 
 // NameKnown fills in the names that are known already, also in a tree that is
-// not quite fresh. It never waits, but what is new is looked up for the next
-// time, and so before it may be gone.
+// not quite fresh. It never waits, but starts to look up what is new, which may be
+// gone by the next time.
 func (n *Namer) NameKnown(tree *oom.Tree) {
 	n.admit(tree, false)
 	n.fill(tree)
@@ -168,7 +168,7 @@ func (n *Namer) fill(tree *oom.Tree) {
 
 // admit notes what is in the tree, and starts lookups if they are due. It
 // returns those that are worth a wait, and for which containers. A tree that
-// is not fresh may have groups that are gone: they live on for nothing.
+// is not fresh may have cgroups that are gone: it counts none as alive.
 func (n *Namer) admit(tree *oom.Tree, fresh bool) ([]<-chan struct{}, []string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -220,8 +220,8 @@ func (n *Namer) admit(tree *oom.Tree, fresh bool) ([]<-chan struct{}, []string) 
 	return nil, nil
 }
 
-// Settle waits for the lookups that run, at most Options.Wait in all: for those
-// who have one question and no time to ask it again.
+// Settle waits for the lookups that run, at most Options.Wait in all: for callers
+// that ask only once.
 func (n *Namer) Settle() {
 	n.mu.Lock()
 	running := n.running(n.options.Now())

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package workload tells who a memory cgroup is: first what its path alone
-// says (runtime, container id, pod UID, QoS class, systemd unit), then the
+// Package workload tells what a memory cgroup belongs to: first what its path
+// alone says (runtime, container id, pod UID, QoS class, systemd unit), then the
 // names that people know it by, from the node's own files or its container
-// runtime. Paths and names are written by others, also by people without
-// rights, so a name must be earned by the place where the cgroup stands: see
-// Standing.
+// runtime. Paths and names are written by others, also by unprivileged users, so
+// a name must be earned by the place of the cgroup: see the type standing.
 package workload
 
 import (
@@ -15,7 +14,7 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/text"
 )
 
-// The runtimes as they stand in Identity.Runtime.
+// The runtimes as Identity.Runtime has them.
 const (
 	runtimeBuildah    = "buildah"
 	runtimeBuildKit   = "buildkit"
@@ -97,8 +96,8 @@ func ParsePath(path string) Path {
 	return parsePath(path, func(*Path, string) facts { return facts{} })
 }
 
-// parsePath reads a path of which more is known; know is asked of each group
-// on the way, with its parent.
+// parsePath reads a path about which more is known; know is asked about each
+// cgroup on the way, with its parent.
 func parsePath(path string, know func(parent *Path, path string) facts) Path {
 	p := rootPath()
 	for start := 0; start < len(path); {

@@ -74,8 +74,8 @@ func ExpectedAdj(id oom.Identity) (low, high int, known bool) {
 
 // Mismatch tells whether adj, that of the container's oldest process, is not
 // what the class implies. Guaranteed's value is right everywhere: kubelet
-// gives it to node-critical pods of every class, and a sandbox that is not
-// known for one yet has it too.
+// gives it to node-critical pods of every class, and a sandbox that is not yet
+// known as one has it too.
 func Mismatch(id oom.Identity, adj int) (mismatch, known bool) {
 	low, high, known := ExpectedAdj(id)
 	if !known {

@@ -17,17 +17,17 @@ import (
 type runner struct {
 	source  source
 	rank    int
-	given   bool // by a flag: that it is not there is worth a word.
+	given   bool // by a flag: its absence is worth a log message.
 	busy    bool
 	started time.Time
 	done    chan struct{} // closed when the lookup that runs has ended.
-	again   chan struct{} // the same of the lookup to be started then.
+	again   chan struct{} // the same for the lookup that is to follow.
 	err     error
 	told    string // what the log was told about err.
 }
 
-// lookup asks all sources, and returns what to wait on: not for those that
-// already let somebody wait in vain.
+// lookup asks all sources, and returns what to wait for: not those for which
+// somebody has already waited in vain.
 func (n *Namer) lookup(now time.Time) []<-chan struct{} {
 	if n.ctx.Err() != nil {
 		return nil
@@ -157,7 +157,7 @@ func (n *Namer) allNamed(ids []string) bool {
 	return true
 }
 
-// retryAfter is how long a missing name is given after so many lookups: a log
+// retryAfter is how long a missing name is given after that many lookups: a log
 // file comes some milliseconds after its container, a daemon may be away for
 // longer.
 func retryAfter(attempt int) time.Duration {
@@ -169,7 +169,7 @@ func retryAfter(attempt int) time.Duration {
 }
 
 // isDue tells whether to look again for names that are missing. For the dead
-// that ends some time; for the living it goes on.
+// that ends at some point; for the living it goes on.
 func (n *Namer) isDue(now time.Time) bool {
 	if n.due.IsZero() || now.Before(n.due) {
 		return false
@@ -185,7 +185,7 @@ func (n *Namer) isDue(now time.Time) bool {
 
 // deadFor is how long the names of the dead are looked for. On a host that
 // starts containers all the time, each new one makes us ask again, and the
-// nameless dead must not be among those forever.
+// nameless dead must not be asked about forever.
 const deadFor = 2 * time.Minute
 
 // missing tells whether the container has no name and there is hope for one.
@@ -220,7 +220,7 @@ func (n *Namer) Run(ctx context.Context) {
 	}
 }
 
-// note keeps a source's error and logs it when it is another one than before.
+// note keeps a source's error and logs it when its kind has changed.
 func (n *Namer) note(r *runner, err error) {
 	r.err = err
 	kind := errorKind(err)

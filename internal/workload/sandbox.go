@@ -7,9 +7,9 @@ import "github.com/oom-exporter/oom_exporter/internal/oom"
 // findSandboxes finds the pause containers that no source has named. kubelet
 // starts the containers of a pod one after the other, and makes the log file
 // of each before it starts the next; the sandbox is older than all of them and
-// has no file. So a container that has no name, is the oldest group of its
-// pod, and has a sibling with one, is the sandbox. Age is the inode's number,
-// which grows with every cgroup made (kernfs, since 4.14).
+// has no file. So a container that has no name, is the oldest cgroup of its
+// pod, and has a sibling with a name, is the sandbox. Age is told by the inode
+// number, which grows with every cgroup made (kernfs, since 4.14).
 //
 // It needs Namer's lock.
 func (n *Namer) findSandboxes(tree *oom.Tree) {
@@ -58,8 +58,8 @@ type family struct {
 	unknownAge bool
 }
 
-// member returns the entry of a group that is a container of a pod. Kata has
-// all of a pod in the group that is named after the sandbox.
+// member returns the entry of a cgroup that is a container of a pod. Kata has the
+// whole pod in one cgroup, which is named after the sandbox.
 func (n *Namer) member(tree *oom.Tree, g *oom.Group) *entry {
 	if g.Parent <= 0 || tree.Groups[g.Parent].Kind != oom.KindPod || g.Kind == oom.KindPart ||
 		g.Runtime == runtimeKata || !isID(g.ContainerID) {

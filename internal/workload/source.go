@@ -32,19 +32,19 @@ type found struct {
 	Rootless       bool   // a user's, good only for groups below a user's manager.
 	Claimed        bool   // namespace and pod were read out of the name that the container was given,
 	Own            string // which is this.
-	// Vague says of a pod that the source can't tell all of its containers, so
-	// that none is a sandbox for not being among those it tells.
+	// Vague says of a pod that the source can't tell all of its containers: one
+	// that it does not tell need not be the sandbox.
 	Vague bool
 }
 
-// source is one place to find names in. Lookup may return more than it was
-// asked for. It works on full ids only, so that they may stand in file names.
+// source is one place to find names in. lookup may return more than it was
+// asked for. It gets full ids only, so that they are safe in file names.
 type source interface {
 	name() string
 	lookup(ctx context.Context, want []wanted) ([]found, error)
 }
 
-// Bounds on what is read of files that others write.
+// Bounds on what is read from files that others write.
 const (
 	maxEntries   = 200_000  // of a directory.
 	maxStateFile = 1 << 20  // one container's file.
@@ -92,8 +92,8 @@ func readBounded(path string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// decodeList decodes a JSON array item by item, of which each takes what it
-// needs: what is held at one time is an item, not the list.
+// decodeList decodes a JSON array item by item and calls each with every item: it
+// holds one item at a time, not the list.
 func decodeList[T any](r io.Reader, each func(*T)) error {
 	d := json.NewDecoder(io.LimitReader(r, maxListFile))
 	switch start, err := d.Token(); {
@@ -151,8 +151,8 @@ func readNames(ctx context.Context, dir string, each func(name string)) error {
 	return fmt.Errorf("read %s: more than %d entries", dir, maxEntries)
 }
 
-// absent tells whether one container's file is just not there, as it is where
-// another runtime runs the container, or it ended.
+// absent tells whether one container's file is just not there, as when another
+// runtime runs the container, or it has ended.
 func absent(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }

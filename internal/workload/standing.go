@@ -8,20 +8,20 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/text"
 )
 
-// standing says who can have made a group, and so what its name is worth.
-// Names are earned by the place, not claimed by the spelling: of two groups
-// that claim the same container id or pod UID, the one of higher standing has
-// it, and who may make groups in some place only never gets a name that is
-// given out in another.
+// standing says who could have made a cgroup, and so how much its name is worth.
+// A name is earned by the place of the cgroup, not by its spelling: of two
+// cgroups that claim the same container id or pod UID, the one of higher standing
+// gets it, and whoever can make cgroups only in one place never gets a name that
+// belongs to another place.
 //
 //   - What is below a container or a job belongs to it, whatever it is called.
-//   - Below user@UID.service the user makes the groups: names there begin with
-//     that manager, and none is a pod's.
-//   - Below a directory in which others than root may make groups, names mean
-//     nothing.
-//   - Below a systemd unit may be containers and, where kubelet has no other
-//     root on the node, its pods (k3s with the cgroupfs driver).
-//   - Elsewhere only root makes groups: kubelet, the runtimes and systemd.
+//   - Below user@UID.service the user makes the cgroups: names there begin with
+//     the name of that unit, and none is a pod's.
+//   - Below a directory in which users other than root may make cgroups, names
+//     mean nothing.
+//   - A systemd unit may hold containers and, where kubelet has no other root
+//     cgroup on the node, its pods (k3s with the cgroupfs driver).
+//   - Elsewhere only root makes cgroups: kubelet, the runtimes and systemd.
 type standing uint8
 
 const (
@@ -49,8 +49,9 @@ func (p *Path) below() standing {
 // mayHoldPods tells whether kubelet or its runtime can have made the group.
 func (p *Path) mayHoldPods() bool { return p.standing >= standingUnit }
 
-// delegate takes note that the group was given away. In a user's territory
-// that is as it should be, and a container's or unit's stays its own.
+// delegate notes that the cgroup's directory was given to another user. In a
+// user's territory that is expected, and a container or unit still owns what is
+// below it.
 func (p *Path) delegate() {
 	switch {
 	case p.anchored():
@@ -60,8 +61,8 @@ func (p *Path) delegate() {
 	}
 }
 
-// asUser recognises where a user's territory begins. Its name is that of the
-// user's service manager, also where the session has none.
+// asUser recognises where a user's territory begins: at user-UID.slice. The
+// territory is named after the user's service manager, even if none runs.
 func (p *Path) asUser(parent *Path, path string) bool {
 	uid, ok := cutAround(p.segment, "user-", ".slice")
 	if !ok || !isNumber(uid) || parent.segment != "user.slice" || p.realm != "" {
@@ -73,9 +74,9 @@ func (p *Path) asUser(parent *Path, path string) bool {
 	return true
 }
 
-// claimed makes a label of a name that somebody gave a container: one that
-// looks like a unit's or a path is told from those by the runtime in front of
-// it, and one in a user's territory by the user's manager.
+// claimed returns the label for a name that somebody gave a container. A name that
+// looks like a unit's or a path is prefixed with the runtime, to tell it from
+// those, and one in a user's territory with the user's manager.
 func claimed(realm, runtime, name string) string {
 	if strings.ContainsRune(name, '/') || looksLikeUnit(name) {
 		name = runtime + "/" + name
@@ -100,8 +101,8 @@ func looksLikeUnit(name string) bool {
 	}
 }
 
-// refusedName is the label of a group whose name another one has: its path,
-// without what was made up for it.
+// refusedName returns the label of a cgroup whose name belongs to another one: its
+// path, with each generated id in the last segment replaced by *.
 func refusedName(path string) string {
 	slash := strings.LastIndexByte(path, '/') + 1
 	return text.Label(path[:slash] + foldTokens(path[slash:]))

@@ -57,7 +57,7 @@ func (p *Path) asMachine(parent *Path) bool {
 	p.Unit, p.Runtime = p.segment, runtimeNspawn
 	name = unescapeUnit(name)
 	for _, driver := range [...]string{"qemu-", "lxc-"} {
-		// libvirt counts its guests: machine-qemu\x2d3\x2dNAME.scope.
+		// libvirt numbers its guests: machine-qemu\x2d3\x2dNAME.scope.
 		rest, ok := strings.CutPrefix(name, driver)
 		if number, guest, found := strings.Cut(rest, "-"); ok && found && isNumber(number) && guest != "" {
 			name, p.Runtime = guest, runtimeLibvirt
@@ -118,7 +118,7 @@ func (p *Path) asJob(parent *Path, path string) bool {
 	return true
 }
 
-// cutNumber returns the number behind prefix.
+// cutNumber returns the number after prefix.
 func cutNumber(s, prefix string) (string, bool) {
 	number, ok := strings.CutPrefix(s, prefix)
 	return number, ok && isNumber(number)
