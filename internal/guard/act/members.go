@@ -26,9 +26,12 @@ import (
 // maxDepth bounds how deep below a watched group its descendants are read.
 const maxDepth = 32
 
-// errTooMany says that a group has more processes, or more levels below it, than
-// may be looked at.
-var errTooMany = errors.New("too many processes to look at")
+// These say that a group has more processes, or more levels below it, than may be looked
+// at.
+var (
+	errTooMany = errors.New("too many processes to look at")
+	errTooDeep = errors.New("too many levels of groups to look at")
+)
 
 // Members implements guard.Kernel.
 func (k *Kernel) Members(group *oom.Group) (guard.Members, error) {
@@ -39,7 +42,9 @@ func (k *Kernel) Members(group *oom.Group) (guard.Members, error) {
 	if err := k.members(&m, 1, 0); err != nil {
 		return guard.Members{}, err
 	}
-	k.refine(&m)
+	if err := k.refine(&m); err != nil {
+		return guard.Members{}, err
+	}
 	return m, nil
 }
 
@@ -50,7 +55,7 @@ const refined = 32
 // refine reads in full the processes that are largest with oom_score_adj counted
 // in, and all of them where memory is swapped out, which the first reading does
 // not show.
-func (k *Kernel) refine(m *guard.Members) {
+func (k *Kernel) refine(m *guard.Members) error {
 	group := &m.Tree.Groups[1]
 	adjUnit := int64(group.Limit.Or(0) / 1000)
 	weight := func(p *oom.Process) int64 { return int64(p.RSS) + int64(p.Adj)*adjUnit }
@@ -69,6 +74,9 @@ func (k *Kernel) refine(m *guard.Members) {
 		}
 		dying, err := k.process(p)
 		if err != nil {
+			if err := unlessGone(err); err != nil {
+				return err
+			}
 			gone[i] = true
 		}
 		m.Dying[p.PID] = dying || m.Dying[p.PID]
@@ -80,6 +88,7 @@ func (k *Kernel) refine(m *guard.Members) {
 		}
 	}
 	m.Procs = kept
+	return nil
 }
 
 // owners returns the threads in a v1 group: the memory of a process is charged
@@ -194,19 +203,20 @@ func parseStat(b []byte) (stat, error) {
 	return s, nil
 }
 
-// members reads the processes of group at, and the groups below it.
+// members reads the processes of group at, and the groups below it. What has gone in
+// between holds nobody; whatever else can't be read may hold a process that must be spared.
 func (k *Kernel) members(m *guard.Members, at, depth int) error {
 	id := m.Tree.Groups[at].GroupID
 	pids, err := k.pids(id)
-	if err != nil {
-		if at == 1 {
-			return err
-		}
-		return nil // gone in between.
+	if err != nil && at == 1 {
+		return err
 	}
-	owners, err := k.owners(id)
+	var owners map[int32]bool
+	if err == nil {
+		owners, err = k.owners(id)
+	}
 	if err != nil {
-		return nil //nolint:nilerr // gone in between.
+		return unlessGone(err)
 	}
 	for _, pid := range pids {
 		if owners != nil && !owners[pid] {
@@ -218,6 +228,9 @@ func (k *Kernel) members(m *guard.Members, at, depth int) error {
 		p := oom.Process{PID: pid, Group: int32(at)}
 		dying, err := k.glance(&p)
 		if err != nil {
+			if err := unlessGone(err); err != nil {
+				return err
+			}
 			continue // gone, or without memory: nothing to kill.
 		}
 		m.Procs = append(m.Procs, p)
@@ -225,20 +238,29 @@ func (k *Kernel) members(m *guard.Members, at, depth int) error {
 			m.Dying[pid] = true
 		}
 	}
-	if depth >= maxDepth {
-		return fmt.Errorf("group %s: %w", id.Path, errTooMany)
-	}
+	return k.descend(m, at, depth)
+}
+
+// descend reads the groups below group at.
+func (k *Kernel) descend(m *guard.Members, at, depth int) error {
+	id := m.Tree.Groups[at].GroupID
 	dir := filepath.Join(k.scanned.Mount(), filepath.FromSlash(id.Path))
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil //nolint:nilerr // a group that has just gone holds nobody.
+		return unlessGone(err)
 	}
 	for _, e := range entries {
 		if !e.IsDir() {
 			continue
 		}
-		child, ok := k.child(filepath.Join(dir, e.Name()), strings.TrimSuffix(id.Path, "/")+"/"+e.Name(), at)
-		if !ok {
+		if depth >= maxDepth {
+			return fmt.Errorf("group %s: %w", id.Path, errTooDeep)
+		}
+		child, err := k.child(filepath.Join(dir, e.Name()), strings.TrimSuffix(id.Path, "/")+"/"+e.Name(), at)
+		if err != nil {
+			if err := unlessGone(err); err != nil {
+				return err
+			}
 			continue
 		}
 		m.Tree.Groups = append(m.Tree.Groups, child)
@@ -249,23 +271,27 @@ func (k *Kernel) members(m *guard.Members, at, depth int) error {
 	return nil
 }
 
+// unlessGone returns an error, unless it says that something has gone in between.
+func unlessGone(err error) error {
+	if errors.Is(err, guard.ErrGone) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENODEV) {
+		return nil
+	}
+	return err
+}
+
 // child reads what the choice of a victim needs to know of a descendant: which
 // group it is, and whether it dies as a whole.
-func (k *Kernel) child(dir, path string, parent int) (oom.Group, bool) {
-	info, err := os.Stat(dir)
-	if err != nil {
-		return oom.Group{}, false
-	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return oom.Group{}, false
+func (k *Kernel) child(dir, path string, parent int) (oom.Group, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err != nil {
+		return oom.Group{}, &fs.PathError{Op: "stat", Path: dir, Err: err}
 	}
 	g := oom.Group{GroupID: oom.GroupID{Path: path, Inode: st.Ino}, Parent: parent, Hierarchical: true}
 	if k.Version() == 2 {
 		b, err := os.ReadFile(filepath.Join(dir, "memory.oom.group"))
 		g.OOMGroup = err == nil && string(bytes.TrimSpace(b)) == "1"
 	}
-	return g, true
+	return g, nil
 }
 
 // pids reads the processes in a group, those below it not included.

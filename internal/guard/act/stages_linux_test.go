@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/cgroup"
 	"github.com/oom-exporter/oom_exporter/internal/guard"
 	"github.com/oom-exporter/oom_exporter/internal/oom"
+	"github.com/oom-exporter/oom_exporter/internal/proc"
 )
 
 // TestAWarningKillsNobody sends SIGUSR1, which ends a process without a handler,
@@ -191,5 +193,61 @@ func TestNothingIsThrottledInDoubt(t *testing.T) {
 	}
 	if err := k.Unthrottle(); err == nil {
 		t.Error("a record that can't be read is no error")
+	}
+}
+
+// TestMembersInDoubt has groups below that can't be read: whom they hold is not known, so
+// nobody may be chosen. What has gone in between holds nobody.
+func TestMembersInDoubt(t *testing.T) {
+	k, target := onFiles(t, "max\n")
+	top := filepath.Join(k.scanned.Mount(), "a")
+	write := func(dir, procs string) {
+		t.Helper()
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(procs), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	members := func() (int, error) {
+		m, err := k.Members(&oom.Group{GroupID: target.GroupID})
+		return len(m.Procs), err
+	}
+	k.o.MaxProcesses = 10
+	var err error
+	if k.proc, err = proc.New(proc.Options{Root: "/proc"}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = k.Close() })
+	self := strconv.Itoa(os.Getpid()) + "\n"
+	write(top, self)
+	write(filepath.Join(top, "b"), "4194305\n") // above every pid.
+	if err := os.Mkdir(filepath.Join(top, "gone"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := members(); n != 1 || err != nil {
+		t.Errorf("%d members, %v; want 1", n, err)
+	}
+	deep := top
+	for range maxDepth {
+		deep = filepath.Join(deep, "d")
+		write(deep, "")
+	}
+	if n, err := members(); n != 1 || err != nil {
+		t.Errorf("%d levels: %d members, %v; want 1", maxDepth, n, err)
+	}
+	write(filepath.Join(deep, "d"), "")
+	if _, err := members(); !errors.Is(err, errTooDeep) {
+		t.Errorf("%d levels: %v", maxDepth+1, err)
+	}
+	if err := os.RemoveAll(filepath.Join(top, "d")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(top, "cgroup.procs"), filepath.Join(top, "gone", "cgroup.procs")); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := members(); err == nil {
+		t.Errorf("%d members, though one group could not be read", n)
 	}
 }
