@@ -105,29 +105,28 @@ func TestProcessesAreBounded(t *testing.T) {
 // withoutLeader is set for the process of TestALeaderThatIsGone.
 const withoutLeader = "OOM_EXPORTER_TEST_WITHOUT_LEADER"
 
-func TestMain(m *testing.M) {
-	if os.Getenv(withoutLeader) != "" {
-		endLeader()
+// endsLeader is set before main begins: only until then is its goroutine sure to be on
+// the first thread, to which it is bound in that process.
+var endsLeader = bindLeader()
+
+func bindLeader() bool {
+	if os.Getenv(withoutLeader) == "" {
+		return false
 	}
-	os.Exit(m.Run())
+	runtime.LockOSThread()
+	return true
 }
 
-// endLeader has the first thread exit while the others wait.
-func endLeader() {
-	for {
-		elsewhere := make(chan struct{})
-		go func() {
-			runtime.LockOSThread()
-			if unix.Gettid() == os.Getpid() {
-				fmt.Println("up")
-				_, _, _ = unix.RawSyscall(unix.SYS_EXIT, 0, 0, 0)
-			}
-			close(elsewhere)
-			<-time.After(time.Minute)
-			os.Exit(0)
-		}()
-		<-elsewhere
+func TestMain(m *testing.M) {
+	if !endsLeader {
+		os.Exit(m.Run())
 	}
+	go func() {
+		<-time.After(time.Minute)
+		os.Exit(0)
+	}()
+	fmt.Println("up")
+	_, _, _ = unix.RawSyscall(unix.SYS_EXIT, 0, 0, 0) // this thread only.
 }
 
 // TestALeaderThatIsGone has a process whose first thread has exited while others live on:
