@@ -47,12 +47,13 @@ func (g *growth) isLate() bool { return g.left() <= g.margin()/2 }
 // CPUs have charged ahead, so it is an upper bound; the statistics lag behind, so they are
 // a lower bound. Where only little can be charged ahead, a limit hit leaves no doubt: the
 // kernel has then taken that back. What one more CPU may have charged ahead counts only
-// while the guard has time to wait for proof.
+// while the guard has time to wait for proof, and always where it is a sixth of the
+// margin: such a cgroup may fill quickly and stop.
 func (g *growth) isCertain(now time.Time) bool {
 	if g.stuck || g.isHit(now) && !g.blurred() {
 		return true
 	}
-	return g.isHalf(g.surest) || g.isHalf(g.least) && (g.isFine() || !g.isSlow())
+	return g.isHalf(g.surest) || g.isHalf(g.least) && (g.isFine() || !g.isSlow() && 6*g.beyond < g.margin())
 }
 
 // isHalf tells whether half of the margin is gone if the cgroup holds this much.

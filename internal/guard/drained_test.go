@@ -3,6 +3,7 @@
 package guard
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -114,9 +115,32 @@ func seeds(n uint64) uint64 {
 	return n
 }
 
+// TestAQuickStartIsNoLeak has workloads that fill their memory quickly and stand below a
+// small limit then: of its margin both of two CPUs may charge half ahead.
+func TestAQuickStartIsNoLeak(t *testing.T) {
+	killed, of := 0, 0
+	for _, limit := range []uint64{4 * mib, 8 * mib, 16 * mib, 24 * mib, 48 * mib, 64 * mib} {
+		for _, rate := range []uint64{10 * mib, 15 * mib, 25 * mib, 40 * mib, 60 * mib, 100 * mib, 200 * mib} {
+			for _, apart := range []time.Duration{3 * time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond, 300 * time.Millisecond} {
+				for seed := range seeds(40) {
+					l := drainedLeak{limit: limit, rate: rate, step: 3 * time.Millisecond, apart: apart, cpus: 2, seed: seed}
+					l.stand = limit - l.margin()*65/100
+					if of++; l.run(t) {
+						killed++
+					}
+				}
+			}
+		}
+	}
+	if killed > of/1000 {
+		t.Errorf("%d of %d stood, and were killed", killed, of)
+	}
+}
+
 // drainedLeak is a group that grows at a rate up to where it stands.
 type drainedLeak struct {
 	limit, rate, stand uint64
+	step               time.Duration // from one bit of growth to the next; 0: 10 ms.
 	apart              time.Duration // from one drain to the next; 0: there is none.
 	cpus               int
 	huge               bool
@@ -154,7 +178,7 @@ func (l *drainedLeak) run(t *testing.T) (killed bool) {
 	f.cpus = l.cpus
 	f.armable = l.seed%2 == 1
 	f.lookCost = time.Duration(1+l.seed%4*10) * time.Millisecond
-	from := l.limit - l.margin() - l.rate/2 - mib - rng.Uint64N(charge)
+	from := l.limit - min(l.margin()+l.rate/2+mib+rng.Uint64N(charge), l.limit-charge)
 	group := f.add("/a", oom.KindContainer, l.limit, from, 10)
 	group.Stat.Kernel, group.Stat.File = oom.Of(0), oom.Of(0)
 	g := f.start(f.options())
@@ -165,7 +189,7 @@ func (l *drainedLeak) run(t *testing.T) (killed bool) {
 	begin := f.clock().Add(200 * time.Millisecond)
 	f.onRead = func() {
 		at := max(0, f.now.Sub(begin))
-		size := min(l.stand, from+uint64(at.Truncate(10*time.Millisecond).Seconds()*float64(l.rate)))
+		size := min(l.stand, from+uint64(at.Truncate(cmp.Or(l.step, 10*time.Millisecond)).Seconds()*float64(l.rate)))
 		group.Usage = oom.Of(min(s.to(size, at, l.limit, rng, l.apart), l.limit))
 		group.Events.Max = oom.Of(s.hits)
 		group.Stat.Anon = oom.Of(s.stat(at))
