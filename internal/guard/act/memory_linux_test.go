@@ -285,9 +285,6 @@ func withoutPidfds(t *testing.T, errno unix.Errno) {
 // TestManyMembersAreReadInTime has a look at a thousand processes: a leak among
 // them does not wait for long.
 func TestManyMembersAreReadInTime(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts many processes")
-	}
 	k, id := live(t, 0)
 	const many = 300
 	cmd := exec.Command("sh", "-c", fmt.Sprintf("echo $$ >%s; for i in $(seq %d); do sleep 1000 & done; echo up; wait",
