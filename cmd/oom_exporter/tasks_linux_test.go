@@ -51,20 +51,31 @@ func TestListedProcessesAreThoseOfProc(t *testing.T) {
 	}
 	rules := predict.RulesFor(node.Release, 1)
 	total := rules.Total(&node, &oom.Tree{}, predict.Node)
+	score := func(pid int32) string {
+		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score", pid))
+		return strings.TrimSpace(string(text))
+	}
 	rows, _, err := list.Scan(nil)
 	if err != nil {
+		t.Fatal(err)
+	}
+	before := map[int32]string{}
+	for i := range rows {
+		before[rows[i].PID] = score(rows[i].PID)
+	}
+	if rows, _, err = list.Scan(nil); err != nil {
 		t.Fatal(err)
 	}
 	compared, scored := 0, 0
 	for i := range rows {
 		row := &rows[i]
-		score, err := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score", row.PID))
+		after := score(row.PID)
 		seen := oom.Process{PID: row.PID, Stale: true}
-		if err != nil || fs.Exact(&seen) != nil {
-			continue
+		if after == "" || after != before[row.PID] || fs.Exact(&seen) != nil {
+			continue // it has gone, or grows.
 		}
 		compared++
-		if got := rules.Score(row, total, node.PageSize); got.String() == strings.TrimSpace(string(score)) {
+		if got := rules.Score(row, total, node.PageSize); got.String() == after {
 			scored++
 		}
 		if int(row.PID) == os.Getpid() && (row.Start != seen.Start || row.Comm != seen.Comm || row.Adj != seen.Adj) {

@@ -41,6 +41,14 @@ func child(t *testing.T, adj int) int {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = in.Close() })
+	return started(t, cmd)
+}
+
+// started starts a process that is ended with the test, and waits until it says that it
+// is up.
+func started(t *testing.T, cmd *exec.Cmd) (pid int) {
+	t.Helper()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +57,7 @@ func child(t *testing.T, adj int) int {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = in.Close()
+		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
 	if _, err := out.Read(make([]byte, 8)); err != nil {
@@ -135,21 +143,7 @@ func TestALeaderThatIsGone(t *testing.T) {
 	p := openProcessesHere(t, 0)
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), withoutLeader+"=1")
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	if _, err := out.Read(make([]byte, 8)); err != nil {
-		t.Fatal(err)
-	}
-	pid := cmd.Process.Pid
+	pid := started(t, cmd)
 	deadline := time.After(10 * time.Second)
 	for {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
