@@ -40,7 +40,7 @@ guest.test -test.v -test.timeout %v -test.run '%s' 2>&1 3>&- | tee /out/test.log
 `
 
 // silence is after how long without a sign of life a guest is taken to hang.
-const silence = 5 * time.Minute
+const silence = 3 * time.Minute
 
 // boot is how long a guest may take for all but its tests.
 const boot = 4 * time.Minute

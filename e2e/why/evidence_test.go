@@ -41,42 +41,55 @@ func kernelRelease() string {
 	return strings.TrimSpace(string(text))
 }
 
-// score counts the verdicts that are right, those that are wrong and not only
-// unknown, and those that say rightly what grew.
-func score(t *testing.T, all []workload) (right, wrong, grew int) {
+// tell logs what was wrong.
+func tell(t *testing.T, batch []workload) {
 	t.Helper()
-	for i := range all {
-		w := &all[i]
+	for i := range batch {
+		w := &batch[i]
 		if len(w.got.Kills) != 1 {
 			t.Errorf("%s, a %s: no kill was recorded", w.path, w.cause)
 			continue
 		}
-		switch v := w.got.Kills[0].Verdict; {
-		case v.Cause == w.cause:
-			right++
-		case v.Cause != "unknown":
-			wrong++
+		if v := w.got.Kills[0].Verdict; v.Cause != w.cause {
 			t.Logf("%s was a %s, said %s: %s", w.path, w.cause, v.Cause, v.Sentence)
-		default:
-			t.Logf("%s was a %s, unknown: %s", w.path, w.cause, v.Sentence)
-		}
-		if w.got.Kills[0].Verdict.Grew == w.grew {
-			grew++
 		}
 	}
-	return right, wrong, grew
 }
 
-// held tells whether nine of ten are right, and no more than one of fifty is wrong.
-func held(right, wrong, n int) bool { return wrong*50 <= n && right*10 >= n*9 }
+// scores are how many verdicts of n are right, how many are wrong and not only
+// unknown, and how many say rightly what grew.
+type scores struct{ n, right, wrong, grew int }
+
+func score(all []workload) scores {
+	s := scores{n: len(all)}
+	for i := range all {
+		w := &all[i]
+		if len(w.got.Kills) != 1 {
+			continue
+		}
+		switch v := w.got.Kills[0].Verdict; {
+		case v.Cause == w.cause:
+			s.right++
+		case v.Cause != "unknown":
+			s.wrong++
+		}
+		if w.got.Kills[0].Verdict.Grew == w.grew {
+			s.grew++
+		}
+	}
+	return s
+}
+
+// held tells whether there are any, nine of ten are right, and no more than one of
+// fifty is wrong.
+func held(s scores) bool { return s.n > 0 && s.wrong*50 <= s.n && s.right*10 >= s.n*9 }
 
 // judge holds the verdicts against the truth, and writes them down.
 func judge(t *testing.T, e *lab.Exporter, all []workload, seed uint64) {
 	t.Helper()
-	right, wrong, grew := score(t, all)
-	n, version := len(all), lab.MemoryHierarchy(t).Version
-	if !held(right, wrong, n) {
-		t.Errorf("%d of %d right, %d wrong", right, n, wrong)
+	s, version := score(all), lab.MemoryHierarchy(t).Version
+	if !held(s) {
+		t.Errorf("%d of %d right, %d wrong", s.right, s.n, s.wrong)
 	}
 	var rows strings.Builder
 	for i := range all {
@@ -101,7 +114,7 @@ Written by `+"`go test -tags e2e ./e2e/why`"+` with OOM_E2E_EVIDENCE set, %s, Li
 
 | truth | verdict | confidence | grew | said | gap | sentence |
 |---|---|---|---|---|---|---|
-%s`, right, n, wrong, grew, time.Now().UTC().Format(time.DateOnly), kernelRelease(), version, seed, rows.String())
+%s`, s.right, s.n, s.wrong, s.grew, time.Now().UTC().Format(time.DateOnly), kernelRelease(), version, seed, rows.String())
 	t.Log("\n" + page)
 	counted(t, e, all)
 	if dir := os.Getenv("OOM_E2E_EVIDENCE"); dir != "" && !t.Failed() {

@@ -250,15 +250,29 @@ func (s *scene) processes() finding {
 		return lookOn()
 	}
 	first, last := seen[0], seen[len(seen)-1]
-	grown, born := last.level-first.level, last.procs-first.procs
-	base := first.level / first.procs
-	if mean := last.level / last.procs; mean < base {
-		base = mean
+	grown := last.level - first.level
+	if last.procs < many || last.procs-first.procs < many/2 || grown < growth*s.limit {
+		return lookOn()
 	}
-	if last.procs < many || born < many/2 || grown < growth*s.limit || born*base < most*grown {
+	halfway := first
+	for _, p := range seen {
+		if last.level-p.level >= grown/2 {
+			halfway = p
+		}
+	}
+	if bornSince(halfway, last) < most {
 		return lookOn()
 	}
 	return finding{cause: oom.CauseProcesses, sure: len(seen) > enough, from: first.t, low: first.level}
+}
+
+// bornSince is the part of the growth from p to last that the processes explain that
+// were born between them, each of the mean size of those at p. A p at the very start
+// makes it too small: the parent has little memory, and the first children have just
+// been born. A later p need not do so.
+func bornSince(p, last point) float64 {
+	mean := min(p.level/p.procs, last.level/last.procs)
+	return (last.procs - p.procs) * mean / (last.level - p.level)
 }
 
 // startup is a container that died before it had run for a minute, while it was

@@ -127,7 +127,17 @@ func makeStartup(r *rand.Rand, c float64) world {
 		return c * (1.02*x + 0.01*n(t))
 	}
 	size, grew := kinds(r, level)
-	return world{name: []string{"straight", "slowing", "speeding", "in steps"}[shape], size: size, grew: grew, limit: fixed(c), longest: 90}
+	w := world{name: []string{"straight", "slowing", "speeding", "in steps"}[shape], size: size, grew: grew, limit: fixed(c), longest: 90}
+	if r.IntN(3) == 0 { // it forks its workers first, and then all of them grow.
+		workers := between(r, 8, 60)
+		w.name += ", with workers"
+		w.size = func(t float64) mem {
+			m := size(t)
+			m.procs = 1 + int(workers*min(1, t/(0.1*life)))
+			return m
+		}
+	}
+	return w
 }
 
 func makeLeak(r *rand.Rand, c float64) world {
@@ -248,10 +258,25 @@ func makeProcesses(r *rand.Rand, c float64) world {
 	start := 1 + float64(r.IntN(5))
 	life := logBetween(r, 8, 3600)
 	n := noise(r)
-	return world{name: "pool without a bound", grew: oom.MemoryAnon, limit: fixed(c), longest: life * 2, size: func(t float64) mem {
-		procs := math.Floor(start + (c/each-start)*1.1*t/life)
-		return mem{anon: each * (procs + 0.05*n(t)), kernel: 8192 * procs, procs: int(procs)}
-	}}
+	w := world{name: "pool without a bound", grew: oom.MemoryAnon, limit: fixed(c), longest: life * 2}
+	forked := func(t float64) float64 { return start + (c/each-start)*1.1*t/life }
+	counted := math.Floor // processes are counted once a second.
+	if r.IntN(2) == 0 {
+		w.size = func(t float64) mem {
+			procs := math.Floor(forked(t))
+			return mem{anon: each * (procs + 0.05*n(t)), kernel: 8192 * procs, procs: int(forked(counted(t)))}
+		}
+		return w
+	}
+	// The parent and its helpers have hardly any memory, and those that were forked
+	// last not yet all of theirs.
+	small, youth := float64(1+r.IntN(3)), between(r, 0.2, 3)
+	w.name = "pool of a small parent"
+	w.size = func(t float64) mem {
+		grown := max(0, forked(t)-start-youth/2)
+		return mem{anon: each * (grown + 0.03*small + 0.05*n(t)), kernel: 8192 * grown, procs: int(forked(counted(t)) - start + small + 1)}
+	}
+	return w
 }
 
 func makeDebt(r *rand.Rand, c float64) world {
