@@ -200,18 +200,21 @@ func (t *track) freeze(killed stamp) frozen {
 }
 
 // thin keeps all slots of the last seconds before a kill, and one a second of those
-// before: preferably a full sample.
+// before: preferably a full sample. Where usage then stood still, the first slot of that
+// time and the last are kept as well: without one of them, it would seem to rise.
 func thin(all []slot, killed stamp) []slot {
+	const soon = baseGap - fastGap
 	out := all[:0]
 	for i := range all {
-		v := all[i]
-		if n := len(out); n > 0 && i < len(all)-1 && killed.since(v.at) > finest && v.at.since(out[n-1].at) < baseGap-fastGap {
-			if out[n-1].isUsageAlone() && !v.isUsageAlone() {
-				out[n-1] = v
-			}
-			continue
+		v, n := all[i], len(out)
+		switch {
+		case n == 0, i == len(all)-1, killed.since(v.at) <= finest, v.at.since(out[n-1].at) >= soon:
+			out = append(out, v)
+		case out[n-1].isUsageAlone() && !v.isUsageAlone() && (n == 1 || v.at.since(out[n-2].at) < 2*baseGap):
+			out[n-1] = v
+		case all[i+1].at.since(v.at) >= soon:
+			out = append(out, v)
 		}
-		out = append(out, v)
 	}
 	return out
 }
