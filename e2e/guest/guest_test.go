@@ -65,3 +65,14 @@ libc6
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
+
+// TestSigns has a machine of which only the kernel's watchdog still speaks.
+func TestSigns(t *testing.T) {
+	alive := "=== RUN   TestGuest\n24.81\n"
+	if stuck := alive + "[  188.48] watchdog: BUG: soft lockup - CPU#0 stuck for 45s! [oom_exporter:4818]\n"; signs(stuck) != signs(alive) {
+		t.Errorf("%d signs of life, %d before it was stuck", signs(stuck), signs(alive))
+	}
+	if signs(alive+"44.86\n") != signs(alive)+1 {
+		t.Error("a sign of life does not count")
+	}
+}
