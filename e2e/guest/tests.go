@@ -108,7 +108,7 @@ func (vm *VM) hangs(t *testing.T) bool {
 	return false
 }
 
-// signs counts the lines of a console, but for those by which the kernel itself says
+// signs counts the lines of a console, without those in which the kernel's watchdog says
 // that a CPU is stuck.
 func signs(console string) int {
 	return strings.Count(console, "\n") - strings.Count(console, "BUG: soft lockup")

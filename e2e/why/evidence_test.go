@@ -41,7 +41,7 @@ func kernelRelease() string {
 	return strings.TrimSpace(string(text))
 }
 
-// tell logs what was wrong.
+// tell logs the verdicts that are not right.
 func tell(t *testing.T, batch []workload) {
 	t.Helper()
 	for i := range batch {

@@ -147,9 +147,9 @@ func debt(t *testing.T, w *workload, r *rand.Rand) {
 	lab.StartHog(t, g, "adj:1000", "rate:"+mark(limit/(10+r.Float64()*10)), "anon:"+mark(limit))
 }
 
-// The workloads die again, rounds times at most and until there are enough of them: a
-// verdict that is wrong among twenty says nothing of two in a hundred. The bars are for
-// all together.
+// While the bars are not held, the workloads die again, for this many rounds or until
+// there are enough of them, whichever is later: a verdict that is wrong among twenty says
+// nothing of two in a hundred. The bars are for all together.
 const rounds, enough = 3, 50
 
 // TestWhyHost has a few of each cause that can be had in a minute and a half,

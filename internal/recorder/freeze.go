@@ -200,8 +200,9 @@ func (t *track) freeze(killed stamp) frozen {
 }
 
 // thin keeps all slots of the last seconds before a kill, and one a second of those
-// before: preferably a full sample. Where usage then stood still, the first slot of that
-// time and the last are kept as well: without one of them, it would seem to rise.
+// before: preferably a full sample. A slot after which none follows for a second is kept,
+// too, as is the next one: usage stood still between them, and would seem to rise all
+// that time if one of them were missing.
 func thin(all []slot, killed stamp) []slot {
 	const soon = baseGap - fastGap
 	out := all[:0]

@@ -254,7 +254,7 @@ func (s *scene) processes() finding {
 	if last.procs < many || last.procs-first.procs < many/2 || grown < growth*s.limit {
 		return lookOn()
 	}
-	halfway := first
+	halfway := first // not first itself: the parent has little memory, and the first children have just been born.
 	for _, p := range seen {
 		if last.level-p.level >= grown/2 {
 			halfway = p
@@ -266,10 +266,8 @@ func (s *scene) processes() finding {
 	return finding{cause: oom.CauseProcesses, sure: len(seen) > enough, from: first.t, low: first.level}
 }
 
-// bornSince is the part of the growth from p to last that the processes explain that
-// were born between them, each of the mean size of those at p. A p at the very start
-// makes it too small: the parent has little memory, and the first children have just
-// been born. A later p need not do so.
+// bornSince is the part of the growth from p to last that the processes born in between
+// explain, if each has the mean size at p, or at last where that is smaller.
 func bornSince(p, last point) float64 {
 	mean := min(p.level/p.procs, last.level/last.procs)
 	return (last.procs - p.procs) * mean / (last.level - p.level)
