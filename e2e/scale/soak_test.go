@@ -58,6 +58,9 @@ func TestSoak(t *testing.T) {
 	if killed == 0 {
 		t.Error("nobody was killed")
 	}
+	if early.series < s.groups {
+		t.Errorf("%d series of %d pods", early.series, s.groups)
+	}
 	if float64(late.rss) > 1.1*float64(early.rss)+(2<<20) || late.descriptors > early.descriptors+5 ||
 		late.goroutines > early.goroutines+5 || float64(late.series) > 1.05*float64(early.series)+20 {
 		t.Errorf("not flat: %+v, then %+v", early, late)

@@ -145,6 +145,11 @@ func scrape(url string) (*answer, error) {
 			return nil, err
 		}
 	}
+	for line := range bytes.Lines(a.text) {
+		if bytes.HasPrefix(line, []byte("oom_scrape_collector_success{")) && bytes.HasSuffix(line, []byte("} 0\n")) {
+			return nil, fmt.Errorf("get %s: a collector failed, so this is no whole answer: %s", url, line)
+		}
+	}
 	return a, nil
 }
 

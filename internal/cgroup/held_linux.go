@@ -14,6 +14,8 @@ const (
 	// maxHeld bounds the groups that are kept open during a kill storm: each takes
 	// some 5 KiB of kernel memory.
 	maxHeld = 2048
+	// heldFiles is how many descriptors a group takes.
+	heldFiles = 2
 	// stormGap is the longest time between two ReadKills passes of a kill storm: in
 	// one, they are at most about 2 s apart.
 	stormGap = 3 * time.Second
@@ -107,7 +109,7 @@ func (p *pass) readHeld(n *node, up level) (done bool, err error) {
 // holdOpen keeps the current cgroup open for the next passes during a kill storm.
 func (p *pass) holdOpen(n *node, fd int) {
 	s := &p.h.storm
-	if !s.soon || p.h.place.version != 1 || p.h.scope != scopeOwn || !p.mayHold() {
+	if !s.soon || !p.keep || p.h.place.version != 1 || p.h.scope != scopeOwn || !p.mayHold() {
 		return
 	}
 	if _, ok := s.groups[n]; ok || p.missing != 0 || p.denied {
@@ -131,8 +133,7 @@ func (p *pass) holdOpen(n *node, fd int) {
 // mayHold tells whether another cgroup may be kept open. On a file system other
 // than cgroupfs an open file does not show that its cgroup was removed.
 func (p *pass) mayHold() bool {
-	var limit unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil || uint64(len(p.h.storm.groups)) >= min(maxHeld, limit.Cur/8) {
+	if len(p.h.storm.groups) >= min(maxHeld, shareOf(stormFiles)/heldFiles) {
 		return false
 	}
 	var fs unix.Statfs_t

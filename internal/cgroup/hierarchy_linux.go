@@ -3,6 +3,7 @@
 package cgroup
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -158,31 +159,51 @@ func (h *Hierarchy) ReadKills() (oom.Tree, oom.Skipped, error) {
 	return h.run(true)
 }
 
+// run does a pass. One that runs out of descriptors gives back those that are only kept
+// for speed, and is done once more: others in this process may have opened many since.
 func (h *Hierarchy) run(kills bool) (oom.Tree, oom.Skipped, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.storm.begin(kills)
+	tree, skipped, err := h.readOnce(kills, true)
+	if isExhausted(err) && len(h.open)+len(h.storm.groups) > 0 {
+		h.closeKeptOpen(true)
+		h.storm.closeWhere(func(*node, held) bool { return true })
+		tree, skipped, err = h.readOnce(kills, false)
+	}
+	if err != nil {
+		h.closeKeptOpen(true)
+		return oom.Tree{}, oom.Skipped{}, err
+	}
+	h.groups = len(tree.Groups)
+	if h.watcher != nil && !kills {
+		h.watcher.sync(h.root.children)
+	}
+	return tree, skipped, nil
+}
+
+// isExhausted tells whether there were no descriptors left.
+func isExhausted(err error) bool { return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) }
+
+func (h *Hierarchy) readOnce(kills, keep bool) (oom.Tree, oom.Skipped, error) {
 	p, err := h.begin(kills)
 	if err != nil {
 		return oom.Tree{}, oom.Skipped{}, err
 	}
 	defer p.end()
-	if !kills {
-		p.rows = h.rows[:0]
-	} else {
+	p.keep = keep
+	if kills {
 		defer func() { h.storm.end(h.pass, p.tree.Groups) }()
+	} else {
+		p.rows = h.rows[:0]
+		p.mayOpen = h.mayKeepOpen(p.rootFD)
 	}
 	if err := p.readAll(); err != nil {
-		h.closeKeptOpen(true)
 		return oom.Tree{}, oom.Skipped{}, fmt.Errorf("read cgroups at %s: %w", h.place.dir, err)
 	}
-	h.groups = len(p.tree.Groups)
 	if !kills {
 		h.rows = p.rows
 		h.closeKeptOpen(p.mayOpen == 0)
-	}
-	if h.watcher != nil && !kills {
-		h.watcher.sync(h.root.children)
 	}
 	return p.tree, p.skipped, nil
 }

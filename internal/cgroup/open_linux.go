@@ -44,20 +44,19 @@ func readAgain(fd int, buf []byte) (int, unix.Errno) {
 }
 
 // mayKeepOpen returns how many cgroups may be kept open: Options.KeepOpen, but at
-// most five eighths of the descriptor limit. If that is less than half of all
+// most their share of the descriptors. If that is less than half of all
 // cgroups, none are: the gain would not be worth the kernel memory. They are kept
 // open again once the number of cgroups has dropped well below that. On a file
 // system other than cgroupfs an open file does not show a removed cgroup.
 func (h *Hierarchy) mayKeepOpen(root int) int {
-	var limit unix.Rlimit
 	var fs unix.Statfs_t
-	if h.options.KeepOpen <= 0 || unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil || unix.Fstatfs(root, &fs) != nil {
+	if h.options.KeepOpen <= 0 || unix.Fstatfs(root, &fs) != nil {
 		return 0
 	}
 	if t := int64(fs.Type); t != unix.CGROUP_SUPER_MAGIC && t != unix.CGROUP2_SUPER_MAGIC {
 		return 0
 	}
-	most := min(h.options.KeepOpen, int(min(limit.Cur, 1<<20)*5/8/openFiles))
+	most := min(h.options.KeepOpen, shareOf(scrapeFiles)/openFiles)
 	if h.groups > 2*most || len(h.open) == 0 && h.groups > most*7/4 {
 		return 0
 	}
@@ -99,7 +98,7 @@ func (p *pass) readKeptOpen(f file) (b []byte, errno unix.Errno, ok bool) {
 // keepOpen keeps the current cgroup open for the next passes if an earlier pass saw
 // it too, none of its files is missing, and there is room. The map then owns dir.
 func (p *pass) keepOpen(n *node, dir int, known bool) bool {
-	if p.kills || !known || n == p.h.root || p.missing != 0 || p.denied || len(p.h.open) >= p.mayOpen {
+	if p.kills || !p.keep || !known || n == p.h.root || p.missing != 0 || p.denied || len(p.h.open) >= p.mayOpen {
 		return false
 	}
 	usage, limit := v1Usage, v1Limit

@@ -3,8 +3,10 @@
 package cgroup
 
 import (
+	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -140,7 +142,7 @@ func TestOpenGroupsAreBounded(t *testing.T) {
 	for range 3 {
 		treeOf(t, h)
 	}
-	most := few * 5 / 8 / openFiles
+	most := few * scrapeFiles / 8 / openFiles
 	if n := len(h.open); n > most || n == 0 && h.groups <= most*7/4 {
 		t.Errorf("%d of %d groups are open with %d descriptors", n, h.groups, few)
 	}
@@ -178,5 +180,92 @@ func TestOpenGroupsOfAFixture(t *testing.T) {
 	defer func() { _ = unix.Close(fd) }()
 	if n := h.mayKeepOpen(fd); n != 0 {
 		t.Errorf("%d groups of a file system that is none of the kernel's may stay open", n)
+	}
+}
+
+// takeFDs takes all descriptors that are left.
+func takeFDs(t *testing.T) {
+	t.Helper()
+	for {
+		fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			return
+		}
+		t.Cleanup(func() { _ = unix.Close(fd) })
+	}
+}
+
+// When others in this process have taken all descriptors, what is kept open is given
+// back, and the pass succeeds: a scrape, and one that reads the kills.
+func TestKeptOpenIsGivenBack(t *testing.T) {
+	for name, read := range map[string]func(*Hierarchy) error{
+		"Read":      func(h *Hierarchy) error { _, _, err := h.Read(); return err },
+		"ReadKills": func(h *Hierarchy) error { _, _, err := h.ReadKills(); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := keeping(t, keepOpen)
+			path := makeLive(t, h, "back")
+			for range 3 {
+				treeOf(t, h)
+				mustReadKills(t, h)
+			}
+			kept := len(h.open) + len(h.storm.groups)
+			if kept == 0 {
+				t.Fatal("nothing is kept open")
+			}
+			if err := os.Mkdir(h.Mount()+path+"/new", 0o755); err != nil { // which has to be opened.
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { removeLive(t, h.Mount()+path+"/new") })
+			scarceFDs(t, 8)
+			takeFDs(t)
+			if err := read(h); err != nil {
+				t.Errorf("with %d cgroups kept open: %v", kept, err)
+			}
+			if n := len(h.open) + len(h.storm.groups); n > 0 {
+				t.Errorf("%d cgroups are open", n)
+			}
+		})
+	}
+}
+
+// All who keep cgroups open leave each other, and what a pass opens for a moment, enough
+// descriptors, however many cgroups there are for those that there are.
+func TestDescriptorsAreShared(t *testing.T) {
+	h := keeping(t, keepOpen)
+	path := makeLive(t, h, "shared")
+	enable(t, h, path)
+	for i := range 80 {
+		dir := fmt.Sprintf("%s%s/%d", h.Mount(), path, i)
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { removeLive(t, dir) })
+	}
+	for _, more := range []int{100, 200, 300, 400, 500, 1000} {
+		t.Run(strconv.Itoa(more), func(t *testing.T) {
+			others := countFDs(t)
+			few := scarceFDs(t, more)
+			s := newSampled(t, h, SamplerOptions{})
+			defer func() {
+				h.closeKeptOpen(true)
+				h.storm.closeWhere(func(*node, held) bool { return true })
+			}()
+			for range 4 {
+				s.find()
+				treeOf(t, h)
+				mustReadKills(t, h)
+			}
+			if s.exhausted || countFDs(t)-others > few*7/8 {
+				t.Errorf("%d of %d descriptors are kept: none left: %t", countFDs(t)-others, few, s.exhausted)
+			}
+			most := few * scrapeFiles / 8 / openFiles
+			if n := len(h.open); n < min(most, h.groups/2) && h.groups <= most*7/4 {
+				t.Errorf("%d of %d cgroups are open with %d descriptors", n, h.groups, few)
+			}
+			if n := len(h.storm.groups); h.Version() == 1 && n < min(h.groups-1, few/8/heldFiles) {
+				t.Errorf("%d of %d cgroups are open for a storm with %d descriptors", n, h.groups, few)
+			}
+		})
 	}
 }

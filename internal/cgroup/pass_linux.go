@@ -27,6 +27,7 @@ const absentAfter = 16
 type pass struct {
 	h       *Hierarchy
 	kills   bool // for ReadKills: only kill counters are read.
+	keep    bool // cgroups may be kept open.
 	tree    oom.Tree
 	skipped oom.Skipped
 	rows    []*node // of the tree's groups.
@@ -82,9 +83,6 @@ func (h *Hierarchy) begin(kills bool) (*pass, error) {
 		h.reads++
 	}
 	p.tree = oom.Tree{Version: h.place.version}
-	if !kills {
-		p.mayOpen = h.mayKeepOpen(fd)
-	}
 	p.noSwap = h.options.Refresh > 1 && h.place.version == 2 && h.withoutSwap()
 	if !kills && h.options.Parts&PartProtection != 0 {
 		p.online = h.onlineNodes()

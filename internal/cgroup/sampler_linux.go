@@ -81,7 +81,7 @@ func (h *Hierarchy) Sampler(o SamplerOptions) (*Sampler, error) {
 		o.MaxGroups = h.options.MaxGroups
 	}
 	if o.MaxFiles <= 0 {
-		o.MaxFiles = quarterOfFiles()
+		o.MaxFiles = shareOf(samplerFiles)
 	}
 	root, err := unix.Open(h.place.dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -100,16 +100,6 @@ func (h *Hierarchy) Sampler(o SamplerOptions) (*Sampler, error) {
 		s.maxFiles = 0 // only the kernel's files tell when their cgroup is gone.
 	}
 	return s, nil
-}
-
-// quarterOfFiles is a share of the descriptors that leaves room for scrapes,
-// which keep at most five eighths.
-func quarterOfFiles() int {
-	var limit unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
-		return 0
-	}
-	return int(min(limit.Cur, 1<<20) / 4)
 }
 
 // Close closes what is kept open.

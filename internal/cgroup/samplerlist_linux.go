@@ -3,7 +3,6 @@
 package cgroup
 
 import (
-	"errors"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -202,7 +201,7 @@ func (s *Sampler) open(m *member, f file) (int, unix.Errno) {
 
 // noteErrno remembers that there are no descriptors left.
 func (s *Sampler) noteErrno(errno unix.Errno) {
-	if errors.Is(errno, unix.EMFILE) || errors.Is(errno, unix.ENFILE) {
+	if isExhausted(errno) {
 		s.exhausted = true
 	}
 }

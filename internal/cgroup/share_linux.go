@@ -160,7 +160,7 @@ func (c *chooser) list(b *branch, fd, most int) error {
 	// The nodes of the last pass are kept, with all that is known of them.
 	leftOut, err := c.p.h.lister.list(b.n, fd, max(known+most-len(b.active), len(b.n.children)))
 	if err != nil {
-		if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
+		if isExhausted(err) {
 			c.p.fatal = unix.EMFILE
 			return c.p.fatalErr()
 		}

@@ -239,7 +239,7 @@ func (p *pass) handleListError(n *node, err error) error {
 	switch {
 	case errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV): // removed after its own row was read.
 		return nil
-	case errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE):
+	case isExhausted(err):
 		p.fatal = unix.EMFILE
 		return p.fatalErr()
 	}
