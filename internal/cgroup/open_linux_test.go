@@ -256,7 +256,7 @@ func TestDescriptorsAreShared(t *testing.T) {
 				treeOf(t, h)
 				mustReadKills(t, h)
 			}
-			if s.exhausted || countFDs(t)-others > few*7/8 {
+			if s.exhausted || countFDs(t)-others > few*7/8+1 { // and the root of the sampler.
 				t.Errorf("%d of %d descriptors are kept: none left: %t", countFDs(t)-others, few, s.exhausted)
 			}
 			most := few * scrapeFiles / 8 / openFiles
