@@ -24,7 +24,7 @@ const swapOn = "for disk in /dev/ram*; do mkswap $disk >/dev/null && swapon $dis
 // cases where OOM_E2E_FULL is set.
 func TestGuestPrediction(t *testing.T) { inGuest(t, "TestPrediction", "prediction", false, 100) }
 
-func TestGuestMargin(t *testing.T) { inGuest(t, "TestMargin", "margin", true, 50) }
+func TestGuestMargin(t *testing.T) { inGuest(t, "TestMargin", "margin", true, 100) }
 
 // TestGuestMarginFuzz repeats the fuzzer in one with a kernel that can charge
 // hugetlb pages, and does.
