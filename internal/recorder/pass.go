@@ -205,7 +205,8 @@ const (
 	stillLimitGap = 2 * time.Minute
 )
 
-// readLimits reads the limits that have not been read for a while: a few at a time.
+// readLimits reads the limits that have not been read for a while: a few at a time. Those
+// of new cgroups are read at an age of 1, 2, 4 seconds and so on.
 func (r *Recorder) readLimits(at stamp) {
 	most := len(r.live)/int(limitGap/baseGap)*int(r.interval/baseGap) + 1
 	for _, t := range r.live {
@@ -213,6 +214,8 @@ func (r *Recorder) readLimits(at stamp) {
 		if at.since(t.stillAt) < limitGap {
 			gap = stillLimitGap
 		}
+		// Who makes a cgroup writes its limit a moment later.
+		gap = min(gap, max(t.limitAt.since(t.found), baseGap-fastGap/2))
 		if t.usage == 0 || at.since(t.limitAt) < gap {
 			continue
 		}

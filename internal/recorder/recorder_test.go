@@ -430,6 +430,24 @@ func TestALimitThatIsLoweredIsSeen(t *testing.T) {
 	}
 }
 
+// TestALimitThatComesLate has a cgroup get its limit just after it was found, as kubelet
+// and the runtimes do it: the limit must not seem to have been lowered much later.
+func TestALimitThatComesLate(t *testing.T) {
+	w := newWorld(t)
+	w.start(Options{})
+	w.pass(5 * time.Second)
+	b := w.add("/late", 0, 0, steady(10*mi))
+	w.pass(1200 * time.Millisecond)
+	b.limit = 100 * mi
+	w.pass(25 * time.Second)
+	rec := w.recorded(w.kill("k", "/late", "/late"))
+	for _, s := range rec.Victim.Fine {
+		if age := s.Time.Sub(epoch) - b.born; s.Limit.IsUnlimited() && age > 4*time.Second {
+			t.Errorf("no limit is known at an age of %v", age)
+		}
+	}
+}
+
 // TestWhatCannotBeReadIsAskedSeldom has cgroups without the memory controller.
 func TestWhatCannotBeReadIsAskedSeldom(t *testing.T) {
 	w := newWorld(t)
