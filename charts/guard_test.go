@@ -45,6 +45,37 @@ func TestTheGuardIsOff(t *testing.T) {
 	}
 }
 
+// TestReleasesOfOneName has two releases of the same name in two namespaces: what has no
+// namespace must not be of both, or the second can't be installed.
+func TestReleasesOfOneName(t *testing.T) {
+	names := map[string]string{}
+	for _, namespace := range []string{"one", "two"} {
+		out, err := helm(t, "template", "oom-exporter", chart, "--namespace", namespace, "--values", images, "--values", chart+"/ci/guard-values.yaml")
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		for text := range strings.SplitSeq(out, "\n---\n") {
+			var o struct {
+				Kind     string
+				Metadata struct{ Name, Namespace string }
+			}
+			if err := yaml.Unmarshal([]byte(text), &o); err != nil {
+				t.Fatal(err)
+			}
+			if o.Metadata.Namespace != "" || !strings.HasPrefix(o.Kind, "Cluster") {
+				continue
+			}
+			if other := names[o.Kind+o.Metadata.Name]; other != "" && other != namespace {
+				t.Errorf("%s %s is of %s and of %s", o.Kind, o.Metadata.Name, other, namespace)
+			}
+			names[o.Kind+o.Metadata.Name] = namespace
+		}
+	}
+	if len(names) == 0 {
+		t.Error("nothing without a namespace was rendered")
+	}
+}
+
 // TestTheGuardsRights holds the guard against what the README promises.
 func TestTheGuardsRights(t *testing.T) {
 	found := map[string]int{}

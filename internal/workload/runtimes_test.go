@@ -67,6 +67,24 @@ func TestDockerFiles(t *testing.T) {
 	}
 }
 
+// TestEachFile has one file that may not be read, and one that is gone: the others'
+// names are found all the same, and the first error is told.
+func TestEachFile(t *testing.T) {
+	t.Parallel()
+	got, err := eachFile(context.Background(), []wanted{{ID: idC}, {ID: idB}, {ID: idA}}, func(id string) (found, error) {
+		switch id {
+		case idB:
+			return found{}, &fs.PathError{Op: "open", Path: id, Err: fs.ErrPermission}
+		case idC:
+			return found{}, fs.ErrNotExist
+		}
+		return found{ID: id}, nil
+	})
+	if len(got) != 1 || got[0].ID != idA || !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("found %v, error %v", got, err)
+	}
+}
+
 func TestDockerSocket(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "docker.sock")

@@ -350,6 +350,11 @@ metricRelabelings:
 {{- printf "%s-guard" (include "oom-exporter.fullname" . | trunc 57 | trimSuffix "-") }}
 {{- end }}
 
+{{- /* Of what has no namespace: releases of one name in two namespaces must not share it. */ -}}
+{{- define "oom-exporter.guardClusterName" -}}
+{{- printf "%s-%s" (include "oom-exporter.guardFullname" .) .Release.Namespace }}
+{{- end }}
+
 {{- define "oom-exporter.guardSelectorLabels" -}}
 app.kubernetes.io/name: {{ printf "%s-guard" (include "oom-exporter.name" . | trunc 57 | trimSuffix "-") }}
 app.kubernetes.io/instance: {{ .Release.Name | toYaml }}
