@@ -28,20 +28,11 @@ func (w *walk) keep(i int) uint64 {
 	if !w.keeps || len(w.tree.Groups) == 0 {
 		return 0
 	}
-	swaps := takesSwap(&w.tree.Groups[i])
 	var sum uint64
 	for c := int32(i + 1); c < w.ends[i]; c = w.ends[c] {
-		sum += w.protected(int(c), minimum(&w.tree.Groups[c]), swaps)
+		sum += w.protected(int(c), minimum(&w.tree.Groups[c]))
 	}
 	return sum
-}
-
-// takesSwap tells whether reclaim in a group takes anonymous memory along with cache:
-// when its inactive cache is less than its active one (mm/vmscan.c: cache_trim_mode).
-// Reclaim itself brings the two to about the same size, and that still counts as enough.
-func takesSwap(g *oom.Group) bool {
-	active := g.Stat.ActiveFile.Or(0)
-	return active > g.Stat.InactiveFile.Or(0)+active/16
 }
 
 // protected is what group k keeps when emin of its usage is protected: either
@@ -49,7 +40,7 @@ func takesSwap(g *oom.Group) bool {
 // scaled down where they claim more than there is
 // (mm/page_counter.c: effective_protection). What is not protected is taken from its
 // cache, but for what reclaim swaps out instead: then as much more cache is kept.
-func (w *walk) protected(k int, emin uint64, swaps bool) uint64 {
+func (w *walk) protected(k int, emin uint64) uint64 {
 	if emin == 0 {
 		return 0
 	}
@@ -57,9 +48,7 @@ func (w *walk) protected(k int, emin uint64, swaps bool) uint64 {
 	usage := g.Usage.Or(0)
 	cache := g.Stat.ActiveFile.Or(0) + g.Stat.InactiveFile.Or(0) + w.slab(k)
 	unprotected := usage - min(usage, emin)
-	if swaps {
-		unprotected -= w.swappedOut(k, unprotected)
-	}
+	unprotected -= w.swappedOut(k, unprotected)
 	own := cache - min(cache, unprotected)
 
 	var claims, below uint64
@@ -71,22 +60,24 @@ func (w *walk) protected(k int, emin uint64, swaps bool) uint64 {
 		if claims > emin {
 			part = scale(part, emin, claims)
 		}
-		below += w.protected(int(c), part, swaps)
+		below += w.protected(int(c), part)
 	}
 	return max(own, below)
 }
 
-// swappedOut is how much of taken, which reclaim takes from group k, it swaps out: as
-// large a part as is active of the cache. That is what was measured with vm.swappiness at
-// its default (docs/margins.md); the kernel has no such formula.
+// swappedOut is how much of taken, which reclaim takes from group k, it swaps out: it
+// takes cache only while more of that is inactive than active, and then anonymous memory
+// (mm/vmscan.c: inactive_is_low, cache_trim_mode), as far as that can be swapped out. Where
+// there is as much of the one as of the other, either may come: mostly it was the cache.
 func (w *walk) swappedOut(k int, taken uint64) uint64 {
 	stat := &w.tree.Groups[k].Stat
 	active, inactive := stat.ActiveFile.Or(0), stat.InactiveFile.Or(0)
-	anon, locked := stat.Anon.Or(0)+stat.Shmem.Or(0), stat.Unevictable.Or(0)
-	if active == 0 {
-		return 0
+	fromCache := inactive - min(inactive, active)
+	if even := active / 32; inactive+even >= active && active+even >= inactive {
+		fromCache = taken
 	}
-	return min(scale(taken, active, active+inactive), anon-min(anon, locked), w.swapRoom(k))
+	anon, locked := stat.Anon.Or(0)+stat.Shmem.Or(0), stat.Unevictable.Or(0)
+	return min(taken-min(taken, fromCache), anon-min(anon, locked), w.swapRoom(k))
 }
 
 // swapRoom is how much of group k may be swapped out.
