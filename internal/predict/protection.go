@@ -3,6 +3,7 @@
 package predict
 
 import (
+	"math"
 	"math/bits"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
@@ -28,11 +29,19 @@ func (w *walk) keep(i int) uint64 {
 	if !w.keeps || len(w.tree.Groups) == 0 {
 		return 0
 	}
+	ratio := inactiveRatio(&w.tree.Groups[i].Stat)
 	var sum uint64
 	for c := int32(i + 1); c < w.ends[i]; c = w.ends[c] {
-		sum += w.protected(int(c), minimum(&w.tree.Groups[c]))
+		sum += w.protected(int(c), minimum(&w.tree.Groups[c]), ratio)
 	}
 	return sum
+}
+
+// inactiveRatio is how many times the inactive cache of a group the active cache may be
+// until reclaim takes anonymous memory, too (mm/vmscan.c: inactive_is_low).
+func inactiveRatio(stat *oom.Stat) uint64 {
+	gib := (stat.ActiveFile.Or(0) + stat.InactiveFile.Or(0)) >> 30
+	return max(1, uint64(math.Sqrt(float64(10*gib))))
 }
 
 // protected is what group k keeps when emin of its usage is protected: either
@@ -40,7 +49,7 @@ func (w *walk) keep(i int) uint64 {
 // scaled down where they claim more than there is
 // (mm/page_counter.c: effective_protection). What is not protected is taken from its
 // cache, but for what reclaim swaps out instead: then as much more cache is kept.
-func (w *walk) protected(k int, emin uint64) uint64 {
+func (w *walk) protected(k int, emin, ratio uint64) uint64 {
 	if emin == 0 {
 		return 0
 	}
@@ -48,7 +57,7 @@ func (w *walk) protected(k int, emin uint64) uint64 {
 	usage := g.Usage.Or(0)
 	cache := g.Stat.ActiveFile.Or(0) + g.Stat.InactiveFile.Or(0) + w.slab(k)
 	unprotected := usage - min(usage, emin)
-	unprotected -= w.swappedOut(k, unprotected)
+	unprotected -= w.swappedOut(k, unprotected, ratio)
 	own := cache - min(cache, unprotected)
 
 	var claims, below uint64
@@ -60,20 +69,20 @@ func (w *walk) protected(k int, emin uint64) uint64 {
 		if claims > emin {
 			part = scale(part, emin, claims)
 		}
-		below += w.protected(int(c), part)
+		below += w.protected(int(c), part, ratio)
 	}
 	return max(own, below)
 }
 
 // swappedOut is how much of taken, which reclaim takes from group k, it swaps out: it
-// takes cache only while more of that is inactive than active, and then anonymous memory
-// (mm/vmscan.c: inactive_is_low, cache_trim_mode), as far as that can be swapped out. Where
-// there is as much of the one as of the other, either may come: mostly it was the cache.
-func (w *walk) swappedOut(k int, taken uint64) uint64 {
+// takes cache only while enough of that is inactive, and then anonymous memory
+// (mm/vmscan.c: cache_trim_mode), as far as that can be swapped out. Where there is just
+// enough, either may come: mostly it was the cache.
+func (w *walk) swappedOut(k int, taken, ratio uint64) uint64 {
 	stat := &w.tree.Groups[k].Stat
-	active, inactive := stat.ActiveFile.Or(0), stat.InactiveFile.Or(0)
-	fromCache := inactive - min(inactive, active)
-	if even := active / 32; inactive+even >= active && active+even >= inactive {
+	enough, inactive := stat.ActiveFile.Or(0)/ratio, stat.InactiveFile.Or(0)
+	fromCache := inactive - min(inactive, enough)
+	if about := enough / 32; inactive+about >= enough && enough+about >= inactive {
 		fromCache = taken
 	}
 	anon, locked := stat.Anon.Or(0)+stat.Shmem.Or(0), stat.Unevictable.Or(0)

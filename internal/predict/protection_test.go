@@ -73,3 +73,28 @@ func cacheOf(active, inactive float64) oom.Stat {
 }
 
 func mibs(n float64) oom.Amount { return oom.Of(uint64(n * mib)) }
+
+// Of large caches a smaller part has to be inactive: a third of 1 GiB, a tenth of 10.
+func TestInactiveRatio(t *testing.T) {
+	const gib = 1024
+	for _, c := range []struct{ active, inactive, want float64 }{
+		{0, 0, 1}, {1000, 20, 1}, {1000, 24, 3}, {2 * gib, 2 * gib, 6}, {9 * gib, gib, 10}, {0, 100 * gib, 31},
+	} {
+		stat := cacheOf(c.active, c.inactive)
+		if got := inactiveRatio(&stat); got != uint64(c.want) {
+			t.Errorf("%v and %v MiB: %d, want %v", c.active, c.inactive, got, c.want)
+		}
+	}
+	// 300 MiB of 3,000 may be taken of a child; a sixth of the 4 GiB of cache has to be inactive.
+	for _, c := range []struct{ inactive, kept float64 }{{1500, 4500 - 300}, {900, 3900 - 300}, {700, 3700 - 200}, {300, 3300}} {
+		tree := &oom.Tree{Version: 2, Groups: []oom.Group{
+			{Parent: -1},
+			{Parent: 0, Limit: mibs(8000), SwapLimit: oom.Unlimited(), Stat: cacheOf(3000, 1100)},
+			{Parent: 1, Usage: mibs(4000 + c.inactive), Min: mibs(3700 + c.inactive), Stat: cacheOf(3000, c.inactive)},
+		}}
+		tree.Groups[2].Stat.Anon = mibs(1000)
+		if kept := keptCache(tree, 8000); math.Abs(kept-c.kept) > 1 {
+			t.Errorf("%v MiB of it inactive: %v MiB are kept, want %v", c.inactive, kept, c.kept)
+		}
+	}
+}
