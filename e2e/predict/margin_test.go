@@ -105,7 +105,7 @@ func (m *measured) right() bool { return max(m.miss(), -m.miss()) <= m.allowed }
 
 // While the bar is not held by a few cases, there are more of them, up to enough: one
 // margin that is off among ten says nothing of five in a hundred.
-const enough = 60
+const enough = 100
 
 // TestMargin compares the kill margin with what an anonymous grower gets.
 func TestMargin(t *testing.T) {
