@@ -52,6 +52,49 @@ func TestLateLineOfAWitnessedKill(t *testing.T) {
 	}
 }
 
+// On a slow machine each sighting of a storm comes a while after its kill was counted, so
+// that some case is open all the time: none of them must be given up before its own. Now
+// and then the kernel is held up between the count and the sighting.
+func TestLateSightingsOfAStorm(t *testing.T) {
+	for _, late := range []time.Duration{0, 200 * time.Millisecond, 700 * time.Millisecond} {
+		for _, gap := range []time.Duration{20 * time.Millisecond, 150 * time.Millisecond, 400 * time.Millisecond} {
+			t.Run(fmt.Sprintf("%v late, every %v", late, gap), func(t *testing.T) {
+				k := newKernel(1, 2)
+				pod := k.cluster(1, 1)[0].parent
+				begin(t, k, Options{})
+				k.ledger.SetLog(oom.LogAbsent)
+				k.noLog = true
+				want := map[oom.Workload]uint64{}
+				var coming []oom.Sighting
+				const tick = 10 * time.Millisecond
+				for at := time.Duration(0); at < 12*time.Second; at += tick {
+					if at%gap == 0 && at < 10*time.Second {
+						g := k.container(pod, 10+int(at/tick))
+						line := k.kill(g, g)
+						s := sighting(line.Victim.PID, g.path, k.now, line.Victim.Comm)
+						if len(want)%9 == 5 {
+							s.Time = s.Time.Add(150 * time.Millisecond)
+						}
+						coming = append(coming, s)
+						want[g.who.Workload] = 1
+						k.rmdir(g)
+					}
+					for len(coming) > 0 && k.now.Sub(coming[0].Time) >= late {
+						k.ledger.Witness(coming[0])
+						coming = coming[1:]
+					}
+					if k.now = k.now.Add(tick); at%vmstatGap == 0 {
+						k.ledger.tick()
+					}
+				}
+				if v := settled(t, k); !cmp.Equal(want, killsOf(v)) || v.Unattributed != 0 {
+					t.Errorf("%d unattributed, kills (-want +got):\n%s", v.Unattributed, cmp.Diff(want, killsOf(v)))
+				}
+			})
+		}
+	}
+}
+
 func TestPIDOfAWitnessedKillUsedAgain(t *testing.T) {
 	k, a, line := witnessed(t)
 	k.read, k.noLog = len(k.log), false // the line is lost.

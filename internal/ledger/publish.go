@@ -10,7 +10,13 @@ import (
 )
 
 // publish closes the case of a kill that a read of the cgroups has shown.
-func (l *Ledger) publish(f finding) { l.publishCase(l.cases.take(f.shown), f) }
+func (l *Ledger) publish(f finding) {
+	if f.line == nil && f.witness != nil {
+		l.publishCase(l.cases.takeOf(f.witness.Time, f.shown), f)
+		return
+	}
+	l.publishCase(l.cases.take(f.shown), f)
+}
 
 // publishOldest closes the case that has waited longest.
 func (l *Ledger) publishOldest(f finding) { l.publishCase(l.cases.takeAt(0), f) }
