@@ -56,13 +56,15 @@ func (s *storm) begin(kills bool) {
 	now := time.Now()
 	since := now.Sub(s.last)
 	if since > heldFor {
-		s.closeWhere(func(*node, held) bool { return true })
+		s.closeAll()
 		s.rows = nil
 	}
 	if s.soon = kills && since <= stormGap; kills {
 		s.last = now
 	}
 }
+
+func (s *storm) closeAll() { s.closeWhere(func(*node, held) bool { return true }) }
 
 // closeWhere closes the groups for which done returns true.
 func (s *storm) closeWhere(done func(*node, held) bool) {
@@ -109,7 +111,7 @@ func (p *pass) readHeld(n *node, up level) (done bool, err error) {
 // holdOpen keeps the current cgroup open for the next passes during a kill storm.
 func (p *pass) holdOpen(n *node, fd int) {
 	s := &p.h.storm
-	if !s.soon || !p.keep || p.h.place.version != 1 || p.h.scope != scopeOwn || !p.mayHold() {
+	if !s.soon || p.h.place.version != 1 || p.h.scope != scopeOwn || !p.mayHold() {
 		return
 	}
 	if _, ok := s.groups[n]; ok || p.missing != 0 || p.denied {

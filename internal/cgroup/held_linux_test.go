@@ -113,7 +113,7 @@ func scarceFDs(t *testing.T, more int) int {
 func TestHeldGroupsAreBounded(t *testing.T) {
 	h := live(t)
 	few := scarceFDs(t, 64)
-	defer h.storm.closeWhere(func(*node, held) bool { return true })
+	defer h.storm.closeAll()
 	for range 3 {
 		mustReadKills(t, h)
 	}

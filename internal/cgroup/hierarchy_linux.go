@@ -168,7 +168,8 @@ func (h *Hierarchy) run(kills bool) (oom.Tree, oom.Skipped, error) {
 	tree, skipped, err := h.readOnce(kills, true)
 	if isExhausted(err) && len(h.open)+len(h.storm.groups) > 0 {
 		h.closeKeptOpen(true)
-		h.storm.closeWhere(func(*node, held) bool { return true })
+		h.storm.closeAll()
+		h.storm.soon = false
 		tree, skipped, err = h.readOnce(kills, false)
 	}
 	if err != nil {
@@ -185,17 +186,19 @@ func (h *Hierarchy) run(kills bool) (oom.Tree, oom.Skipped, error) {
 // isExhausted tells whether there were no descriptors left.
 func isExhausted(err error) bool { return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) }
 
+// readOnce does a pass, and keeps cgroups open for the next scrape if keep is true.
 func (h *Hierarchy) readOnce(kills, keep bool) (oom.Tree, oom.Skipped, error) {
 	p, err := h.begin(kills)
 	if err != nil {
 		return oom.Tree{}, oom.Skipped{}, err
 	}
 	defer p.end()
-	p.keep = keep
 	if kills {
 		defer func() { h.storm.end(h.pass, p.tree.Groups) }()
 	} else {
 		p.rows = h.rows[:0]
+	}
+	if keep && !kills {
 		p.mayOpen = h.mayKeepOpen(p.rootFD)
 	}
 	if err := p.readAll(); err != nil {

@@ -98,7 +98,7 @@ func (p *pass) readKeptOpen(f file) (b []byte, errno unix.Errno, ok bool) {
 // keepOpen keeps the current cgroup open for the next passes if an earlier pass saw
 // it too, none of its files is missing, and there is room. The map then owns dir.
 func (p *pass) keepOpen(n *node, dir int, known bool) bool {
-	if p.kills || !p.keep || !known || n == p.h.root || p.missing != 0 || p.denied || len(p.h.open) >= p.mayOpen {
+	if p.kills || !known || n == p.h.root || p.missing != 0 || p.denied || len(p.h.open) >= p.mayOpen {
 		return false
 	}
 	usage, limit := v1Usage, v1Limit

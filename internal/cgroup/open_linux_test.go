@@ -249,7 +249,7 @@ func TestDescriptorsAreShared(t *testing.T) {
 			s := newSampled(t, h, SamplerOptions{})
 			defer func() {
 				h.closeKeptOpen(true)
-				h.storm.closeWhere(func(*node, held) bool { return true })
+				h.storm.closeAll()
 			}()
 			for range 4 {
 				s.find()

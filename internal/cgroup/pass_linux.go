@@ -27,7 +27,6 @@ const absentAfter = 16
 type pass struct {
 	h       *Hierarchy
 	kills   bool // for ReadKills: only kill counters are read.
-	keep    bool // cgroups may be kept open.
 	tree    oom.Tree
 	skipped oom.Skipped
 	rows    []*node // of the tree's groups.

@@ -87,8 +87,8 @@ func (cs *cases) take(shown uint64) *killCase {
 // the kernel counts first, and may be held up in between.
 const countSlack = 200 * time.Millisecond
 
-// takeOf removes the open case of a kill whose time is known: the oldest that was opened
-// after it, else as take does. So what is left open is of kills that nothing was found
+// takeOf removes the open case of a kill whose time is known: the oldest that was not
+// opened before it, else the one that take removes. So what is left open is of kills that nothing was found
 // out about, and as old as these.
 func (cs *cases) takeOf(at time.Time, shown uint64) *killCase {
 	for i, c := range cs.open {

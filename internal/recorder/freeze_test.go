@@ -38,9 +38,9 @@ func usageBetween(slots []slot, from, to stamp) (low, high float64) {
 	return low, high
 }
 
-// TestThinned holds the thinned samples against all of them: at no
-// time, not between two samples either, may they say what was not so within two seconds. Plateaus of all
-// lengths begin and end right after another sample.
+// TestThinned holds the thinned samples against all of them: at no time, nor between two
+// samples, may they say what was not so within two seconds. Plateaus of all lengths begin
+// and end right after another sample.
 func TestThinned(t *testing.T) {
 	for seed := range uint64(2000) {
 		r := rand.New(rand.NewPCG(seed, 3))

@@ -441,6 +441,9 @@ func TestALimitThatComesLate(t *testing.T) {
 	b.limit = 100 * mi
 	w.pass(25 * time.Second)
 	rec := w.recorded(w.kill("k", "/late", "/late"))
+	if len(rec.Victim.Fine) == 0 {
+		t.Error("there are no samples")
+	}
 	for _, s := range rec.Victim.Fine {
 		if age := s.Time.Sub(epoch) - b.born; s.Limit.IsUnlimited() && age > 4*time.Second {
 			t.Errorf("no limit is known at an age of %v", age)
