@@ -69,8 +69,7 @@ type Options struct {
 	Refresh int
 	// KeepOpen is the maximum number of cgroups kept open between passes, with three
 	// descriptors and about 10 KiB of kernel memory each; reading an open one takes
-	// half as long. 0 keeps none open. Neither are any kept open where that would be
-	// fewer than half of the cgroups.
+	// half as long. 0 keeps none open. They have half of the descriptors at most.
 	KeepOpen int
 }
 

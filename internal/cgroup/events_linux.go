@@ -160,7 +160,7 @@ func (p *pass) rereadCounters(n *node, fd int) oom.Events {
 	if p.h.place.version == 1 {
 		f = v1OOMControl
 	}
-	b, errno := readAt(fd, fileNames[f], p.h.buf)
+	b, errno := readAt(fd, files[f].name, p.h.buf)
 	switch {
 	case errno != unix.Errno(0):
 		return n.raw

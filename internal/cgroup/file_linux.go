@@ -44,37 +44,53 @@ const (
 	numFiles
 )
 
-var fileNames = [numFiles]string{
-	v1Usage:       "memory.usage_in_bytes\x00",
-	v1Stat:        "memory.stat\x00",
-	v1Limit:       "memory.limit_in_bytes\x00",
-	v1Failcnt:     "memory.failcnt\x00",
-	v1OOMControl:  "memory.oom_control\x00",
-	v1Kmem:        "memory.kmem.usage_in_bytes\x00",
-	v1Peak:        "memory.max_usage_in_bytes\x00",
-	v1MemswUsage:  "memory.memsw.usage_in_bytes\x00",
-	v1MemswLimit:  "memory.memsw.limit_in_bytes\x00",
-	v1Swappiness:  "memory.swappiness\x00",
-	v1Hierarchy:   "memory.use_hierarchy\x00",
-	v1Mems:        "cpuset.mems\x00",
-	v2Current:     "memory.current\x00",
-	v2Stat:        "memory.stat\x00",
-	v2Max:         "memory.max\x00",
-	v2High:        "memory.high\x00",
-	v2Events:      "memory.events\x00",
-	v2EventsLocal: "memory.events.local\x00",
-	v2Peak:        "memory.peak\x00",
-	v2SwapCurrent: "memory.swap.current\x00",
-	v2SwapMax:     "memory.swap.max\x00",
-	v2Pressure:    "memory.pressure\x00",
-	v2Min:         "memory.min\x00",
-	v2OOMGroup:    "memory.oom.group\x00",
-	v2Mems:        "cpuset.mems.effective\x00",
-	procs:         "cgroup.procs\x00",
+// freshness says when a file is read. In between, its last value stands.
+type freshness uint8
+
+const (
+	always      freshness = iota // in each pass.
+	whenCharged                  // when usage has moved since the last pass, and in turn.
+	inTurn                       // once in Options.Refresh passes, and when the limit has changed.
+)
+
+// files says of each file what it is called, when it is read, and whether there are
+// kernels that do not have it: once the first cgroups of a pass have shown that, it is
+// not tried for the others.
+var files = [numFiles]struct {
+	name     string
+	fresh    freshness
+	optional bool
+}{
+	v1Usage:       {name: "memory.usage_in_bytes\x00", fresh: always},
+	v1Stat:        {name: "memory.stat\x00", fresh: whenCharged},
+	v1Limit:       {name: "memory.limit_in_bytes\x00", fresh: always},
+	v1Failcnt:     {name: "memory.failcnt\x00", fresh: whenCharged},                             // only where there is a limit, else inTurn.
+	v1OOMControl:  {name: "memory.oom_control\x00", fresh: whenCharged},                         // always where the killer is disabled, or children are counted too.
+	v1Kmem:        {name: "memory.kmem.usage_in_bytes\x00", fresh: whenCharged, optional: true}, // more exactly, see readKernelV1.
+	v1Peak:        {name: "memory.max_usage_in_bytes\x00", fresh: whenCharged, optional: true},
+	v1MemswUsage:  {name: "memory.memsw.usage_in_bytes\x00", fresh: always, optional: true}, // only where there is such a limit, else inTurn.
+	v1MemswLimit:  {name: "memory.memsw.limit_in_bytes\x00", fresh: inTurn, optional: true},
+	v1Swappiness:  {name: "memory.swappiness\x00", fresh: inTurn, optional: true},
+	v1Hierarchy:   {name: "memory.use_hierarchy\x00", fresh: always}, // only until an ancestor has it.
+	v1Mems:        {name: "cpuset.mems\x00", fresh: always},
+	v2Current:     {name: "memory.current\x00", fresh: always},
+	v2Stat:        {name: "memory.stat\x00", fresh: whenCharged},
+	v2Max:         {name: "memory.max\x00", fresh: always},
+	v2High:        {name: "memory.high\x00", fresh: inTurn},
+	v2Events:      {name: "memory.events\x00", fresh: always},
+	v2EventsLocal: {name: "memory.events.local\x00", fresh: always, optional: true}, // only where memory.events has moved, else inTurn.
+	v2Peak:        {name: "memory.peak\x00", fresh: whenCharged, optional: true},
+	v2SwapCurrent: {name: "memory.swap.current\x00", fresh: always, optional: true}, // only where the node has swap, else inTurn.
+	v2SwapMax:     {name: "memory.swap.max\x00", fresh: inTurn, optional: true},
+	v2Pressure:    {name: "memory.pressure\x00", fresh: always},
+	v2Min:         {name: "memory.min\x00", fresh: inTurn, optional: true},
+	v2OOMGroup:    {name: "memory.oom.group\x00", fresh: inTurn, optional: true},
+	v2Mems:        {name: "cpuset.mems.effective\x00", fresh: always},
+	procs:         {name: "cgroup.procs\x00", fresh: whenCharged}, // only of leaves and of those that had any, else inTurn.
 }
 
 // String returns the name without its NUL.
-func (f file) String() string { return fileNames[f][:len(fileNames[f])-1] }
+func (f file) String() string { return files[f].name[:len(files[f].name)-1] }
 
 // O_PATH is enough to look files up and to fstat, and needs no read permission.
 // O_NONBLOCK means nothing to cgroupfs and keeps a FIFO from blocking us.
@@ -129,7 +145,7 @@ const seqSlack = 2048
 // readPIDs appends the process ids of a cgroup.procs file to pids. The file is
 // read in pieces: a fork bomb makes it megabytes long.
 func readPIDs(dir int, pids []int32, buf []byte) ([]int32, unix.Errno) {
-	fd, errno := openat(dir, fileNames[procs], openFileFlags)
+	fd, errno := openat(dir, files[procs].name, openFileFlags)
 	if errno != 0 {
 		return pids, errno
 	}

@@ -15,10 +15,10 @@ import (
 func (p *pass) readV1(g *oom.Group, up level) {
 	g.Usage = p.readNumber(v1Usage)
 	g.Limit = p.readLimitV1(v1Limit)
-	p.noteLimit(g.Limit)
-	g.Unchanged = p.checkUnchanged(g)
+	p.noteLimit(v1Limit, g.Limit)
+	p.checkUnchanged(v1Usage, g)
 	k := &p.node.kept
-	if !g.Unchanged {
+	if !p.isFresh(v1Stat) {
 		k.stat = oom.Stat{}
 		if b, ok := p.readFile(v1Stat); ok {
 			parseStatV1(b, &k.stat)
@@ -33,11 +33,8 @@ func (p *pass) readV1(g *oom.Group, up level) {
 	g.Stat = k.stat
 	g.Hierarchical = p.hierarchicalV1(up)
 	g.Stat.Kernel = p.readKernelV1(g)
-	if p.due || g.Limit.IsValue() && !g.Unchanged {
-		k.failcnt = p.readNumber(v1Failcnt) // without a limit there are no hits.
-	}
-	g.Events.Max = k.failcnt
-	if (g.Unchanged || p.assumeNoProcesses()) && p.h.scope == scopeOwn && k.killDisabled.Or(0) == 0 {
+	g.Events.Max = p.numberIf(v1Failcnt, p.due || g.Limit.IsValue() && !p.isFresh(v1Failcnt)) // without a limit there are no hits.
+	if (p.isFresh(v1OOMControl) || p.assumeNoProcesses()) && p.h.scope == scopeOwn && k.killDisabled.Or(0) == 0 {
 		g.KillDisabled, g.UnderOOM, g.Events.OwnKills = k.killDisabled, k.underOOM, k.kills
 		return
 	}
@@ -63,12 +60,12 @@ func (p *pass) readV2(g *oom.Group) {
 	g.Usage = p.readNumber(v2Current)
 	if !p.isMissing(v2Current) {
 		g.Limit = p.readNumber(v2Max)
-		p.noteLimit(g.Limit)
-		g.High = p.numberIfDue(v2High, &p.node.kept.high)
-		g.Unchanged = p.checkUnchanged(g)
+		p.noteLimit(v2Max, g.Limit)
+		g.High = p.number(v2High)
+		p.checkUnchanged(v2Current, g)
 	}
 	k := &p.node.kept
-	if !g.Unchanged {
+	if !p.isFresh(v2Stat) {
 		k.stat = oom.Stat{}
 		if b, ok := p.readFile(v2Stat); ok {
 			parseStatV2(b, &k.stat)
@@ -86,7 +83,7 @@ func (p *pass) isMissing(f file) bool { return p.missing&(1<<f) != 0 }
 // readParts reads what Options.Parts asks for.
 func (p *pass) readParts(g *oom.Group, up level, down *level, st *unix.Stat_t) {
 	parts := p.h.options.Parts
-	if parts&PartProcs != 0 && !g.Unchanged && !p.assumeNoProcesses() && p.callHook(procs) {
+	if parts&PartProcs != 0 && !p.isFresh(procs) && !p.assumeNoProcesses() && p.callHook(procs) {
 		errno := p.h.readPIDs(p.fd, p.node)
 		p.noteErrno(procs, errno)
 	}
@@ -112,55 +109,37 @@ func (p *pass) readParts(g *oom.Group, up level, down *level, st *unix.Stat_t) {
 	}
 }
 
-// readPeak reads the highest usage, which rarely changes while the usage is unchanged.
-func (p *pass) readPeak(f file, g *oom.Group) oom.Amount {
-	if !g.Unchanged {
-		p.node.kept.peak = p.readNumber(f)
-	}
-	return p.node.kept.peak
-}
-
 func (p *pass) readPartsV1(g *oom.Group, parts Parts) {
 	if p.isMissing(v1Usage) {
 		return
 	}
-	k := &p.node.kept
 	if parts&PartPeak != 0 {
-		g.Peak = p.readPeak(v1Peak, g)
+		g.Peak = p.number(v1Peak)
 	}
 	if parts&PartSwap != 0 && !p.h.noSwap {
-		if p.due {
-			k.swapLimit = p.readLimitV1(v1MemswLimit)
+		limit := p.node.kept.number(v1MemswLimit)
+		if !p.isFresh(v1MemswLimit) {
+			*limit = p.readLimitV1(v1MemswLimit)
 		}
-		if p.due || k.swapLimit.IsValue() {
-			k.swapUsage = p.readNumber(v1MemswUsage)
-		}
-		g.MemswUsage, g.MemswLimit = k.swapUsage, k.swapLimit
+		g.MemswUsage, g.MemswLimit = p.numberIf(v1MemswUsage, p.due || limit.IsValue()), *limit
 	}
 	if parts&PartProtection != 0 {
-		g.Swappiness = p.numberIfDue(v1Swappiness, &k.swappiness)
+		g.Swappiness = p.number(v1Swappiness)
 	}
 }
 
 func (p *pass) readPartsV2(g *oom.Group, parts Parts) {
-	k := &p.node.kept
 	if parts&PartPeak != 0 {
-		g.Peak = p.readPeak(v2Peak, g)
+		g.Peak = p.number(v2Peak)
 	}
 	if parts&PartSwap != 0 {
-		if p.due || !p.noSwap {
-			k.swapUsage = p.readNumber(v2SwapCurrent)
-		}
-		g.SwapUsage = k.swapUsage
-		g.SwapLimit = p.numberIfDue(v2SwapMax, &k.swapLimit)
+		g.SwapUsage = p.numberIf(v2SwapCurrent, p.due || !p.noSwap)
+		g.SwapLimit = p.number(v2SwapMax)
 	}
 	if parts&PartProtection != 0 {
-		g.Min = p.numberIfDue(v2Min, &k.min)
-		if p.due {
-			v, ok := p.readNumber(v2OOMGroup).Get()
-			k.oomGroup = ok && v == 1
-		}
-		g.OOMGroup = k.oomGroup
+		g.Min = p.number(v2Min)
+		v, ok := p.number(v2OOMGroup).Get()
+		g.OOMGroup = ok && v == 1
 	}
 }
 
@@ -180,7 +159,7 @@ func (p *pass) readMems(up level, down *level) []int {
 		down.cpuset = fd
 		dir, f = fd, v1Mems
 	}
-	b, errno := readAt(dir, fileNames[f], p.h.buf)
+	b, errno := readAt(dir, files[f].name, p.h.buf)
 	if errno != 0 {
 		return up.mems
 	}

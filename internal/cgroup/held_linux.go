@@ -117,7 +117,7 @@ func (p *pass) holdOpen(n *node, fd int) {
 	if _, ok := s.groups[n]; ok || p.missing != 0 || p.denied {
 		return
 	}
-	control, errno := openat(fd, fileNames[v1OOMControl], openFileFlags)
+	control, errno := openat(fd, files[v1OOMControl].name, openFileFlags)
 	if errno != 0 {
 		return
 	}

@@ -167,13 +167,13 @@ func (h *Hierarchy) run(kills bool) (oom.Tree, oom.Skipped, error) {
 	h.storm.begin(kills)
 	tree, skipped, err := h.readOnce(kills, true)
 	if isExhausted(err) && len(h.open)+len(h.storm.groups) > 0 {
-		h.closeKeptOpen(true)
+		h.closeKeptOpen(0)
 		h.storm.closeAll()
 		h.storm.soon = false
 		tree, skipped, err = h.readOnce(kills, false)
 	}
 	if err != nil {
-		h.closeKeptOpen(true)
+		h.closeKeptOpen(0)
 		return oom.Tree{}, oom.Skipped{}, err
 	}
 	h.groups = len(tree.Groups)
@@ -206,7 +206,7 @@ func (h *Hierarchy) readOnce(kills, keep bool) (oom.Tree, oom.Skipped, error) {
 	}
 	if !kills {
 		h.rows = p.rows
-		h.closeKeptOpen(p.mayOpen == 0)
+		h.closeKeptOpen(p.mayOpen)
 	}
 	return p.tree, p.skipped, nil
 }

@@ -8,21 +8,24 @@ import "github.com/oom-exporter/oom_exporter/internal/oom"
 type kept struct {
 	known     bool // the group was read in full.
 	processes bool // it had processes of its own.
-	oomGroup  bool
+	numbers   [numNumbers]oom.Amount
 	pids      []int32 // never written to: snapshots share it.
 	stat      oom.Stat
-	usage     oom.Amount
-	peak      oom.Amount
-	limit     oom.Amount
-	high, min oom.Amount
-	swapUsage oom.Amount
-	swapLimit oom.Amount // v1: memsw.
-	swappiness,
-	failcnt,
-	killDisabled, underOOM, kills,
-	kernel oom.Amount
+	killDisabled, underOOM,
+	kills oom.Amount // of memory.oom_control.
 	rest uint64 // usage minus anon and file when kernel was read.
 	slab slab   // v2.
+}
+
+// numNumbers is how many files of one version there are.
+const numNumbers = max(v2Current, procs-v2Current)
+
+// number is where the number in a file of one number is kept.
+func (k *kept) number(f file) *oom.Amount {
+	if f >= v2Current {
+		f -= v2Current
+	}
+	return &k.numbers[f]
 }
 
 // kernelSlack is how much the part of the usage that is neither anon nor file may
@@ -40,17 +43,33 @@ func (p *pass) planReads(links uint64) {
 
 // noteLimit remembers the limit. When it changed, all files are due: whoever sets one
 // limit often sets the others too.
-func (p *pass) noteLimit(limit oom.Amount) {
-	p.due = p.due || limit != p.node.kept.limit
-	p.node.kept.limit = limit
+func (p *pass) noteLimit(f file, limit oom.Amount) {
+	last := p.node.kept.number(f)
+	p.due = p.due || limit != *last
+	*last = limit
 }
 
-// numberIfDue returns a number that rarely changes: read if due, else the last one.
-func (p *pass) numberIfDue(f file, last *oom.Amount) oom.Amount {
-	if p.due {
-		*last = p.readNumber(f)
+// isFresh tells whether the last value of a file that the table has is still good.
+func (p *pass) isFresh(f file) bool {
+	switch files[f].fresh {
+	case whenCharged:
+		return p.unchanged
+	case inTurn:
+		return !p.due
 	}
-	return *last
+	return false
+}
+
+// number returns the number in a file: read, or the last one while that is fresh.
+func (p *pass) number(f file) oom.Amount { return p.numberIf(f, !p.isFresh(f)) }
+
+// numberIf returns the number in a file, read only if due is true.
+func (p *pass) numberIf(f file, due bool) oom.Amount {
+	n := p.node.kept.number(f)
+	if due {
+		*n = p.readNumber(f)
+	}
+	return *n
 }
 
 // readKernelV1 returns the kernel memory of a v1 cgroup. Usage includes it, so it is
@@ -59,22 +78,23 @@ func (p *pass) readKernelV1(g *oom.Group) oom.Amount {
 	k := &p.node.kept
 	rest := g.Usage.Or(0) - min(g.Usage.Or(0), g.Stat.Anon.Or(0)+g.Stat.File.Or(0))
 	if p.due || max(rest, k.rest)-min(rest, k.rest) > kernelSlack {
-		k.kernel, k.rest = p.readNumber(v1Kmem), rest
+		k.rest = rest
+		return p.numberIf(v1Kmem, true)
 	}
-	return k.kernel
+	return *k.number(v1Kmem)
 }
 
-// checkUnchanged tells whether memory.stat, the peak and cgroup.procs of the current cgroup
-// need not be read: its usage is what it was in the last pass, and it is not due.
+// checkUnchanged finds out whether memory.stat, the peak and cgroup.procs of the current
+// cgroup need not be read: its usage is what it was in the last pass, and it is not due.
 // What the usage consists of may still have changed (page cache became active or
 // was locked), so this is assumed only while half of the limit is free.
-func (p *pass) checkUnchanged(g *oom.Group) bool {
-	k := &p.node.kept
-	last := k.usage
-	k.usage = g.Usage
+func (p *pass) checkUnchanged(f file, g *oom.Group) {
+	last := p.node.kept.number(f)
 	usage, ok := g.Usage.Get()
-	g.UsageUnchanged = ok && p.h.options.Refresh > 1 && g.Usage == last && farFromLimit(usage, g.Limit) && farFromLimit(usage, g.High)
-	return g.UsageUnchanged && !p.due
+	g.UsageUnchanged = ok && p.h.options.Refresh > 1 && g.Usage == *last && farFromLimit(usage, g.Limit) && farFromLimit(usage, g.High)
+	*last = g.Usage
+	g.Unchanged = g.UsageUnchanged && !p.due
+	p.unchanged = g.Unchanged
 }
 
 // farFromLimit tells whether at most half of the limit is used.

@@ -21,10 +21,10 @@ func (h *Hierarchy) Limit(id oom.GroupID) (limit, hits oom.Amount) {
 	}
 	defer func() { _ = unix.Close(dir) }()
 	var buf [64]byte
-	if b, errno := readAt(dir, fileNames[v1Limit], buf[:]); errno == 0 {
+	if b, errno := readAt(dir, files[v1Limit].name, buf[:]); errno == 0 {
 		limit = parseLimitV1(b, h.pageSize)
 	}
-	if b, errno := readAt(dir, fileNames[v1Failcnt], buf[:]); errno == 0 {
+	if b, errno := readAt(dir, files[v1Failcnt].name, buf[:]); errno == 0 {
 		hits = parseNumber(b)
 	}
 	return limit, hits
@@ -43,7 +43,7 @@ func (h *Hierarchy) Kills(id oom.GroupID) (kills oom.Amount) {
 	}
 	defer func() { _ = unix.Close(dir) }()
 	var buf [128]byte
-	if b, errno := readAt(dir, fileNames[v1OOMControl], buf[:]); errno == 0 {
+	if b, errno := readAt(dir, files[v1OOMControl].name, buf[:]); errno == 0 {
 		_, _, kills = parseOOMControl(b)
 	}
 	return kills

@@ -43,11 +43,9 @@ func readAgain(fd int, buf []byte) (int, unix.Errno) {
 	return int(n), 0
 }
 
-// mayKeepOpen returns how many cgroups may be kept open: Options.KeepOpen, but at
-// most their share of the descriptors. If that is less than half of all
-// cgroups, none are: the gain would not be worth the kernel memory. They are kept
-// open again once the number of cgroups has dropped well below that. On a file
-// system other than cgroupfs an open file does not show a removed cgroup.
+// mayKeepOpen returns how many cgroups may be kept open: Options.KeepOpen, but at most
+// their share of the descriptors. On a file system other than cgroupfs an open file does
+// not show a removed cgroup.
 func (h *Hierarchy) mayKeepOpen(root int) int {
 	var fs unix.Statfs_t
 	if h.options.KeepOpen <= 0 || unix.Fstatfs(root, &fs) != nil {
@@ -56,11 +54,7 @@ func (h *Hierarchy) mayKeepOpen(root int) int {
 	if t := int64(fs.Type); t != unix.CGROUP_SUPER_MAGIC && t != unix.CGROUP2_SUPER_MAGIC {
 		return 0
 	}
-	most := min(h.options.KeepOpen, shareOf(scrapeFiles)/openFiles)
-	if h.groups > 2*most || len(h.open) == 0 && h.groups > most*7/4 {
-		return 0
-	}
-	return most
+	return min(h.options.KeepOpen, shareOf(scrapeFiles)/openFiles)
 }
 
 // openCgroup returns the directory of n. stays says that it is kept open between passes;
@@ -107,10 +101,10 @@ func (p *pass) keepOpen(n *node, dir int, known bool) bool {
 	}
 	o := &openGroup{inode: n.inode, dir: dir}
 	var errno unix.Errno
-	if o.usage, errno = openat(dir, fileNames[usage], openFileFlags); errno != 0 {
+	if o.usage, errno = openat(dir, files[usage].name, openFileFlags); errno != 0 {
 		return false
 	}
-	if o.limit, errno = openat(dir, fileNames[limit], openFileFlags); errno != 0 {
+	if o.limit, errno = openat(dir, files[limit].name, openFileFlags); errno != 0 {
 		_ = unix.Close(o.usage)
 		return false
 	}
@@ -124,10 +118,11 @@ func (p *pass) keepOpen(n *node, dir int, known bool) bool {
 	return true
 }
 
-// closeKeptOpen closes the open cgroups that the last full pass did not see, or all.
-func (h *Hierarchy) closeKeptOpen(all bool) {
+// closeKeptOpen closes the open cgroups that the last full pass did not see, and so many
+// of the others that no more than most stay open.
+func (h *Hierarchy) closeKeptOpen(most int) {
 	for n, o := range h.open {
-		if all || n.pass != h.pass || n.inode != o.inode {
+		if n.pass != h.pass || n.inode != o.inode || len(h.open) > most {
 			o.close()
 			delete(h.open, n)
 		}

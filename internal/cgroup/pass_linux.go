@@ -14,11 +14,6 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
-// optional are the files that some kernels do not have. Once the first cgroups of
-// a pass have shown that, they are not tried for the others.
-const optional = 1<<v1Kmem | 1<<v1Peak | 1<<v1MemswUsage | 1<<v1MemswLimit | 1<<v1Swappiness |
-	1<<v2EventsLocal | 1<<v2Peak | 1<<v2SwapCurrent | 1<<v2SwapMax | 1<<v2Min | 1<<v2OOMGroup
-
 // absentAfter is how many cgroups in a row must lack an optional file before the
 // kernel is assumed not to have it.
 const absentAfter = 16
@@ -50,9 +45,11 @@ type pass struct {
 	fd      int
 	missing uint64 // set of files.
 	due     bool   // all of its files are read.
-	leaf    bool   // it has no children.
-	denied  bool
-	fatal   unix.Errno
+	// Its usage and limit are what they were, and it is not due.
+	unchanged bool
+	leaf      bool // it has no children.
+	denied    bool
+	fatal     unix.Errno
 
 	mayOpen int            // groups that may be kept open.
 	opened  *openGroup     // of the group that is being read, if it is kept open;
@@ -180,7 +177,7 @@ func (p *pass) readFile(f file) (b []byte, ok bool) {
 	}
 	b, errno, ok := p.readKeptOpen(f)
 	if !ok {
-		b, errno = readAt(p.fd, fileNames[f], p.h.buf)
+		b, errno = readAt(p.fd, files[f].name, p.h.buf)
 	}
 	return b, p.noteErrno(f, errno)
 }
@@ -228,7 +225,7 @@ func (p *pass) readLimitV1(f file) oom.Amount {
 
 // setCurrent makes n, open at fd, the group that is being read.
 func (p *pass) setCurrent(n *node, fd int) {
-	p.node, p.fd, p.missing, p.denied, p.isAhead = n, fd, 0, false, false
+	p.node, p.fd, p.missing, p.denied, p.isAhead, p.unchanged = n, fd, 0, false, false, false
 }
 
 // stillThere tells whether the current cgroup still exists. Missing files alone do
@@ -246,7 +243,7 @@ func (p *pass) stillThere(parent int) bool {
 // learnAbsentFiles counts, per optional file, the existing cgroups in a row without it.
 func (p *pass) learnAbsentFiles() {
 	for f := range numFiles {
-		if p.missing&optional&(1<<f) == 0 {
+		if p.missing&(1<<f) == 0 || !files[f].optional {
 			continue
 		}
 		if p.misses[f]++; p.misses[f] >= absentAfter {

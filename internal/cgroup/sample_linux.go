@@ -142,7 +142,7 @@ func (s *Sampler) number(m *member, h oom.CgroupHandle, f file) oom.Amount {
 
 // read reads a file of a cgroup; ok is false where there is none.
 func (s *Sampler) read(m *member, h oom.CgroupHandle, f file) (b []byte, ok bool) {
-	if s.misses[f] >= absentAfter && optional&(1<<f) != 0 {
+	if s.misses[f] >= absentAfter && files[f].optional {
 		return nil, false
 	}
 	fd, errno := s.open(m, f)

@@ -189,13 +189,13 @@ func (s *Sampler) usageFile() file {
 // open opens a file of a cgroup.
 func (s *Sampler) open(m *member, f file) (int, unix.Errno) {
 	if m.dir >= 0 {
-		return openat(m.dir, fileNames[f], openFileFlags)
+		return openat(m.dir, files[f].name, openFileFlags)
 	}
 	from, path := s.root, s.relative(m.Path)
 	if m.parent >= 0 && s.members[m.parent].dir >= 0 { // the shorter way.
 		from, path = s.members[m.parent].dir, baseName(m.Path)
 	}
-	s.path = append(append(append(s.path[:0], path...), '/'), fileNames[f]...)
+	s.path = append(append(append(s.path[:0], path...), '/'), files[f].name...)
 	return openat(from, unsafeString(s.path), openFileFlags)
 }
 
