@@ -11,6 +11,7 @@ import (
 	"github.com/go-kit/log/level"
 
 	"github.com/oom-exporter/oom_exporter/collector"
+	"github.com/oom-exporter/oom_exporter/internal/bpf"
 	"github.com/oom-exporter/oom_exporter/internal/cgroup"
 	"github.com/oom-exporter/oom_exporter/internal/host"
 	"github.com/oom-exporter/oom_exporter/internal/oom"
@@ -22,6 +23,7 @@ import (
 // parts is the assembled program without its web server.
 type parts struct {
 	proc   *proc.FS
+	kernel *bpf.Kernel       // for those who load programs at the start.
 	groups *cgroup.Hierarchy // nil: no memory hierarchy can be read.
 	host   *host.Host
 	kills  *kills             // nil: nothing is served, or the event collector is off.
@@ -42,7 +44,7 @@ func assemble(c *config, logger log.Logger) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &parts{proc: fs, closer: []func() error{fs.Close}}
+	p := &parts{proc: fs, kernel: bpf.NewKernel(c.btf()), closer: []func() error{fs.Close}}
 	o := host.Options{
 		Proc: fs, Top: c.processTop, NearRatio: c.nearRatio, UnlimitedUnits: c.unlimitedUnits,
 		Kubelet: c.kubelet, MaxVictims: c.maxSeries / 50,
@@ -78,6 +80,7 @@ func assemble(c *config, logger log.Logger) (*parts, error) {
 		p.tasks = append(p.tasks, p.kills.tasks()...)
 		o.Scanned = func(procs []oom.Process, tree *oom.Tree) { p.kills.ledger.SeeProcesses(procs, *tree) }
 	}
+	p.kernel.Forget()
 	p.host = host.New(o)
 	notice(fs, logger)
 	return p, nil

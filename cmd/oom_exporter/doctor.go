@@ -31,7 +31,7 @@ const (
 // doctor says, source by source, what this host lets the exporter see, and how
 // to fix what is missing.
 func doctor(_ context.Context, c *config, std streams) error {
-	findings := c.examine(func() error { return bpf.Access(bpf.Options{BTF: c.btf()}) })
+	findings := c.examine(func() error { return bpf.Access(bpf.Options{Kernel: bpf.NewKernel(c.btf())}) })
 	if std.dropRights != nil { // Landlock is the running kernel's, whatever roots the flags name.
 		findings = append(findings, landlockFinding(rights.LandlockVersion()))
 	}

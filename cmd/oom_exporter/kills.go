@@ -49,7 +49,7 @@ func newKills(c *config, p *parts, namer *workload.Namer, logger log.Logger) (*k
 		Kmsg: c.kmsg, KmsgMode: killfeed.Mode(c.kmsgMode), PageSize: pageSize(), Release: node.Release,
 		Tracefs: filepath.Join(c.sysfs, "kernel", "tracing"), TracefsMode: killfeed.Mode(c.tracefsMode),
 		Procfs: c.procfs, Hierarchy: p.groups,
-		BTF: c.btf(), BPFMode: killfeed.Mode(c.bpfMode),
+		Kernel: p.kernel, BPFMode: killfeed.Mode(c.bpfMode),
 		Reported: func(path string) { namer.Lookup(path) },
 		Logger:   logger,
 	})

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -29,16 +28,13 @@ func (p *parts) openTasks(c *config, logger log.Logger) (*host.Tasks, error) {
 	case mode == killfeed.Require:
 		return nil, fmt.Errorf("BPF is required and can't list the processes: %w", err)
 	}
-	remedy := ""
-	if why := (*bpf.UnavailableError)(nil); errors.As(err, &why) {
-		err, remedy = why.Err, why.Remedy+"; "
-	}
-	_ = level.Warn(logger).Log("msg", "BPF can't list the processes: they are read from "+c.procfs, "err", err, "remedy", remedy+"--source.bpf=off silences this")
+	err, remedy := bpf.Remedy(err)
+	_ = level.Warn(logger).Log("msg", "BPF can't list the processes: they are read from "+c.procfs, "err", err, "remedy", killfeed.OrSilence(remedy))
 	return nil, nil
 }
 
 func (p *parts) newTasks(c *config, logger log.Logger) (*host.Tasks, error) {
-	list, err := bpf.OpenProcesses(bpf.Options{BTF: c.btf(), MaxProcesses: c.maxProcesses})
+	list, err := bpf.OpenProcesses(bpf.Options{Kernel: p.kernel, MaxProcesses: c.maxProcesses})
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ import (
 // listedHere are this host's processes, by BPF and by /proc.
 func listedHere(t testing.TB) (*bpf.Processes, *proc.FS) {
 	t.Helper()
-	list, err := bpf.OpenProcesses(bpf.Options{BTF: "/sys/kernel/btf/vmlinux"})
+	list, err := bpf.OpenProcesses(bpf.Options{Kernel: bpf.NewKernel("/sys/kernel/btf/vmlinux")})
 	if why := (*bpf.UnavailableError)(nil); errors.As(err, &why) && os.Geteuid() != 0 {
 		t.Skip("may not load programs:", err)
 	}

@@ -11,13 +11,15 @@
 // that describe their types (BTF).
 package bpf
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
-// Options say where to look.
+// Options say what is loaded.
 type Options struct {
-	// BTF is the file with the types of the running kernel, such as
-	// /sys/kernel/btf/vmlinux.
-	BTF string
+	// Kernel is what the programs are fitted to.
+	Kernel *Kernel
 	// RingBytes is the size of the buffer for what is not read yet: a power of two
 	// and at least a page; 0: enough for some 800 victims.
 	RingBytes uint32
@@ -36,3 +38,12 @@ func (e *UnavailableError) Error() string {
 }
 
 func (e *UnavailableError) Unwrap() error { return e.Err }
+
+// Remedy takes an error apart into its cause and what can be done about it, which is
+// empty where nothing is known.
+func Remedy(err error) (cause error, remedy string) {
+	if why := (*UnavailableError)(nil); errors.As(err, &why) {
+		return why.Err, why.Remedy
+	}
+	return err, ""
+}

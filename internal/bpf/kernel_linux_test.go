@@ -40,7 +40,7 @@ func TestKernel(t *testing.T) {
 		{"a ring of one page", uint32(os.Getpagesize()), os.Getpagesize() / 100, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			v, err := OpenVictims(Options{BTF: vmlinux, RingBytes: tt.ring})
+			v, err := OpenVictims(Options{Kernel: NewKernel(vmlinux), RingBytes: tt.ring})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -163,7 +163,7 @@ func TestExplain(t *testing.T) {
 func TestOpenWithoutTypes(t *testing.T) {
 	var why *UnavailableError
 	missing := filepath.Join(t.TempDir(), "vmlinux")
-	_, err := OpenVictims(Options{BTF: missing})
+	_, err := OpenVictims(Options{Kernel: NewKernel(missing)})
 	if !errors.As(err, &why) || !errors.Is(err, os.ErrNotExist) || why.Remedy != newKernel {
 		t.Errorf("error %v", err)
 	}
@@ -171,7 +171,7 @@ func TestOpenWithoutTypes(t *testing.T) {
 	if err := os.WriteFile(broken, []byte("no types"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenVictims(Options{BTF: broken}); !errors.As(err, &why) {
+	if _, err := OpenVictims(Options{Kernel: NewKernel(broken)}); !errors.As(err, &why) {
 		t.Errorf("error %v", err)
 	}
 }

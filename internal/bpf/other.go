@@ -11,6 +11,15 @@ import (
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
+// Kernel is the running kernel's description of its own types.
+type Kernel struct{}
+
+// NewKernel returns one that describes nothing.
+func NewKernel(string) *Kernel { return &Kernel{} }
+
+// Forget does nothing.
+func (*Kernel) Forget() {}
+
 // Victims tells of the processes that the OOM killer takes; the programs exist
 // only for Linux on amd64 and arm64.
 type Victims struct{}

@@ -5,7 +5,6 @@
 package bpf
 
 import (
-	"bytes"
 	"cmp"
 	_ "embed" // the object.
 	"errors"
@@ -18,7 +17,6 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
-	"golang.org/x/sys/unix"
 
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
@@ -38,32 +36,17 @@ type Processes struct {
 
 // OpenProcesses loads the program. The error is an *UnavailableError.
 func OpenProcesses(o Options) (*Processes, error) {
-	p, err := openProcesses(o)
-	if errors.Is(err, unix.EPERM) && raiseMemlock() == nil {
-		p, err = openProcesses(o)
-	}
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	return p, nil
+	return withMemory(func() (*Processes, error) { return openProcesses(o) })
 }
 
 func openProcesses(o Options) (_ *Processes, err error) {
-	types, err := btf.LoadSpec(o.BTF)
-	if err != nil {
-		return nil, fmt.Errorf("read the kernel's types: %w", err)
-	}
-	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(processesObject))
-	if err != nil {
-		return nil, fmt.Errorf("read the programs: %w", err)
-	}
 	p := &Processes{most: o.MaxProcesses, buf: make([]byte, readBytes)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.Close())
 		}
 	}()
-	if p.objects, err = ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Programs: ebpf.ProgramOptions{KernelTypes: types}}); err != nil {
+	if p.objects, err = o.Kernel.load(processesObject, func(*ebpf.CollectionSpec, *btf.Spec) error { return nil }); err != nil {
 		return nil, err
 	}
 	if p.iter, err = link.AttachIter(link.IterOptions{Program: p.objects.Programs[programProcesses]}); err != nil {

@@ -24,7 +24,7 @@ func openProcessesHere(t *testing.T, most int) *Processes {
 	if missing := missingCapabilities(); len(missing) > 0 {
 		t.Skip("may not load programs:", missing)
 	}
-	p, err := OpenProcesses(Options{BTF: vmlinux, MaxProcesses: most})
+	p, err := OpenProcesses(Options{Kernel: NewKernel(vmlinux), MaxProcesses: most})
 	if err != nil {
 		t.Fatal(err)
 	}

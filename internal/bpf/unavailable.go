@@ -74,10 +74,3 @@ func missingCapabilities() (missing []string) {
 	}
 	return missing
 }
-
-// raiseMemlock removes the limit on locked memory, against which kernels before
-// 5.11 charge BPF's memory.
-func raiseMemlock() error {
-	unlimited := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
-	return unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unlimited)
-}

@@ -5,7 +5,6 @@
 package bpf
 
 import (
-	"bytes"
 	"context"
 	_ "embed" // the object.
 	"errors"
@@ -40,51 +39,25 @@ type Victims struct {
 // OpenVictims loads the programs and attaches them. From then on no privilege is
 // needed any more. The error is an *UnavailableError.
 func OpenVictims(o Options) (*Victims, error) {
-	v, err := openVictims(o)
-	if errors.Is(err, unix.EPERM) && raiseMemlock() == nil {
-		v, err = openVictims(o)
-	}
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	return v, nil
+	return withMemory(func() (*Victims, error) { return openVictims(o) })
 }
 
 func openVictims(o Options) (_ *Victims, err error) {
-	types, err := btf.LoadSpec(o.BTF)
-	if err != nil {
-		return nil, fmt.Errorf("read the kernel's types: %w", err)
-	}
-	var tracepoint *btf.Typedef
-	if err := types.TypeByName("btf_trace_mark_victim", &tracepoint); err != nil {
-		return nil, fmt.Errorf("find the tracepoint mark_victim: %w", err)
-	}
-	programs, err := programsFor(tracepoint)
-	if err != nil {
-		return nil, err
-	}
-	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(victimsObject))
-	if err != nil {
-		return nil, fmt.Errorf("read the programs: %w", err)
-	}
-	for name := range spec.Programs {
-		if !slices.Contains(programs, name) {
-			delete(spec.Programs, name)
-		}
-	}
-	if !slices.Contains(programs, programSignal) {
-		delete(spec.Maps, "killed")
-	}
-	if o.RingBytes != 0 {
-		spec.Maps["events"].MaxEntries = o.RingBytes
-	}
 	v := &Victims{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, v.Close())
 		}
 	}()
-	if v.objects, err = ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Programs: ebpf.ProgramOptions{KernelTypes: types}}); err != nil {
+	var programs []string
+	choose := func(spec *ebpf.CollectionSpec, types *btf.Spec) (err error) {
+		programs, err = choosePrograms(spec, types)
+		if o.RingBytes != 0 {
+			spec.Maps["events"].MaxEntries = o.RingBytes
+		}
+		return err
+	}
+	if v.objects, err = o.Kernel.load(victimsObject, choose); err != nil {
 		return nil, err
 	}
 	if v.ring, err = ringbuf.NewReader(v.objects.Maps["events"]); err != nil {
@@ -98,6 +71,27 @@ func openVictims(o Options) (_ *Victims, err error) {
 		v.links = append(v.links, l)
 	}
 	return v, nil
+}
+
+// choosePrograms leaves the programs that fit this kernel, and returns their names.
+func choosePrograms(spec *ebpf.CollectionSpec, types *btf.Spec) ([]string, error) {
+	var tracepoint *btf.Typedef
+	if err := types.TypeByName("btf_trace_mark_victim", &tracepoint); err != nil {
+		return nil, fmt.Errorf("find the tracepoint mark_victim: %w", err)
+	}
+	programs, err := programsFor(tracepoint)
+	if err != nil {
+		return nil, err
+	}
+	for name := range spec.Programs {
+		if !slices.Contains(programs, name) {
+			delete(spec.Programs, name)
+		}
+	}
+	if !slices.Contains(programs, programSignal) {
+		delete(spec.Maps, "killed")
+	}
+	return programs, nil
 }
 
 // Run calls seen for each victim, and lost with the number of victims that the

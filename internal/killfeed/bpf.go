@@ -40,12 +40,18 @@ func (f *Feed) addBPF() error {
 		return fmt.Errorf("BPF is required and can't be used: %w", err)
 	}
 	f.setBPF(err)
-	remedy := ""
-	if why := (*bpf.UnavailableError)(nil); errors.As(err, &why) {
-		err, remedy = why.Err, why.Remedy+"; "
-	}
-	_ = level.Warn(f.o.Logger).Log("msg", "BPF can't be used: "+withoutBPF, "err", onOneLine(err), "remedy", remedy+"--source.bpf=off silences this")
+	err, remedy := bpf.Remedy(err)
+	_ = level.Warn(f.o.Logger).Log("msg", "BPF can't be used: "+withoutBPF, "err", onOneLine(err), "remedy", OrSilence(remedy))
 	return nil
+}
+
+// OrSilence adds to what can be done about BPF that is missing how to do without it.
+func OrSilence(remedy string) string {
+	const silence = "--source.bpf=off silences this"
+	if remedy == "" {
+		return silence
+	}
+	return remedy + "; " + silence
 }
 
 // traceBPF tells the sink of victims until the context ends. If the trace ends before

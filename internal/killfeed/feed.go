@@ -66,8 +66,8 @@ type Options struct {
 	Procfs      string
 	Hierarchy   *cgroup.Hierarchy // nil: there are no cgroups to watch or to trace in.
 
-	BTF     string // the file with the kernel's types, which BPF needs.
-	BPFMode Mode   // Require makes New fail where BPF can't be used.
+	Kernel  *bpf.Kernel // what programs of BPF are fitted to.
+	BPFMode Mode        // Require makes New fail where BPF can't be used.
 
 	// Reported, if set, is called with the victim's cgroup when a new kill is reported:
 	// the container's runtime is about to forget its name.
@@ -98,7 +98,7 @@ func New(o Options) (*Feed, error) {
 		o.Logger = log.NewNopLogger()
 	}
 	if o.openBPF == nil {
-		o.openBPF = func() (victimTrace, error) { return bpf.OpenVictims(bpf.Options{BTF: o.BTF}) }
+		o.openBPF = func() (victimTrace, error) { return bpf.OpenVictims(bpf.Options{Kernel: o.Kernel}) }
 	}
 	f := &Feed{o: o, parser: oomlog.New(oomlog.Options{PageSize: o.PageSize, Release: o.Release})}
 	if err := f.addBPF(); err != nil {
