@@ -156,7 +156,7 @@ func fullHost() *fakeHost {
 
 func (*fakeHost) Health() oom.RecorderHealth {
 	return oom.RecorderHealth{
-		Interval: 2 * time.Second, Cgroups: 1200, Fast: 3, Over: 4, Samples: 99_000, Recordings: 7, RecordingsDropped: 1,
+		Interval: 2 * time.Second, Cgroups: 1200, Fast: 3, Over: 4, Samples: 99_000, FullSamples: 800, Recordings: 7, RecordingsDropped: 1,
 		HasFile: true, Unsaved: 500 * time.Millisecond,
 	}
 }

@@ -147,7 +147,7 @@ func TestEveryCounterOfKillsSaysSince(t *testing.T) {
 		"oom_container_kill_causes_total",                            // kept in a file of their own.
 		"oom_pod_limit_kills_total",                                  // dropped without being counted.
 		"oom_kmsg_records_lost_total", "oom_trace_events_lost_total", // reading begins before counting.
-		"oom_recorder_samples_total", "oom_recorder_recordings_dropped_total",
+		"oom_recorder_samples_total", "oom_recorder_full_samples_total", "oom_recorder_recordings_dropped_total",
 	}
 	for _, f := range allFamilies() {
 		if f.typ != counter && f.since != epochUnknown {

@@ -109,7 +109,7 @@ func (b *bench) thrashing(t *testing.T) {
 	b.evidence(t, "thrashing", "# CPU while a container thrashes at its limit\n\n"+
 		"A container reads more than its limit again and again, which raises a counter of its and an event of cgroup v2 each time. Nobody scrapes. "+
 		"A reading is what /proc/self/status takes to read on the same machine at that time: an emulated one is at times half as fast.\n\n"+b.by("TestGuest")+
-		"| exporter | hits of the limit a second | CPU at rest | CPU while it thrashes | a reading | readings a second | at most |\n|---|---|---|---|---|---|---|\n"+rows.String())
+		"| exporter | hits of the limit a second | CPU at rest | CPU while it thrashes | a reading | readings a second | at most | full samples a second |\n|---|---|---|---|---|---|---|---|\n"+rows.String())
 }
 
 // besideThrashing returns a row of the table: what an exporter takes.
@@ -126,15 +126,17 @@ func (b *bench) besideThrashing(t *testing.T, w watching, c container) string {
 	p := lab.Start(t, exec.Command("sh", "-c", script, c.File("cgroup.procs")))
 	<-time.After(2 * time.Second)
 	kills := lab.NodeKills(t)
-	var share, perSecond, readings float64
+	var share, perSecond, readings, full float64
 	var floor time.Duration
 	for try := 1; ; try++ {
 		floor = reading(t)
-		hits := b.hits(t, c)
+		hits, earlier := b.hits(t, c), e.Scrape(t)
 		before = e.CPUTime(t)
 		<-time.After(span)
 		share = (e.CPUTime(t) - before).Seconds() / span.Seconds()
 		perSecond = float64(b.hits(t, c)-hits) / span.Seconds()
+		now := e.Scrape(t)
+		full = (now.Sum("oom_recorder_full_samples_total") - earlier.Sum("oom_recorder_full_samples_total")) / span.Seconds()
 		floor = (floor + reading(t)) / 2
 		readings = share / floor.Seconds()
 		if n := lab.NodeKills(t) - kills; n > 0 || perSecond < 100 {
@@ -143,13 +145,13 @@ func (b *bench) besideThrashing(t *testing.T, w watching, c container) string {
 		if readings <= w.busy {
 			break
 		}
-		t.Logf("%.2f %% of a CPU while a container thrashes, as much as %.0f readings a second", 100*share, readings)
+		t.Logf("%.2f %% of a CPU while a container thrashes, as much as %.0f readings a second, for %.1f full samples a second", 100*share, readings, full)
 		if try == tries {
 			t.Errorf("as much as %.0f readings a second, more than %g", readings, w.busy)
 			break
 		}
 	}
-	return fmt.Sprintf("| %s | %.0f | %.2f %% | %.2f %% | %v | %.0f | %g |\n", w.name, perSecond, 100*rest.Seconds()/span.Seconds(), 100*share, floor.Round(time.Microsecond), readings, w.busy)
+	return fmt.Sprintf("| %s | %.0f | %.2f %% | %.2f %% | %v | %.0f | %g | %.1f |\n", w.name, perSecond, 100*rest.Seconds()/span.Seconds(), 100*share, floor.Round(time.Microsecond), readings, w.busy, full)
 }
 
 // hits is how often the container ran into its limit.

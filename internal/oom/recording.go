@@ -68,6 +68,7 @@ type RecorderHealth struct {
 	Cgroups, Fast     int           // recorded; of these sampled every 100 ms.
 	Over              int           // cgroups that are left out because there are too many.
 	Samples           uint64        // taken, of usage.
+	FullSamples       uint64        // taken of all else.
 	Recordings        int           // kept.
 	RecordingsDropped uint64        // that gave way to newer ones.
 	Unsaved           time.Duration // for how long the oldest unsaved recording has waited.

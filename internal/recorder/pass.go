@@ -187,6 +187,7 @@ func (r *Recorder) readFull(t *track) {
 		t.note(t.readAt)
 		return
 	}
+	r.full++
 	v := slotOf(at, &s)
 	if v.processes == 0 && t.hasMoved(at, stillAfter) {
 		v.processes = t.processes

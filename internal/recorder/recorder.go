@@ -107,6 +107,7 @@ type Recorder struct {
 	over     int // cgroups that are left out.
 	interval time.Duration
 	samples  uint64
+	full     uint64 // samples that are not of usage alone.
 	restored map[oom.GroupID]savedTrack // until their cgroups are found.
 
 	frozen  shelf
@@ -231,7 +232,7 @@ func (r *Recorder) Health() oom.RecorderHealth {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	h := oom.RecorderHealth{
-		Interval: r.interval, Cgroups: len(r.live), Samples: r.samples, Recordings: len(r.frozen.order),
+		Interval: r.interval, Cgroups: len(r.live), Samples: r.samples, FullSamples: r.full, Recordings: len(r.frozen.order),
 		RecordingsDropped: r.frozen.dropped, HasFile: r.o.Store != nil, Over: r.over,
 	}
 	for _, t := range r.live {
