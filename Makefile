@@ -85,7 +85,7 @@ vet-arch: ## go vet for 32 bits and for big-endian
 	GOARCH=s390x $(GO) vet ./...
 
 bpf: ## the objects of internal/bpf from their C sources: CLANG and LLVM_STRIP of Debian 12
-	cd internal/bpf && for program in victims processes; do \
+	cd internal/bpf && for program in victims processes cgroups; do \
 		$(CLANG) -target bpfel -mcpu=v2 -O2 -g -Wall -Wextra -Werror -fdebug-compilation-dir=. -c src/$$program.bpf.c -o $${program}_bpfel.o || exit 1; \
 	done
 	$(LLVM_STRIP) -g internal/bpf/*_bpfel.o

@@ -12,6 +12,9 @@ func (c containerCollector) update(s Scrape, out *sink) error {
 		return err
 	}
 	t := c.table
+	if groups.Source != "" {
+		t.listedCgroups.emit(out, groups)
+	}
 	if t.containerProcesses.wanted() {
 		// If the processes can't be read, the other families are still exposed.
 		_, err = s.Processes()

@@ -32,6 +32,7 @@ type table struct {
 	node               *rows[oom.NodeState]
 	unkillable         *rows[oom.Processes]
 	listed             *rows[oom.Processes]
+	listedCgroups      *rows[oom.Groups]
 	clock              *rows[time.Time]
 	totals             *rows[oom.KillTotals]
 	levels             *rows[levelKills]
@@ -102,6 +103,7 @@ func (t *table) nodeRows() {
 	t.node = rowsOf[oom.NodeState](t, "node", shapeNone, nil)
 	t.unkillable = rowsOf[oom.Processes](t, "node", shapeNone, nil)
 	t.listed = rowsOf(t, "process", shapeSource, func(c *labelCache, r *oom.Processes) *labels { return c.pairs(shapeSource, r.Source) })
+	t.listedCgroups = rowsOf(t, "container", shapeSource, func(c *labelCache, r *oom.Groups) *labels { return c.pairs(shapeSource, r.Source) })
 	t.clock = rowsOf[time.Time](t, "node", shapeNone, nil)
 	t.totals = rowsOf[oom.KillTotals](t, "event", shapeNone, nil)
 	t.levels = rowsOf(t, "event", shapeLevel, func(c *labelCache, r *levelKills) *labels { return c.pairs(shapeLevel, r.level.String()) })

@@ -16,6 +16,7 @@ func (t *table) processFamilies() {
 	t.processes.add(family{name: "oom_process_resident_bytes", typ: gauge, help: "Resident memory, shared pages counted in full.", source: "/proc/PID/status VmRSS"}, func(r *oom.ProcessRow) (float64, bool) { return float64(r.RSS), true })
 	t.processes.add(family{name: "oom_process_swap_bytes", typ: gauge, help: "Swapped-out memory.", source: "/proc/PID/status VmSwap"}, func(r *oom.ProcessRow) (float64, bool) { return float64(r.Swap), true })
 	t.listed.add(family{name: "oom_process_source_info", typ: gauge, help: "1 for what the processes are listed by: procfs, or bpf (--source.bpf) for as long as it works.", source: "docs/bpf.md"}, func(*oom.Processes) (float64, bool) { return 1, true })
+	t.listedCgroups.add(family{name: "oom_cgroup_source_info", typ: gauge, help: "1 for what usage, limits and counters of cgroups are read by: cgroupfs, or bpf (--source.bpf) for as long as it works.", source: "docs/bpf.md"}, func(*oom.Groups) (float64, bool) { return 1, true })
 	t.victims.add(family{name: "oom_next_victim_badness_bytes", typ: gauge, profile: ProfileMinimal, help: "The process that the kernel would kill if this limit, or the node, ran out now; the value is its badness in that scope. scope and cgroup name the limit. One series for the node and one for each limit that is near.", source: "docs/prediction.md"}, func(r *oom.NextVictim) (float64, bool) { return float64(r.Badness), true })
 }
 

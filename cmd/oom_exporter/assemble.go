@@ -61,6 +61,9 @@ func assemble(c *config, logger log.Logger) (*parts, error) {
 		_ = level.Error(logger).Log("msg", "memory cgroups can't be read: no container, pod and slice metrics", "err", o.HierarchyErr)
 	} else {
 		o.Hierarchy = p.groups
+		if err := p.listCgroups(c, logger); err != nil {
+			return nil, errors.Join(err, fs.Close())
+		}
 	}
 	namer := workload.NewNamer(c.nameOptions(logger))
 	o.Names = names{namer, c.rowLimits()}

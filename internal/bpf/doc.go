@@ -25,6 +25,9 @@ type Options struct {
 	RingBytes uint32
 	// MaxProcesses bounds how many processes are listed; 0: all are.
 	MaxProcesses int
+	// MaxCgroups bounds how many cgroups there is room for, at 224 bytes of kernel memory
+	// each; 0: 16,384.
+	MaxCgroups int
 }
 
 // UnavailableError says why BPF can't be used here, and how it could.
@@ -38,6 +41,9 @@ func (e *UnavailableError) Error() string {
 }
 
 func (e *UnavailableError) Unwrap() error { return e.Err }
+
+// ErrOldKernel is the cause where only a newer kernel can do it.
+var ErrOldKernel = errors.New("this kernel has no iterator over cgroups")
 
 // Remedy takes an error apart into its cause and what can be done about it, which is
 // empty where nothing is known.

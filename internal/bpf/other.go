@@ -52,3 +52,19 @@ func (*Processes) Scan(dst []oom.Process) ([]oom.Process, oom.Skipped, error) {
 
 // Close does nothing.
 func (*Processes) Close() error { return nil }
+
+// Cgroups lists memory cgroups; the program exists only for Linux on amd64 and arm64.
+type Cgroups struct{}
+
+// OpenCgroups returns an *UnavailableError.
+func OpenCgroups(Options, string) (*Cgroups, error) {
+	return nil, &UnavailableError{errors.ErrUnsupported, "Linux on amd64 or arm64"}
+}
+
+// Read returns an error.
+func (*Cgroups) Read(dst []oom.CgroupNumbers) ([]oom.CgroupNumbers, error) {
+	return dst[:0], errors.ErrUnsupported
+}
+
+// Close does nothing.
+func (*Cgroups) Close() error { return nil }

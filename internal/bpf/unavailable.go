@@ -34,6 +34,8 @@ func unavailable(err error) *UnavailableError {
 func explain(err error, missing []string, lockdown string) *UnavailableError {
 	var refused *ebpf.VerifierError
 	switch {
+	case errors.Is(err, ErrOldKernel):
+		return &UnavailableError{err, "Linux 6.1 or later"}
 	case errors.As(err, &refused):
 		return &UnavailableError{fmt.Errorf("the kernel's verifier refuses the program: %w", err), "report it with the output of uname -a; " + newKernel}
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):

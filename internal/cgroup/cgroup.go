@@ -12,6 +12,8 @@ package cgroup
 import (
 	"errors"
 	"time"
+
+	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
 // Parts names the optional files of a cgroup; each costs an open, a read and a
@@ -84,6 +86,11 @@ func (o Options) withDefaults() Options {
 		o.MaxGroups = DefaultMaxGroups
 	}
 	return o
+}
+
+// Numbers lists the numbers of all cgroups of a hierarchy at once; package bpf has one.
+type Numbers interface {
+	Read(dst []oom.CgroupNumbers) ([]oom.CgroupNumbers, error)
 }
 
 // WatchOptions tunes Watch; the zero value is ready to use.

@@ -23,7 +23,9 @@ func (p *pass) readKills(g *oom.Group, up level) {
 
 // readOOMControlV1 reads memory.oom_control. TreeKills stays unset: v1 does not have it.
 func (p *pass) readOOMControlV1(g *oom.Group, up level) {
-	if b, ok := p.readFile(v1OOMControl); ok {
+	if n := p.numbers; n != nil && n.KillDisabled.IsSet() {
+		g.KillDisabled, g.UnderOOM, g.Events.OwnKills = n.KillDisabled, n.UnderOOM, n.Events.OwnKills
+	} else if b, ok := p.readFile(v1OOMControl); ok {
 		g.KillDisabled, g.UnderOOM, g.Events.OwnKills = parseOOMControl(b)
 	}
 	n := p.node
@@ -35,6 +37,9 @@ func (p *pass) readOOMControlV1(g *oom.Group, up level) {
 // readEventsV2 reads the counters of the current group.
 func (p *pass) readEventsV2() oom.Events {
 	n := p.node
+	if p.numbers != nil {
+		return p.listedEventsV2()
+	}
 	raw, ok := p.ahead, p.isAhead
 	if !ok {
 		var b []byte
@@ -63,6 +68,16 @@ func (p *pass) readEventsV2() oom.Events {
 	if p.h.scope == scopeTree {
 		own.TreeKills = raw.OwnKills
 		n.withChildren = true
+	}
+	return own
+}
+
+// listedEventsV2 returns the counters of the current group where they are listed.
+func (p *pass) listedEventsV2() oom.Events {
+	p.node.raw, p.node.withChildren = p.numbers.Events, false
+	own := p.numbers.LocalEvents
+	if !p.h.place.localEvents {
+		own.TreeKills, own.TreeGroupKills = p.numbers.Events.OwnKills, p.numbers.Events.GroupKills
 	}
 	return own
 }

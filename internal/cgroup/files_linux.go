@@ -5,8 +5,6 @@ package cgroup
 import (
 	"slices"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 )
 
@@ -34,7 +32,7 @@ func (p *pass) readV1(g *oom.Group, up level) {
 	g.Hierarchical = p.hierarchicalV1(up)
 	g.Stat.Kernel = p.readKernelV1(g)
 	g.Events.Max = p.numberIf(v1Failcnt, p.due || g.Limit.IsValue() && !p.isFresh(v1Failcnt)) // without a limit there are no hits.
-	if (p.isFresh(v1OOMControl) || p.assumeNoProcesses()) && p.h.scope == scopeOwn && k.killDisabled.Or(0) == 0 {
+	if p.numbers == nil && (p.isFresh(v1OOMControl) || p.assumeNoProcesses()) && p.h.scope == scopeOwn && k.killDisabled.Or(0) == 0 {
 		g.KillDisabled, g.UnderOOM, g.Events.OwnKills = k.killDisabled, k.underOOM, k.kills
 		return
 	}
@@ -80,23 +78,32 @@ func (p *pass) readV2(g *oom.Group) {
 
 func (p *pass) isMissing(f file) bool { return p.missing&(1<<f) != 0 }
 
+func (p *pass) readPressure() oom.Pressure {
+	if p.numbers != nil && p.numbers.Pressure.StalledMicros.IsSet() && p.h.listed.exists&(1<<v2Pressure) != 0 {
+		return p.numbers.Pressure
+	}
+	b, ok := p.readFile(v2Pressure)
+	if !ok {
+		return oom.Pressure{}
+	}
+	return parsePressure(b)
+}
+
 // readParts reads what Options.Parts asks for.
-func (p *pass) readParts(g *oom.Group, up level, down *level, st *unix.Stat_t) {
+func (p *pass) readParts(g *oom.Group, up level, down *level) {
 	parts := p.h.options.Parts
 	if parts&PartProcs != 0 && !p.isFresh(procs) && !p.assumeNoProcesses() && p.callHook(procs) {
-		errno := p.h.readPIDs(p.fd, p.node)
+		errno := p.openLate()
+		if errno == 0 {
+			errno = p.h.readPIDs(p.fd, p.node)
+		}
 		p.noteErrno(procs, errno)
 	}
 	g.PIDs = p.node.kept.pids
 	if parts&PartPressure != 0 && p.h.place.version == 2 {
-		if b, ok := p.readFile(v2Pressure); ok {
-			g.Pressure = parsePressure(b)
-		}
+		g.Pressure = p.readPressure()
 	}
 	if parts&PartStartTime != 0 {
-		if t := int64(st.Mtim.Sec); p.node.made == 0 || t < p.node.made {
-			p.node.made = t
-		}
 		g.StartTime = oom.Of(uint64(p.node.made))
 	}
 	if parts&PartProtection != 0 && p.online > 1 {

@@ -67,8 +67,9 @@ func (p *pass) readSingle(n *node, up level) (oom.Group, error) {
 		return oom.Group{}, fmt.Errorf("stat: %w", err)
 	}
 	n.markSeen(p.h.pass, st.Ino)
+	n.noteDir(&st)
 	p.setCurrent(n, fd)
-	index, down, ok := p.readCgroup(up, &st)
+	index, down, ok := p.readCgroup(up, uint64(st.Nlink))
 	switch {
 	case p.fatal != 0:
 		return oom.Group{}, p.fatalErr()
@@ -104,6 +105,7 @@ func (p *pass) readCounters(c *node, up level) {
 		return
 	}
 	c.markSeen(p.h.pass, st.Ino)
+	c.noteDir(&st)
 	p.setCurrent(c, fd)
-	p.readCgroup(up, &st)
+	p.readCgroup(up, uint64(st.Nlink))
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
@@ -48,6 +49,7 @@ type Hierarchy struct {
 	place    place
 	pageSize int
 	noSwap   bool // v1 without swap accounting.
+	listed   listed
 
 	mu       sync.Mutex
 	scope    scope
@@ -193,6 +195,7 @@ func (h *Hierarchy) readOnce(kills, keep bool) (oom.Tree, oom.Skipped, error) {
 		return oom.Tree{}, oom.Skipped{}, err
 	}
 	defer p.end()
+	p.lists, p.compares = h.listed.begin(time.Now(), kills)
 	if kills {
 		defer func() { h.storm.end(h.pass, p.tree.Groups) }()
 	} else {
@@ -206,6 +209,7 @@ func (h *Hierarchy) readOnce(kills, keep bool) (oom.Tree, oom.Skipped, error) {
 	}
 	if !kills {
 		h.rows = p.rows
+		p.tree.Source = h.listed.name()
 		h.closeKeptOpen(p.mayOpen)
 	}
 	return p.tree, p.skipped, nil

@@ -32,6 +32,9 @@ func (h *Hierarchy) Read() (oom.Tree, oom.Skipped, error) {
 	return oom.Tree{}, oom.Skipped{}, ErrNoHierarchy
 }
 
+// Use does nothing.
+func (h *Hierarchy) Use(Numbers, func(error)) {}
+
 // ReadKills fails.
 func (h *Hierarchy) ReadKills() (oom.Tree, oom.Skipped, error) {
 	return oom.Tree{}, oom.Skipped{}, ErrNoHierarchy

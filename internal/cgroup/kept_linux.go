@@ -37,8 +37,13 @@ const kernelSlack = 64 << 10
 func (p *pass) planReads(links uint64) {
 	n := p.node
 	p.leaf = links <= 2
-	refresh := uint64(max(p.h.options.Refresh, 1))
-	p.due = p.kills || !n.kept.known || (n.inode+p.h.reads)%refresh == 0
+	p.due = p.kills || !n.kept.known || p.isTurn(n)
+}
+
+// isTurn tells whether this pass is the one in Options.Refresh in which all files of a
+// cgroup are read.
+func (p *pass) isTurn(n *node) bool {
+	return (n.inode+p.h.reads)%uint64(max(p.h.options.Refresh, 1)) == 0
 }
 
 // noteLimit remembers the limit. When it changed, all files are due: whoever sets one
@@ -66,7 +71,7 @@ func (p *pass) number(f file) oom.Amount { return p.numberIf(f, !p.isFresh(f)) }
 // numberIf returns the number in a file, read only if due is true.
 func (p *pass) numberIf(f file, due bool) oom.Amount {
 	n := p.node.kept.number(f)
-	if due {
+	if due || p.numbers != nil {
 		*n = p.readNumber(f)
 	}
 	return *n
@@ -75,6 +80,9 @@ func (p *pass) numberIf(f file, due bool) oom.Amount {
 // readKernelV1 returns the kernel memory of a v1 cgroup. Usage includes it, so it is
 // read again only when usage minus anon and file has changed.
 func (p *pass) readKernelV1(g *oom.Group) oom.Amount {
+	if n, ok := p.listedNumber(v1Kmem); ok {
+		return n
+	}
 	k := &p.node.kept
 	rest := g.Usage.Or(0) - min(g.Usage.Or(0), g.Stat.Anon.Or(0)+g.Stat.File.Or(0))
 	if p.due || max(rest, k.rest)-min(rest, k.rest) > kernelSlack {

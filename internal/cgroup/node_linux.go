@@ -58,6 +58,15 @@ func (n *node) markSeen(pass, inode uint64) {
 	n.pass = pass
 }
 
+// noteDir notes what the directory says: who may create cgroups in it, and the earliest
+// time that it has had.
+func (n *node) noteDir(st *unix.Stat_t) {
+	n.uid = makerOf(st)
+	if t := int64(st.Mtim.Sec); n.made == 0 || t < n.made {
+		n.made = t
+	}
+}
+
 // resetIfReplaced resets the node if its name belongs to another cgroup by now.
 func (n *node) resetIfReplaced(inode uint64) {
 	if n.inode != inode {

@@ -70,6 +70,10 @@ func (p *pass) openCgroup(n *node, parent int) (fd int, stays bool, errno unix.E
 		delete(p.h.open, n)
 	}
 	p.opened = nil
+	if parent < 0 {
+		fd, errno = p.openPath(n)
+		return fd, false, errno
+	}
 	fd, errno = openat(parent, n.name, openDirFlags)
 	return fd, false, errno
 }

@@ -51,6 +51,10 @@ type pass struct {
 	denied    bool
 	fatal     unix.Errno
 
+	numbers  *oom.CgroupNumbers // of the group that is being read; nil: they are read.
+	lists    bool               // there is a list of now.
+	compares bool               // what is listed is compared with the files.
+
 	mayOpen int            // groups that may be kept open.
 	opened  *openGroup     // of the group that is being read, if it is kept open;
 	usage   [openText]byte // the text of its usage,
@@ -89,6 +93,9 @@ func (h *Hierarchy) begin(kills bool) (*pass, error) {
 
 func (p *pass) end() {
 	_ = unix.Close(p.rootFD)
+	if p.compares {
+		p.h.listed.checked()
+	}
 	if p.odd && p.h.scope != scopeOwn {
 		if p.h.odd++; p.h.odd >= oddPasses {
 			p.h.scope = scopeOwn
@@ -177,6 +184,9 @@ func (p *pass) readFile(f file) (b []byte, ok bool) {
 	}
 	b, errno, ok := p.readKeptOpen(f)
 	if !ok {
+		if errno = p.openLate(); errno != 0 {
+			return nil, p.noteErrno(f, errno)
+		}
 		b, errno = readAt(p.fd, files[f].name, p.h.buf)
 	}
 	return b, p.noteErrno(f, errno)
@@ -195,6 +205,7 @@ func (p *pass) noteErrno(f file, errno unix.Errno) bool {
 	switch errno {
 	case 0:
 		p.misses[f] = 0
+		p.h.listed.exists |= 1 << f
 		return true
 	case unix.ENOENT, unix.ENODEV:
 		p.missing |= 1 << f
@@ -208,6 +219,9 @@ func (p *pass) noteErrno(f file, errno unix.Errno) bool {
 }
 
 func (p *pass) readNumber(f file) oom.Amount {
+	if n, ok := p.listedNumber(f); ok {
+		return n
+	}
 	b, ok := p.readFile(f)
 	if !ok {
 		return oom.Amount{}
@@ -216,6 +230,9 @@ func (p *pass) readNumber(f file) oom.Amount {
 }
 
 func (p *pass) readLimitV1(f file) oom.Amount {
+	if n, ok := p.listedNumber(f); ok {
+		return n
+	}
 	b, ok := p.readFile(f)
 	if !ok {
 		return oom.Amount{}
@@ -226,11 +243,19 @@ func (p *pass) readLimitV1(f file) oom.Amount {
 // setCurrent makes n, open at fd, the group that is being read.
 func (p *pass) setCurrent(n *node, fd int) {
 	p.node, p.fd, p.missing, p.denied, p.isAhead, p.unchanged = n, fd, 0, false, false, false
+	p.numbers = nil
 }
 
 // stillThere tells whether the current cgroup still exists. Missing files alone do
 // not show that: the kernel may not have them, or the memory controller may be off.
 func (p *pass) stillThere(parent int) bool {
+	if parent < 0 {
+		fd, errno := p.openPath(p.node)
+		if errno == 0 {
+			_ = unix.Close(fd)
+		}
+		return errno != unix.ENOENT && errno != unix.ENOTDIR
+	}
 	fd, errno := openat(parent, p.node.name, openDirFlags)
 	if errno != 0 {
 		return errno != unix.ENOENT && errno != unix.ENOTDIR

@@ -25,6 +25,9 @@ func (p *pass) readSubtree(n *node, up level) (gone bool, err error) {
 	default:
 		return false, errCrowded
 	}
+	if p.isListed(n, up) {
+		return p.readListed(n, up)
+	}
 	if p.kills {
 		if done, err := p.readHeld(n, up); done {
 			return false, err
@@ -45,13 +48,13 @@ func (p *pass) readSubtree(n *node, up level) (gone bool, err error) {
 	}
 	known := n.inode == st.Ino
 	n.markSeen(p.h.pass, st.Ino)
-	n.uid = makerOf(&st)
+	n.noteDir(&st)
 	p.setCurrent(n, fd)
 	if p.kills && p.subtreeUnchanged() {
 		p.repeatLastPass(n, up.index)
 		return false, nil
 	}
-	index, down, ok := p.readCgroup(up, &st)
+	index, down, ok := p.readCgroup(up, uint64(st.Nlink))
 	if down.cpuset >= 0 {
 		defer func() { _ = unix.Close(down.cpuset) }()
 	}
@@ -95,14 +98,18 @@ func makerOf(st *unix.Stat_t) uint32 {
 
 // readCgroup reads the files of the current cgroup into a new entry of the tree. It is
 // false if the cgroup vanished meanwhile.
-func (p *pass) readCgroup(up level, st *unix.Stat_t) (int, level, bool) {
-	p.planReads(uint64(st.Nlink))
+func (p *pass) readCgroup(up level, links uint64) (int, level, bool) {
+	p.planReads(links)
+	if p.compares {
+		p.compare()
+	}
+	p.numbers = p.listed(p.node.inode)
 	index := len(p.tree.Groups)
 	p.tree.Groups = append(p.tree.Groups, oom.Group{
-		GroupID: oom.GroupID{Path: p.node.path, Inode: st.Ino},
+		GroupID: oom.GroupID{Path: p.node.path, Inode: p.node.inode},
 		Parent:  up.index,
 		Owner:   index,
-		UID:     makerOf(st),
+		UID:     p.node.uid,
 	})
 	g := &p.tree.Groups[index]
 	if !p.kills {
@@ -114,11 +121,12 @@ func (p *pass) readCgroup(up level, st *unix.Stat_t) (int, level, bool) {
 		p.readKills(g, up)
 	case p.h.place.version == 1:
 		p.readV1(g, up)
-		p.readParts(g, up, &down, st)
+		p.readParts(g, up, &down)
 	default:
 		p.readV2(g)
-		p.readParts(g, up, &down, st)
+		p.readParts(g, up, &down)
 	}
+	down.fd = p.fd // it may have been opened meanwhile.
 	down.hierarchical, down.mems = g.Hierarchical, g.Mems
 	if p.missing != 0 && up.index >= 0 {
 		if !p.stillThere(up.fd) {
@@ -200,6 +208,14 @@ func (p *pass) countLeftOut(n *node, down level) {
 // listAndReadChildren lists the directory and reads the children that this pass has not seen
 // yet.
 func (p *pass) listAndReadChildren(n *node, down level) error {
+	if down.fd < 0 {
+		fd, errno := p.openPath(n)
+		if errno != 0 {
+			return p.handleListError(n, errno)
+		}
+		defer func() { _ = unix.Close(fd) }()
+		down.fd = fd
+	}
 	most := p.h.options.MaxGroups - len(p.tree.Groups)
 	for _, c := range n.children {
 		if c.pass == p.h.pass {

@@ -18,7 +18,7 @@ func (s *Snapshot) Groups() (*oom.Groups, error) {
 		}
 		_, nodeErr := s.Node()
 		states := s.h.cache.updateGroups(tree)
-		g := &oom.Groups{}
+		g := &oom.Groups{Source: tree.Source}
 		s.rowOf = make([]int32, len(tree.Groups))
 		buffers := s.h.cache.takeRows()
 		hasProcesses := withProcesses(tree)

@@ -168,6 +168,7 @@ func (g *Group) WorkingSet() Amount {
 type Tree struct {
 	Version int // 1 or 2.
 	Groups  []Group
+	Source  string // what the numbers were read by: ByBPF or ByCgroupfs; memory.stat is always a file.
 	Folded  uint64 // workloads shown as a part of another one, because there are too many.
 }
 

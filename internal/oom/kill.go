@@ -73,12 +73,13 @@ type Kill struct {
 	Evidence string
 }
 
-// What sees a victim while the kernel kills it (tracefs, bpf), and what lists the
-// processes (bpf, procfs).
+// What sees a victim while the kernel kills it (tracefs, bpf), what lists the processes
+// (bpf, procfs), and what the numbers of cgroups are read by (bpf, cgroupfs).
 const (
-	ByTracefs = "tracefs"
-	ByBPF     = "bpf"
-	ByProcfs  = "procfs"
+	ByTracefs  = "tracefs"
+	ByBPF      = "bpf"
+	ByProcfs   = "procfs"
+	ByCgroupfs = "cgroupfs"
 )
 
 // Sighting is a process that was seen while the kernel killed it.

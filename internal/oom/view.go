@@ -39,6 +39,7 @@ type ProcessSummary struct {
 // Groups is one pass over the memory hierarchy, sorted into rows.
 type Groups struct {
 	Containers, Pods, Slices []Row
+	Source                   string // as in Tree.
 }
 
 // NodeState is the node with what was computed from it.

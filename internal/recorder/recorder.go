@@ -107,7 +107,7 @@ type Recorder struct {
 	over     int // cgroups that are left out.
 	interval time.Duration
 	samples  uint64
-	full     uint64 // samples that are not of usage alone.
+	full     uint64                     // samples that are not of usage alone.
 	restored map[oom.GroupID]savedTrack // until their cgroups are found.
 
 	frozen  shelf

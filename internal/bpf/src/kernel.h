@@ -19,7 +19,7 @@ typedef long long s64;
 #define __uint(name, value) int(*name)[value]
 #define __type(name, type) typeof(type) *name
 
-enum { BPF_MAP_TYPE_PERCPU_ARRAY = 6, BPF_MAP_TYPE_LRU_HASH = 9, BPF_MAP_TYPE_RINGBUF = 27 };
+enum { BPF_MAP_TYPE_ARRAY = 2, BPF_MAP_TYPE_PERCPU_ARRAY = 6, BPF_MAP_TYPE_LRU_HASH = 9, BPF_MAP_TYPE_RINGBUF = 27 };
 
 /* The kernel's functions by their numbers, see bpf-helpers(7). */
 static void *(*const bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
@@ -54,12 +54,22 @@ struct kernfs_node___before_6_15 {
 	struct kernfs_node *parent;
 };
 
-struct cgroup {
-	struct kernfs_node *kn;
-};
-
 struct cgroup_subsys_state {
 	struct cgroup *cgroup;
+	struct cgroup_subsys_state *parent;
+	unsigned int flags;
+};
+
+/* It has two dimensions, which the kernel's types tell as one. The first row is what the
+   files show. */
+struct psi_group {
+	u64 total[12];
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+	struct psi_group *psi;
+	struct cgroup_subsys_state *subsys[16];
 };
 
 enum cgroup_subsys_id { memory_cgrp_id = 4 };
@@ -71,6 +81,29 @@ struct css_set {
 typedef struct {
 	s64 counter;
 } atomic_long_t;
+
+struct page_counter {
+	atomic_long_t usage;
+	unsigned long failcnt;
+	unsigned long watermark;
+	unsigned long min;
+	unsigned long high;
+	unsigned long max;
+};
+
+/* css is its first member. */
+struct mem_cgroup {
+	struct page_counter memory;
+	struct page_counter swap;
+	struct page_counter memsw;
+	struct page_counter kmem;
+	atomic_long_t memory_events[6];
+	atomic_long_t memory_events_local[6];
+	u8 oom_group;
+	int swappiness;
+	int under_oom;
+	int oom_kill_disable;
+};
 
 struct percpu_counter {
 	s64 count;
@@ -132,6 +165,13 @@ struct seq_file;
 
 struct bpf_iter_meta {
 	struct seq_file *seq;
+	u64 session_id;
+	u64 seq_num;
+};
+
+struct bpf_iter__cgroup {
+	struct bpf_iter_meta *meta;
+	struct cgroup *cgroup;
 };
 
 struct bpf_iter__task {

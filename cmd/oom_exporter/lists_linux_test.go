@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/oom-exporter/oom_exporter/internal/bpf"
+	"github.com/oom-exporter/oom_exporter/internal/cgroup"
 	"github.com/oom-exporter/oom_exporter/internal/host"
 	"github.com/oom-exporter/oom_exporter/internal/oom"
 	"github.com/oom-exporter/oom_exporter/internal/predict"
@@ -113,4 +114,93 @@ func BenchmarkScan(b *testing.B) {
 		}
 		perProcess(b)
 	})
+}
+
+// treeHere reads all cgroups of this host, with their numbers listed by BPF or not.
+func treeHere(t testing.TB, listed bool) oom.Tree {
+	t.Helper()
+	h, err := cgroup.Find(cgroup.Options{Parts: cgroup.PartsAll, Refresh: 4})
+	if err != nil {
+		t.Skip(err)
+	}
+	if listed {
+		useList(t, h)
+	}
+	var tree oom.Tree
+	for range 6 { // each is read in full, and in each other way.
+		if tree, _, err = h.Read(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return tree
+}
+
+func useList(t testing.TB, h *cgroup.Hierarchy) {
+	t.Helper()
+	list, err := bpf.OpenCgroups(bpf.Options{Kernel: bpf.NewKernel("/sys/kernel/btf/vmlinux")}, h.Mount())
+	if why := (*bpf.UnavailableError)(nil); errors.As(err, &why) && (os.Geteuid() != 0 || errors.Is(err, bpf.ErrOldKernel)) {
+		t.Skip("may not load programs:", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = list.Close() })
+	h.Use(list, func(err error) { t.Error(err) })
+}
+
+// TestListedCgroupsAreThoseOfTheFiles holds what hardly moves of this host's cgroups, as
+// the kernel lists it, against the files.
+func TestListedCgroupsAreThoseOfTheFiles(t *testing.T) {
+	listed, read := treeHere(t, true), treeHere(t, false)
+	if listed.Source != oom.ByBPF || read.Source != oom.ByCgroupfs {
+		t.Fatalf("listed by %s, read by %s", listed.Source, read.Source)
+	}
+	say := func(g *oom.Group) string {
+		return fmt.Sprintf("limit %v, high %v, min %v, swap limit %v, memsw limit %v, swappiness %v, group kill %v, kill disabled %v, own kills %v, kills below %v, user %d, hierarchical %v",
+			g.Limit, g.High, g.Min, g.SwapLimit, g.MemswLimit, g.Swappiness, g.OOMGroup, g.KillDisabled, g.Events.OwnKills, g.Events.TreeKills, g.UID, g.Hierarchical)
+	}
+	want := map[oom.GroupID]string{}
+	for i := range read.Groups {
+		want[read.Groups[i].GroupID] = say(&read.Groups[i])
+	}
+	compared := 0
+	for i := range listed.Groups {
+		g := &listed.Groups[i]
+		text, there := want[g.GroupID]
+		if !there {
+			continue // it came or went.
+		}
+		if compared++; say(g) != text {
+			t.Errorf("%s is listed with %s\nits files have %s", g.Path, say(g), text)
+		}
+	}
+	if compared < len(read.Groups)/2 {
+		t.Errorf("%d of %d cgroups compared", compared, len(read.Groups))
+	}
+}
+
+// BenchmarkCgroups reads all cgroups of this host at rest, with their numbers listed and
+// by their files.
+func BenchmarkCgroups(b *testing.B) {
+	for _, listed := range []bool{true, false} {
+		b.Run(map[bool]string{true: oom.ByBPF, false: oom.ByCgroupfs}[listed], func(b *testing.B) {
+			h, err := cgroup.Find(cgroup.Options{Parts: cgroup.PartsAll, Refresh: 8, KeepOpen: 384})
+			if err != nil {
+				b.Skip(err)
+			}
+			if listed {
+				useList(b, h)
+			}
+			n := 0
+			for b.Loop() {
+				tree, _, err := h.Read()
+				if err != nil {
+					b.Fatal(err)
+				}
+				n = len(tree.Groups)
+				h.Recycle(tree)
+			}
+			b.ReportMetric(float64(n), "cgroups")
+		})
+	}
 }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -42,4 +43,28 @@ func (p *parts) newTasks(c *config, logger log.Logger) (*host.Tasks, error) {
 	return host.NewTasks(list, p.proc, time.Now(), func(err error) {
 		_ = level.Error(logger).Log("msg", "BPF lists the processes no more: they are read from "+c.procfs, "err", err, "remedy", "restart the exporter, and report this")
 	})
+}
+
+// listCgroups has the numbers of the cgroups listed by a program in the kernel, where
+// --source.bpf asks for it and the kernel can: before Linux 6.1 none can, which is no
+// reason not to start.
+func (p *parts) listCgroups(c *config, logger log.Logger) error {
+	mode := killfeed.Mode(c.bpfMode)
+	if !c.serving || mode == killfeed.Off || mode == "" {
+		return nil
+	}
+	list, err := bpf.OpenCgroups(bpf.Options{Kernel: p.kernel, MaxCgroups: c.maxGroups}, p.groups.Mount())
+	switch {
+	case err == nil:
+		p.closer = append(p.closer, list.Close)
+		p.groups.Use(list, func(err error) {
+			_ = level.Error(logger).Log("msg", "BPF lists the cgroups no more: their numbers are read from "+p.groups.Mount(), "err", err)
+		})
+		return nil
+	case mode == killfeed.Require && !errors.Is(err, bpf.ErrOldKernel):
+		return fmt.Errorf("BPF is required and can't list the cgroups: %w", err)
+	}
+	err, remedy := bpf.Remedy(err)
+	_ = level.Warn(logger).Log("msg", "BPF can't list the cgroups: their numbers are read from "+p.groups.Mount(), "err", err, "remedy", killfeed.OrSilence(remedy))
+	return nil
 }
