@@ -130,7 +130,7 @@ func fullHost() *fakeHost {
 			Node:   oom.Node{BootTime: time.Unix(1_690_000_000, 0), Total: oom.Of(1024 * mib), Available: oom.Of(300 * mib), OOMKills: oom.Of(5), PanicOnOOM: oom.Of(0), KillAllocatingTask: oom.Of(1), Overcommit: oom.Of(2)},
 			Margin: oom.Margin{Bytes: 256 * mib, Ratio: 0.25, Level: oom.LevelNode, Known: true}, EvictionAvailable: oom.Of(90 * mib), EvictionThreshold: oom.Of(100 * mib),
 		},
-		groups: &oom.Groups{Containers: []oom.Row{web(), bare()}, Pods: []oom.Row{pod}, Slices: []oom.Row{slice}},
+		groups: &oom.Groups{Containers: []oom.Row{web(), bare()}, Pods: []oom.Row{pod}, Slices: []oom.Row{slice}, Source: oom.ByCgroupfs},
 		processes: &oom.Processes{
 			Source: oom.ByProcfs,
 			Top:    []oom.ProcessRow{victim}, Unkillable: oom.Of(7 * mib),

@@ -31,7 +31,7 @@ const (
 // doctor says, source by source, what this host lets the exporter see, and how
 // to fix what is missing.
 func doctor(_ context.Context, c *config, std streams) error {
-	findings := c.examine(func() error { return bpf.Access(bpf.Options{Kernel: bpf.NewKernel(c.btf())}) })
+	findings := c.examine(c.accessBPF)
 	if std.dropRights != nil { // Landlock is the running kernel's, whatever roots the flags name.
 		findings = append(findings, landlockFinding(rights.LandlockVersion()))
 	}
@@ -136,8 +136,17 @@ func finding(source string, state page.State, detail, remedy string) page.Findin
 	return page.Finding{Source: source, State: state, Detail: detail, Remedy: remedy}
 }
 
-// examine looks at all sources; bpfError says why BPF can't be used, if that is so.
-func (c *config) examine(bpfError func() error) []page.Finding {
+// accessBPF tells whether programs can be loaded, and whether those for cgroups can.
+func (c *config) accessBPF() (cgroups bool, err error) {
+	mount := ""
+	if h, err := cgroup.Find(cgroup.Options{Sysfs: c.sysfs, Procfs: c.procfs}); err == nil {
+		mount = h.Mount()
+	}
+	return bpf.Access(bpf.Options{Kernel: bpf.NewKernel(c.btf()), MaxCgroups: c.maxGroups}, mount)
+}
+
+// examine looks at all sources; access tells what BPF can be used for.
+func (c *config) examine(access func() (cgroups bool, err error)) []page.Finding {
 	fs, err := proc.New(proc.Options{Root: c.procfs})
 	if err != nil {
 		return []page.Finding{finding("processes", page.StateMissing, err.Error(), "mount the host's /proc and name it with --path.procfs")}
@@ -145,7 +154,7 @@ func (c *config) examine(bpfError func() error) []page.Finding {
 	defer func() { _ = fs.Close() }()
 	findings := c.examineProc(fs)
 	findings = append(findings, c.examineGroups(fs)...)
-	findings = append(findings, c.examineLog(), c.examineTracefs(), bpfFinding(bpfError()))
+	findings = append(findings, c.examineLog(), c.examineTracefs(), bpfFinding(access()))
 	findings = append(findings, c.examineNames()...)
 	return append(findings, c.examineClock()...)
 }
@@ -254,12 +263,14 @@ func (c *config) examineTracefs() page.Finding {
 	}
 }
 
-func bpfFinding(err error) page.Finding {
+func bpfFinding(cgroups bool, err error) page.Finding {
 	const lost = ": kills in groups that live for milliseconds are named less often"
 	var why *bpf.UnavailableError
 	switch {
+	case err == nil && cgroups:
+		return page.Finding{Source: "bpf", State: page.StateOK, Detail: "the victims of kills can be traced, and processes and cgroups listed (used with --source.bpf)"}
 	case err == nil:
-		return page.Finding{Source: "bpf", State: page.StateOK, Detail: "the victims of kills can be traced, and the processes listed (used with --source.bpf)"}
+		return page.Finding{Source: "bpf", State: page.StateOK, Detail: "the victims of kills can be traced, and processes listed (used with --source.bpf); cgroups are read from files (to list them takes Linux 6.1)"}
 	case errors.As(err, &why):
 		return finding("bpf", page.StateOptional, why.Err.Error()+lost, "optional: "+why.Remedy)
 	default:

@@ -41,9 +41,11 @@ func (c *config) nodePages(parts *parts, shared *looks) (http.Handler, error) {
 			{Path: "-/ready", Text: "Readiness"},
 		},
 	}
-	d := &findings{config: c, bpfError: func() error { return errNoEvents }}
+	d := &findings{config: c, access: func() (bool, error) { return false, errNoEvents }}
 	if parts.kills != nil {
-		d.bpfError = parts.kills.feed.BPFError // reopening BPF takes rights that may be gone.
+		d.access = func() (bool, error) { // reopening BPF takes rights that may be gone.
+			return parts.groups != nil && parts.groups.IsListed(), parts.kills.feed.BPFError()
+		}
 		o.Kills = func() []oom.Kill {
 			parts.kills.ledger.Sync()
 			return parts.kills.ledger.Records()
@@ -124,8 +126,8 @@ var errNoEvents = errors.New("the event collector is off")
 
 // findings keeps the findings of doctor for a while.
 type findings struct {
-	config   *config
-	bpfError func() error
+	config *config
+	access func() (cgroups bool, err error) // see examine.
 
 	mu      sync.Mutex
 	at      time.Time
@@ -139,7 +141,7 @@ func (d *findings) get() ([]page.Finding, string) {
 	if d.list != nil && time.Since(d.at) < findingsFor {
 		return d.list, d.summary
 	}
-	d.list, d.at = d.config.examine(d.bpfError), time.Now()
+	d.list, d.at = d.config.examine(d.access), time.Now()
 	d.summary = summarize(d.list)
 	return d.list, d.summary
 }

@@ -35,6 +35,9 @@ func (h *Hierarchy) Read() (oom.Tree, oom.Skipped, error) {
 // Use does nothing.
 func (h *Hierarchy) Use(Numbers, func(error)) {}
 
+// IsListed tells that they are not.
+func (h *Hierarchy) IsListed() bool { return false }
+
 // ReadKills fails.
 func (h *Hierarchy) ReadKills() (oom.Tree, oom.Skipped, error) {
 	return oom.Tree{}, oom.Skipped{}, ErrNoHierarchy

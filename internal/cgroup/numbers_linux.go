@@ -43,6 +43,13 @@ func (h *Hierarchy) Use(source Numbers, failed func(error)) {
 	h.listed = listed{source: source, failed: failed, byInode: map[uint64]int{}, below: map[uint64]int{}, exists: h.listed.exists}
 }
 
+// IsListed tells whether numbers are taken from a list.
+func (h *Hierarchy) IsListed() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.listed.source != nil
+}
+
 // begin lists the cgroups for a pass, and tells whether that could be done and whether
 // this is a pass to compare in.
 func (l *listed) begin(now time.Time, kills bool) (lists, compares bool) {
