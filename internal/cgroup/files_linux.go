@@ -78,15 +78,21 @@ func (p *pass) readV2(g *oom.Group) {
 
 func (p *pass) isMissing(f file) bool { return p.missing&(1<<f) != 0 }
 
+// readPressure reads memory.pressure. Listed, it may be older than what its file said
+// in an earlier pass: a counter must not go back for that.
 func (p *pass) readPressure() oom.Pressure {
+	last := &p.node.kept.pressure
 	if p.numbers != nil && p.numbers.Pressure.StalledMicros.IsSet() && p.h.listed.exists&(1<<v2Pressure) != 0 {
-		return p.numbers.Pressure
+		now := p.numbers.Pressure
+		last.WaitingMicros = oom.Of(max(last.WaitingMicros.Or(0), now.WaitingMicros.Or(0)))
+		last.StalledMicros = oom.Of(max(last.StalledMicros.Or(0), now.StalledMicros.Or(0)))
+		return *last
 	}
-	b, ok := p.readFile(v2Pressure)
-	if !ok {
-		return oom.Pressure{}
+	*last = oom.Pressure{}
+	if b, ok := p.readFile(v2Pressure); ok {
+		*last = parsePressure(b)
 	}
-	return parsePressure(b)
+	return *last
 }
 
 // readParts reads what Options.Parts asks for.

@@ -13,8 +13,9 @@ type kept struct {
 	stat      oom.Stat
 	killDisabled, underOOM,
 	kills oom.Amount // of memory.oom_control.
-	rest uint64 // usage minus anon and file when kernel was read.
-	slab slab   // v2.
+	pressure oom.Pressure
+	rest     uint64 // usage minus anon and file when kernel was read.
+	slab     slab   // v2.
 }
 
 // numNumbers is how many files of one version there are.
