@@ -83,13 +83,13 @@ func (cs *cases) take(shown uint64) *killCase {
 	return cs.takeAt(len(cs.open) - 1)
 }
 
-// countSlack is how long before the moment of a sighting its kill may have been counted:
-// the kernel counts first, and may be held up in between.
+// countSlack is how long before the moment of a sighting or a line its kill may have been
+// counted: the kernel counts first, and may be held up in between.
 const countSlack = 200 * time.Millisecond
 
 // takeOf removes the open case of a kill whose time is known: the oldest that was not
-// opened before it, else the one that take removes. So what is left open is of kills that nothing was found
-// out about, and as old as these.
+// opened before it, else the one that take removes. So what is left open is of kills that
+// nothing was found out about, and as old as these.
 func (cs *cases) takeOf(at time.Time, shown uint64) *killCase {
 	for i, c := range cs.open {
 		if c.read < shown && !c.opened.Before(at.Add(-countSlack)) {

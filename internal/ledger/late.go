@@ -182,5 +182,5 @@ func (l *Ledger) closeEstimate(p *cgroup) {
 	p.group.estimated++
 	p.group.at = l.o.Now()
 	l.counts.Estimated++
-	l.closeDuplicate()
+	l.closeDuplicate(nil)
 }

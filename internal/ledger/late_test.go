@@ -95,6 +95,49 @@ func TestLateSightingsOfAStorm(t *testing.T) {
 	}
 }
 
+// So it is with the lines of the log: where each is read some seconds late, one line or
+// other is on its way all through the storm.
+func TestLateLinesOfAStorm(t *testing.T) {
+	for _, named := range []bool{true, false} {
+		for _, late := range []time.Duration{0, 300 * time.Millisecond, 1500 * time.Millisecond, 5 * time.Second} {
+			for _, gap := range []time.Duration{20 * time.Millisecond, 150 * time.Millisecond, 400 * time.Millisecond} {
+				t.Run(fmt.Sprintf("named %t, %v late, every %v", named, late, gap), func(t *testing.T) {
+					k := newKernel(1, 2)
+					pod := k.cluster(1, 1)[0].parent
+					begin(t, k, Options{})
+					if !named {
+						k.limiter, k.reports, k.limited = true, 1000, k.now.Add(time.Hour)
+					}
+					want := map[oom.Workload]uint64{}
+					const tick = 10 * time.Millisecond
+					for at := time.Duration(0); at < 25*time.Second; at += tick {
+						if at%gap == 0 && at < 18*time.Second {
+							g := k.container(pod, 10+int(at/tick))
+							want[g.who.Workload] = 1
+							if named && len(want)%3 == 0 {
+								want[g.who.Workload] = 3
+								k.killGroup(g, 3)
+							} else if line := k.kill(g, g); !named {
+								k.ledger.Witness(sighting(line.Victim.PID, g.path, k.now, line.Victim.Comm))
+							}
+							k.rmdir(g)
+						}
+						for k.read < len(k.log) && k.now.Sub(k.log[k.read].Time) >= late {
+							k.deliver(1)
+						}
+						if k.now = k.now.Add(tick); at%vmstatGap == 0 {
+							k.ledger.tick()
+						}
+					}
+					if v := settled(t, k); !cmp.Equal(want, killsOf(v)) || v.Unattributed != 0 {
+						t.Errorf("%d unattributed, kills (-want +got):\n%s", v.Unattributed, cmp.Diff(want, killsOf(v)))
+					}
+				})
+			}
+		}
+	}
+}
+
 func TestPIDOfAWitnessedKillUsedAgain(t *testing.T) {
 	k, a, line := witnessed(t)
 	k.read, k.noLog = len(k.log), false // the line is lost.

@@ -61,7 +61,7 @@ func (l *Ledger) matchDuplicates() {
 		if len(l.cases.open) > 0 && g != nil {
 			g.join()
 			l.cgroups.ownerOf(ln.Path).takeGroupKill()
-			l.closeDuplicate()
+			l.closeDuplicate(ln)
 			return true
 		}
 		if l.meetEstimate(ln.Path, false) {
@@ -80,14 +80,15 @@ func (l *Ledger) matchDuplicates() {
 		} else {
 			l.cgroups.ownerOf(ln.Path).takeGroupKill()
 		}
-		l.closeDuplicate()
+		l.closeDuplicate(ln)
 		return true
 	})
 }
 
-// closeDuplicate closes a case as the second count of a first victim.
-func (l *Ledger) closeDuplicate() {
-	if l.cases.take(l.reads.done) != nil {
+// closeDuplicate closes a case as the second count of a first victim, whose second line
+// is ln; nil: it has not come.
+func (l *Ledger) closeDuplicate(ln *line) {
+	if l.takeCase(&finding{line: ln, shown: l.reads.done}) != nil {
 		l.counts.Duplicates++
 		l.changed()
 	}

@@ -10,12 +10,25 @@ import (
 )
 
 // publish closes the case of a kill that a read of the cgroups has shown.
-func (l *Ledger) publish(f finding) {
-	if f.line == nil && f.witness != nil {
-		l.publishCase(l.cases.takeOf(f.witness.Time, f.shown), f)
-		return
+func (l *Ledger) publish(f finding) { l.publishCase(l.takeCase(&f), f) }
+
+// takeCase removes the open case that the evidence is of.
+func (l *Ledger) takeCase(f *finding) *killCase {
+	if at, ok := f.time(); ok {
+		return l.cases.takeOf(at, f.shown)
 	}
-	l.publishCase(l.cases.take(f.shown), f)
+	return l.cases.take(f.shown)
+}
+
+// time is when the kernel killed, by its line or the sighting.
+func (f *finding) time() (at time.Time, ok bool) {
+	switch {
+	case f.line != nil:
+		return f.line.Kill.Time, !f.line.Kill.Approximate && !f.line.Kill.Time.IsZero()
+	case f.witness != nil:
+		return f.witness.Time, true
+	}
+	return time.Time{}, false
 }
 
 // publishOldest closes the case that has waited longest.
