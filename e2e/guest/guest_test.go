@@ -76,3 +76,15 @@ func TestSigns(t *testing.T) {
 		t.Error("a sign of life does not count")
 	}
 }
+
+// TestIsTrap has the two forms in which a kernel says so.
+func TestIsTrap(t *testing.T) {
+	for _, line := range []string{"[    2.577813] Oops: int3: 0000 [#1] PREEMPT SMP NOPTI", "[   12.5] int3: 0000 [#1] PREEMPT SMP PTI"} {
+		if !isTrap("booting\n" + line + "\n") {
+			t.Errorf("%q is none", line)
+		}
+	}
+	if isTrap("[  1.0] general protection fault: 0000 [#1] SMP\n") {
+		t.Error("another fault is one")
+	}
+}
