@@ -18,24 +18,35 @@ import (
 // TestScale measures CPU time per scrape at three sizes; it asks for the bars
 // of docs/performance.md, which are ratios within the run.
 func TestScale(t *testing.T) {
+	hold(t, scale(t, "v%d", size{100, 1000, 0}, size{500, 5000, 0}, size{1000, 10000, 0}))
+}
+
+// TestScaleBusy measures it on nodes of which a part is at work. It holds no bars.
+func TestScaleBusy(t *testing.T) {
+	scale(t, "busy-v%d", size{110, 1100, 30}, size{250, 2500, 30})
+}
+
+// scale measures at some sizes and publishes the table. It returns none for other sizes,
+// or another machine: they have figures only.
+func scale(t *testing.T, file string, sizes ...size) (results []result) {
+	t.Helper()
 	lab.Root(t)
-	sizes := []size{{100, 1000}, {500, 5000}, {1000, 10000}}
-	if text := os.Getenv("OOM_E2E_SCALE_SIZES"); text != "" {
+	text := os.Getenv("OOM_E2E_SCALE_SIZES")
+	if text != "" {
 		sizes = parseSizes(t, text)
 	}
-	var results []result
 	for _, s := range sizes {
-		t.Run(strings.ReplaceAll(s.String(), "/", "-"), func(t *testing.T) { results = append(results, measure(t, s)) })
+		t.Run(fmt.Sprintf("%d-%d-%d", s.groups, s.processes, s.busy), func(t *testing.T) { results = append(results, measure(t, s)) })
 	}
 	table := render(t, results)
 	t.Log("\n" + table)
-	if os.Getenv("OOM_E2E_SCALE_SIZES") != "" {
-		return // another size, or another machine: figures only.
+	if text != "" {
+		return nil
 	}
 	if len(results) == len(sizes) {
-		publish(t, fmt.Sprintf("v%d", lab.MemoryHierarchy(t).Version), table)
+		publish(t, fmt.Sprintf(file, lab.MemoryHierarchy(t).Version), table)
 	}
-	hold(t, results)
+	return results
 }
 
 // TestScaleGuest measures on cgroup v2, in an emulated machine: there user time

@@ -26,7 +26,7 @@ import (
 // of a real scrape at 100 containers, and measures memory and disk per series.
 func TestScaleFleet(t *testing.T) {
 	lab.Need(t, "prometheus")
-	load(t, size{100, 1000})
+	load(t, size{groups: 100, processes: 1000})
 	x := ourselves(t)
 	x.scraped(t)
 	node, _ := x.scraped(t)

@@ -34,10 +34,16 @@ func compiled(t testing.TB, name string) string {
 	return out
 }
 
-// size is how much there is to watch.
-type size struct{ groups, processes int }
+// size is how much there is to watch, and in how many percent of the pods memory moves
+// before each scrape.
+type size struct{ groups, processes, busy int }
 
-func (s size) String() string { return fmt.Sprintf("%d/%d", s.groups, s.processes) }
+func (s size) String() string {
+	if s.busy > 0 {
+		return fmt.Sprintf("%d/%d, %d %% busy", s.groups, s.processes, s.busy)
+	}
+	return fmt.Sprintf("%d/%d", s.groups, s.processes)
+}
 
 // obedient is a program that answers each line with a line.
 type obedient struct {

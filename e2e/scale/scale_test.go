@@ -6,6 +6,7 @@ package scale
 
 import (
 	"cmp"
+	"fmt"
 	"os"
 	"slices"
 	"strconv"
@@ -40,13 +41,20 @@ type result struct {
 func parseSizes(t testing.TB, text string) (sizes []size) {
 	t.Helper()
 	for part := range strings.SplitSeq(text, ",") {
-		groups, processes, _ := strings.Cut(part, "/")
-		g, err := strconv.Atoi(groups)
-		p, err2 := strconv.Atoi(processes)
-		if err != nil || err2 != nil {
-			t.Fatalf("OOM_E2E_SCALE_SIZES=%s: want GROUPS/PROCESSES,...", text)
+		numbers := strings.Split(part, "/")
+		var s size
+		for i, n := range []*int{&s.groups, &s.processes, &s.busy} {
+			if i >= len(numbers) && i == 2 {
+				break
+			}
+			if i < len(numbers) {
+				*n, _ = strconv.Atoi(numbers[i])
+			}
+			if *n <= 0 {
+				t.Fatalf("OOM_E2E_SCALE_SIZES=%s: want GROUPS/PROCESSES[/PERCENT],...", text)
+			}
 		}
-		sizes = append(sizes, size{g, p})
+		sizes = append(sizes, s)
 	}
 	return sizes
 }
@@ -66,9 +74,12 @@ func number(t testing.TB, variable string, standard int) int {
 
 // measure scrapes all targets in turn, a round of the floor before each round.
 func measure(t *testing.T, s size) result {
-	load(t, s)
+	pods := load(t, s)
 	f := startFloor(t)
 	targets := []*target{ourselves(t), restless(t), inKernel(t, "oom_exporter-bpf"), inKernel(t, "oom_exporter-bpf-refresh-1", "--limits.refresh=1")}
+	if path := os.Getenv("OOM_E2E_BEFORE"); path != "" { // an older oom_exporter.
+		targets = append(targets, exporter(t, "oom_exporter-before", path), exporter(t, "oom_exporter-before-bpf", path, "--source.bpf=require"))
+	}
 	if os.Getenv("OOM_E2E_SCALE_PEERS") != "0" {
 		targets = append(targets, peers(t)...)
 	}
@@ -82,12 +93,17 @@ func measure(t *testing.T, s size) result {
 	var floors []time.Duration
 	r := result{size: s}
 	for round := range rounds {
-		for i, x := range targets {
+		for k := range targets { // who comes first in a round pays for more than the last.
+			i := (k + round) % len(targets)
+			x := targets[i]
 			if x.rounds > 0 && round >= x.rounds {
 				continue
 			}
 			var base, used time.Duration
 			undisturbed(t, 5, func() {
+				if s.busy > 0 {
+					pods.ask(t, fmt.Sprint("stir ", s.busy))
+				}
 				base, r.groups, r.processes = f.pass(t)
 				last[i], used = x.scraped(t)
 			})

@@ -24,13 +24,13 @@ type sample struct {
 // TestSoak scrapes under churn: pods and processes come and go, and some are
 // killed. It lasts two minutes at a small size, or OOM_E2E_SOAK at the largest.
 func TestSoak(t *testing.T) {
-	lasts, s, every := 2*time.Minute, size{100, 1000}, time.Second
+	lasts, s, every := 2*time.Minute, size{groups: 100, processes: 1000}, time.Second
 	if text := os.Getenv("OOM_E2E_SOAK"); text != "" {
 		var err error
 		if lasts, err = time.ParseDuration(text); err != nil {
 			t.Fatal(err)
 		}
-		s, every = size{1000, 10000}, 5*time.Second
+		s, every = size{groups: 1000, processes: 10000}, 5*time.Second
 	}
 	pods := load(t, s)
 	x := ourselves(t)

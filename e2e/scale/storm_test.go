@@ -21,7 +21,7 @@ import (
 // host. That a pass is the same one shows by how long it took.
 func TestScrapeStorm(t *testing.T) {
 	const clients = 50
-	load(t, size{100, 1000})
+	load(t, size{groups: 100, processes: 1000})
 	x := ourselves(t, "--web.max-requests=0")
 	x.scraped(t)
 	_, one := x.scraped(t)
@@ -55,7 +55,7 @@ func TestScrapeStorm(t *testing.T) {
 // TestSlowScrapers has clients that ask and do not read: others are served as
 // ever.
 func TestSlowScrapers(t *testing.T) {
-	load(t, size{100, 1000})
+	load(t, size{groups: 100, processes: 1000})
 	x := ourselves(t)
 	address := strings.TrimSuffix(strings.TrimPrefix(x.url, "http://"), "/metrics")
 	for range 20 {
@@ -89,7 +89,7 @@ func TestSlowScrapers(t *testing.T) {
 // pass needs at least. Where even that is too short, what can't be read in it is
 // left out, and said to be; where nothing can be read, the scrape fails.
 func TestTimeoutHeader(t *testing.T) {
-	load(t, size{100, 1000})
+	load(t, size{groups: 100, processes: 1000})
 	x := ourselves(t)
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, x.url, nil)
 	if err != nil {

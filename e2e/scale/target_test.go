@@ -50,24 +50,31 @@ func start(t testing.TB, name string, rounds int, argv ...string) *target {
 	return x
 }
 
-// ourselves is the exporter with its defaults, but for the dead of others: what
-// else is killed on the machine is no part of the load.
+// exporter is an oom_exporter with its defaults, but for the dead of others: what else is
+// killed on the machine is no part of the load.
+func exporter(t testing.TB, name, path string, flags ...string) *target {
+	t.Helper()
+	return start(t, name, 0, append([]string{path, "--web.listen-address=ADDR", "--dead.keep=1", "--web.min-interval=0s"}, flags...)...)
+}
+
 func ourselves(t testing.TB, flags ...string) *target {
-	return start(t, "oom_exporter", 0, append([]string{lab.Binary(t), "--web.listen-address=ADDR", "--dead.keep=1", "--web.min-interval=0s"}, flags...)...)
+	t.Helper()
+	return exporter(t, "oom_exporter", lab.Binary(t), flags...)
 }
 
 // restless reads everything in each scrape: the cost where nothing is at rest.
 func restless(t testing.TB) *target {
-	x := start(t, "oom_exporter-refresh-1", 8, lab.Binary(t), "--web.listen-address=ADDR", "--dead.keep=1", "--web.min-interval=0s", "--limits.refresh=1")
-	x.name = "oom_exporter --limits.refresh=1"
+	t.Helper()
+	x := exporter(t, "oom_exporter-refresh-1", lab.Binary(t), "--limits.refresh=1")
+	x.name, x.rounds = "oom_exporter --limits.refresh=1", 8
 	return x
 }
 
-// inKernel has a program in the kernel list the processes.
+// inKernel has programs in the kernel list the processes and cgroups.
 func inKernel(t testing.TB, name string, flags ...string) *target {
 	t.Helper()
-	x := start(t, name, 8, append([]string{lab.Binary(t), "--web.listen-address=ADDR", "--dead.keep=1", "--web.min-interval=0s", "--source.bpf=require"}, flags...)...)
-	x.name = strings.Join(append([]string{"oom_exporter --source.bpf=require"}, flags...), " ")
+	x := exporter(t, name, lab.Binary(t), append([]string{"--source.bpf=require"}, flags...)...)
+	x.name, x.rounds = strings.Join(append([]string{"oom_exporter --source.bpf=require"}, flags...), " "), 8
 	return x
 }
 

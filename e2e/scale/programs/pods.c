@@ -4,8 +4,10 @@
 // named as kubelet names them, with P sleeping processes of KB KiB in each, and
 // prints "ready". Then it obeys lines: "churn" replaces the oldest pod, "kill"
 // has a process killed at the limit of a group made for that, "spawn" replaces
-// one process of the oldest pod. It ends with its input or by SIGTERM, and then
-// takes away what it made; its processes die with it in any case.
+// one process of the oldest pod, "stir PERCENT" has one process in each of so many
+// pods, drawn anew each time, take STIR KiB more or give them back. It ends with its
+// input or by SIGTERM, and then takes away what it made; its processes die with it in
+// any case.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +23,8 @@
 
 static const char *comms[] = {"nginx", "postgres", "java", "redis-server", "envoy", "python3", "node", "php-fpm", "kafka", "etcd"};
 static const char *adjs[] = {"0", "100", "2", "500", "900", "999", "1000", "300", "2", "0"};
+
+#define STIR 512 /* more than a CPU charges ahead. */
 
 struct pod {
 	char dir[256], container[400];
@@ -62,6 +66,21 @@ static void delegate(const char *dir) {
 		put(dir, "cgroup.subtree_control", "+memory");
 }
 
+static volatile char *stirred;
+
+// onStir takes memory, or gives back what it took.
+static void onStir(int sig) {
+	(void)sig;
+	if (stirred) {
+		munmap((void *)stirred, STIR << 10);
+		stirred = 0;
+		return;
+	}
+	stirred = mmap(0, STIR << 10, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (stirred == MAP_FAILED)
+		stirred = 0;
+}
+
 // spawn starts a process in the cgroup in which we are.
 static pid_t spawn(unsigned long k, int kib) {
 	pid_t parent = getpid(), pid = fork();
@@ -71,6 +90,7 @@ static pid_t spawn(unsigned long k, int kib) {
 	if (getppid() != parent)
 		_exit(0);
 	signal(SIGTERM, SIG_DFL);
+	signal(SIGUSR1, onStir);
 	prctl(PR_SET_NAME, comms[k % 10]);
 	put("/proc/self", "oom_score_adj", adjs[k / 10 % 10]);
 	close(0);
@@ -135,6 +155,16 @@ static void churn(int processOnly) {
 	enter(mount);
 }
 
+static void stir(int percent) {
+	static unsigned long seed = 11;
+	for (int i = 0; i < n; i++) {
+		seed = seed * 6364136223846793005 + 1442695040888963407;
+		if ((int)((seed >> 33) % 100) < percent)
+			kill(pods[i].pids[0], SIGUSR1);
+	}
+	usleep(20000); // until they have.
+}
+
 // overrun has the kernel kill a process of 32 MiB in a group of 8 MiB.
 static void overrun(void) {
 	char dir[256];
@@ -185,6 +215,8 @@ int main(int argc, char **argv) {
 		line[got] = 0, got = 0;
 		if (strcmp(line, "kill") == 0)
 			overrun();
+		else if (strncmp(line, "stir ", 5) == 0)
+			stir(atoi(line + 5));
 		else
 			churn(strcmp(line, "spawn") == 0);
 		dprintf(1, "ok\n");
