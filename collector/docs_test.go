@@ -38,8 +38,8 @@ func sectionOf(f *family) string {
 		return "Pods"
 	case strings.HasPrefix(f.name, "oom_slice_"):
 		return "Limited groups above pods and services"
-	case strings.HasPrefix(f.name, "oom_process_"):
-		return "Processes"
+	case strings.HasPrefix(f.name, "oom_process_"), strings.HasPrefix(f.name, "oom_cgroup_"):
+		return "Processes, and what scrapes read by"
 	case strings.HasPrefix(f.name, "oom_next_"):
 		return "Prediction"
 	case strings.HasPrefix(f.name, "oom_node_"):

@@ -25,6 +25,7 @@ type parts struct {
 	proc   *proc.FS
 	kernel *bpf.Kernel       // for those who load programs at the start.
 	groups *cgroup.Hierarchy // nil: no memory hierarchy can be read.
+	noList error             // why BPF could not begin to list its cgroups.
 	host   *host.Host
 	kills  *kills             // nil: nothing is served, or the event collector is off.
 	record *recorder.Recorder // nil: the flight recorder is off.

@@ -136,9 +136,9 @@ func finding(source string, state page.State, detail, remedy string) page.Findin
 	return page.Finding{Source: source, State: state, Detail: detail, Remedy: remedy}
 }
 
-// accessBPF tells whether programs can be loaded, and whether those for cgroups can.
-func (c *config) accessBPF() (cgroups bool, err error) {
-	mount := ""
+// accessBPF tries what can be loaded: the program that lists cgroups, and the others.
+func (c *config) accessBPF() (cgroups, err error) {
+	mount := c.sysfs // where there is no hierarchy, examineGroups says so.
 	if h, err := cgroup.Find(cgroup.Options{Sysfs: c.sysfs, Procfs: c.procfs}); err == nil {
 		mount = h.Mount()
 	}
@@ -146,7 +146,7 @@ func (c *config) accessBPF() (cgroups bool, err error) {
 }
 
 // examine looks at all sources; access tells what BPF can be used for.
-func (c *config) examine(access func() (cgroups bool, err error)) []page.Finding {
+func (c *config) examine(access func() (cgroups, err error)) []page.Finding {
 	fs, err := proc.New(proc.Options{Root: c.procfs})
 	if err != nil {
 		return []page.Finding{finding("processes", page.StateMissing, err.Error(), "mount the host's /proc and name it with --path.procfs")}
@@ -263,19 +263,23 @@ func (c *config) examineTracefs() page.Finding {
 	}
 }
 
-func bpfFinding(cgroups bool, err error) page.Finding {
-	const lost = ": kills in groups that live for milliseconds are named less often"
-	var why *bpf.UnavailableError
-	switch {
-	case err == nil && cgroups:
-		return page.Finding{Source: "bpf", State: page.StateOK, Detail: "the victims of kills can be traced, and processes and cgroups listed (used with --source.bpf)"}
-	case err == nil:
-		return page.Finding{Source: "bpf", State: page.StateOK, Detail: "the victims of kills can be traced, and processes listed (used with --source.bpf); cgroups are read from files (to list them takes Linux 6.1)"}
-	case errors.As(err, &why):
-		return finding("bpf", page.StateOptional, why.Err.Error()+lost, "optional: "+why.Remedy)
-	default:
-		return finding("bpf", page.StateOptional, err.Error()+lost, "optional: --source.bpf=auto")
+func bpfFinding(cgroups, err error) page.Finding {
+	if err != nil {
+		remedy, cause := bpf.Remedy(err)
+		if remedy == "" {
+			remedy = "--source.bpf=auto"
+		}
+		return finding("bpf", page.StateOptional, cause.Error()+": kills in groups that live for milliseconds are named less often", "optional: "+remedy)
 	}
+	const others = "the victims of kills can be traced, and processes listed (used with --source.bpf)"
+	if cgroups == nil {
+		return page.Finding{Source: "bpf", State: page.StateOK, Detail: "the victims of kills can be traced, and processes and cgroups listed (used with --source.bpf)"}
+	}
+	remedy, cause := bpf.Remedy(cgroups)
+	if remedy != "" {
+		remedy = "optional: " + remedy
+	}
+	return finding("bpf", page.StateOK, others+"; the numbers of cgroups are read from files: "+cause.Error(), remedy)
 }
 
 // landlockFinding says what holds back somebody who takes over the exporter.

@@ -29,7 +29,7 @@ func (p *parts) openTasks(c *config, logger log.Logger) (*host.Tasks, error) {
 	case mode == killfeed.Require:
 		return nil, fmt.Errorf("BPF is required and can't list the processes: %w", err)
 	}
-	err, remedy := bpf.Remedy(err)
+	remedy, err := bpf.Remedy(err)
 	_ = level.Warn(logger).Log("msg", "BPF can't list the processes: they are read from "+c.procfs, "err", err, "remedy", killfeed.OrSilence(remedy))
 	return nil, nil
 }
@@ -54,6 +54,7 @@ func (p *parts) listCgroups(c *config, logger log.Logger) error {
 		return nil
 	}
 	list, err := bpf.OpenCgroups(bpf.Options{Kernel: p.kernel, MaxCgroups: c.maxGroups}, p.groups.Mount())
+	p.noList = err
 	switch {
 	case err == nil:
 		p.closer = append(p.closer, list.Close)
@@ -61,10 +62,21 @@ func (p *parts) listCgroups(c *config, logger log.Logger) error {
 			_ = level.Error(logger).Log("msg", "BPF lists the cgroups no more: their numbers are read from "+p.groups.Mount(), "err", err)
 		})
 		return nil
-	case mode == killfeed.Require && !errors.Is(err, bpf.ErrOldKernel):
+	case errors.Is(err, bpf.ErrOldKernel): // for the rest of BPF it is new enough.
+		_ = level.Info(logger).Log("msg", "the numbers of cgroups are read from "+p.groups.Mount()+": BPF can list them from Linux 6.1 on")
+		return nil
+	case mode == killfeed.Require:
 		return fmt.Errorf("BPF is required and can't list the cgroups: %w", err)
 	}
-	err, remedy := bpf.Remedy(err)
+	remedy, err := bpf.Remedy(err)
 	_ = level.Warn(logger).Log("msg", "BPF can't list the cgroups: their numbers are read from "+p.groups.Mount(), "err", err, "remedy", killfeed.OrSilence(remedy))
 	return nil
+}
+
+// listError says why the cgroups are not listed by BPF, if they are not.
+func (p *parts) listError() error {
+	if p.noList != nil || p.groups == nil {
+		return p.noList
+	}
+	return p.groups.ListError()
 }

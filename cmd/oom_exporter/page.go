@@ -41,10 +41,10 @@ func (c *config) nodePages(parts *parts, shared *looks) (http.Handler, error) {
 			{Path: "-/ready", Text: "Readiness"},
 		},
 	}
-	d := &findings{config: c, access: func() (bool, error) { return false, errNoEvents }}
+	d := &findings{config: c, access: func() (cgroups, err error) { return errNoEvents, errNoEvents }}
 	if parts.kills != nil {
-		d.access = func() (bool, error) { // reopening BPF takes rights that may be gone.
-			return parts.groups != nil && parts.groups.IsListed(), parts.kills.feed.BPFError()
+		d.access = func() (cgroups, err error) { // reopening BPF takes rights that may be gone.
+			return parts.listError(), parts.kills.feed.BPFError()
 		}
 		o.Kills = func() []oom.Kill {
 			parts.kills.ledger.Sync()
@@ -127,7 +127,7 @@ var errNoEvents = errors.New("the event collector is off")
 // findings keeps the findings of doctor for a while.
 type findings struct {
 	config *config
-	access func() (cgroups bool, err error) // see examine.
+	access func() (cgroups, err error) // see examine.
 
 	mu      sync.Mutex
 	at      time.Time

@@ -4,28 +4,24 @@ package bpf
 
 import "errors"
 
-// Access tells whether all programs can be loaded here; the error is an
-// *UnavailableError. cgroups is false where the kernel is too old to list those of the
-// hierarchy that is mounted at dir, or dir is empty.
-func Access(o Options, dir string) (cgroups bool, err error) {
+// Access tells what can be loaded here: cgroups is the error of the program that lists the
+// cgroups of the hierarchy mounted at dir, and err that of the others. Each is an
+// *UnavailableError.
+func Access(o Options, dir string) (cgroups, err error) {
 	v, err := OpenVictims(o)
 	if err != nil {
-		return false, err
+		return err, err
 	}
 	p, err := OpenProcesses(o)
 	if err != nil {
-		return false, errors.Join(err, v.Close())
+		return err, errors.Join(err, v.Close())
 	}
-	err = errors.Join(p.Close(), v.Close())
-	if dir == "" || err != nil {
-		return false, err
+	if err := errors.Join(p.Close(), v.Close()); err != nil {
+		return err, err
 	}
-	c, err := OpenCgroups(o, dir)
-	switch {
-	case errors.Is(err, ErrOldKernel):
-		return false, nil
-	case err != nil:
-		return false, err
+	c, cgroups := OpenCgroups(o, dir)
+	if cgroups != nil {
+		return cgroups, nil
 	}
-	return true, c.Close()
+	return c.Close(), nil
 }

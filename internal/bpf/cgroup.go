@@ -13,24 +13,25 @@ import (
 const (
 	atInode        = 0
 	atParent       = 8
-	atUsage        = 16
-	atLimit        = 24
-	atHigh         = 32
-	atMin          = 40
-	atPeak         = 48
-	atHits         = 56
-	atSwap         = 64
-	atSwapLimit    = 72
-	atMemsw        = 80
-	atMemswLimit   = 88
-	atKernel       = 96
-	atEvents       = 104
-	atLocalEvents  = 152
-	atWaiting      = 200
-	atStalled      = 208
-	atCgroupFlags  = 216
-	atSwappiness   = 220
-	numbersBytes   = 224
+	atChildren     = 16
+	atUsage        = 24
+	atLimit        = 32
+	atHigh         = 40
+	atMin          = 48
+	atPeak         = 56
+	atHits         = 64
+	atSwap         = 72
+	atSwapLimit    = 80
+	atMemsw        = 88
+	atMemswLimit   = 96
+	atKernel       = 104
+	atEvents       = 112
+	atLocalEvents  = 160
+	atWaiting      = 208
+	atStalled      = 216
+	atCgroupFlags  = 224
+	atSwappiness   = 228
+	numbersBytes   = 232
 	oomGroup       = 1 // of the flags.
 	killDisabled   = 2
 	underOOM       = 4
@@ -61,7 +62,7 @@ func decodeNumbers(b []byte, pageSize uint64) oom.CgroupNumbers {
 	}
 	flags := binary.LittleEndian.Uint32(b[atCgroupFlags:])
 	n := oom.CgroupNumbers{
-		Inode: u64(atInode), Parent: u64(atParent),
+		Inode: u64(atInode), Parent: u64(atParent), Children: u64(atChildren),
 		Usage: size(atUsage), Limit: limit(atLimit), High: limit(atHigh), Min: limit(atMin), Peak: size(atPeak), LimitHits: oom.Of(u64(atHits)),
 		SwapUsage: size(atSwap), SwapLimit: limit(atSwapLimit), MemswUsage: size(atMemsw), MemswLimit: limit(atMemswLimit),
 		OOMGroup: oneIf(flags&oomGroup != 0), Events: events(atEvents), LocalEvents: events(atLocalEvents),

@@ -52,7 +52,7 @@ func openCgroups(o Options, dir string) (_ *Cgroups, err error) {
 			return ErrOldKernel
 		}
 		if o.MaxCgroups > 0 {
-			spec.Maps["found"].MaxEntries = uint32(o.MaxCgroups)
+			spec.Maps["found"].MaxEntries = uint32(min(o.MaxCgroups, mostCgroups))
 		}
 		return nil
 	}
@@ -73,18 +73,31 @@ func openCgroups(o Options, dir string) (_ *Cgroups, err error) {
 	return c, nil
 }
 
+// mostCgroups bounds the memory of the kernel that the list takes: 14.5 MiB.
+const mostCgroups = 1 << 16
+
 // Read returns the numbers of all cgroups in the memory of dst, parents before their
 // children. The error is errTooMany where there are more than it has room for.
 func (c *Cgroups) Read(dst []oom.CgroupNumbers) ([]oom.CgroupNumbers, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	dst = dst[:0]
+	if c.link < 0 {
+		return dst, os.ErrClosed
+	}
+	var count, over uint32 // the program is not asked about a root that is gone, and leaves them as they are.
+	found, rest := c.objects.Variables["count"], c.objects.Variables["over"]
+	if err := errors.Join(found.Set(count), rest.Set(over)); err != nil {
+		return dst, err
+	}
 	if err := c.pass(); err != nil {
 		return dst, err
 	}
-	var count, over uint32
-	if err := errors.Join(c.objects.Variables["count"].Get(&count), c.objects.Variables["over"].Get(&over)); err != nil {
+	if err := errors.Join(found.Get(&count), rest.Get(&over)); err != nil {
 		return dst, err
+	}
+	if count == 0 {
+		return dst, errNone
 	}
 	if over > 0 {
 		return dst, fmt.Errorf("%w: %d", errTooMany, int(count)+int(over))
@@ -104,7 +117,10 @@ func (c *Cgroups) Read(dst []oom.CgroupNumbers) ([]oom.CgroupNumbers, error) {
 	return dst, nil
 }
 
-var errTooMany = errors.New("too many cgroups")
+var (
+	errTooMany = errors.New("too many cgroups")
+	errNone    = errors.New("the root of the cgroups is gone, or has no memory controller")
+)
 
 // pass has the program run once for each cgroup.
 func (c *Cgroups) pass() error {
@@ -120,8 +136,12 @@ func (c *Cgroups) pass() error {
 	return nil
 }
 
-// Close ends it.
+// Close ends it, but not during a Read: that may be stuck in the kernel.
 func (c *Cgroups) Close() error {
+	if !c.mu.TryLock() {
+		return errors.New("the cgroups are being listed")
+	}
+	defer c.mu.Unlock()
 	var err error
 	if c.link >= 0 {
 		err = unix.Close(c.link)
@@ -129,6 +149,7 @@ func (c *Cgroups) Close() error {
 	if c.objects != nil {
 		c.objects.Close()
 	}
+	c.link, c.objects, c.found = -1, nil, nil
 	return err
 }
 

@@ -5,11 +5,14 @@
 package bpf
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -39,7 +42,10 @@ func openCgroupsHere(t *testing.T, most int) (c *Cgroups, dir string, version in
 	}
 	dir, version = memoryMount(t)
 	c, err := OpenCgroups(Options{Kernel: NewKernel(vmlinux), MaxCgroups: most}, dir)
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrOldKernel):
+		t.Skip(err)
+	case err != nil:
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
@@ -121,52 +127,123 @@ func TestCgroups(t *testing.T) {
 	}
 }
 
-// TestAllCgroups holds the limits and counters of all cgroups of this host against
-// their files.
-func TestAllCgroups(t *testing.T) {
+// TestKillsOfCgroups has the kernel kill one process in a cgroup below another: both
+// counters of the one say so, and of the other, on cgroup v2, the one of the whole tree.
+func TestKillsOfCgroups(t *testing.T) {
 	c, dir, version := openCgroupsHere(t, 0)
+	outer := makeCgroup(t, dir, fmt.Sprintf("oom-exporter-kills-%d", os.Getpid()), nil)
+	limits := map[string]string{"memory.limit_in_bytes": "16M"}
+	if version == 2 {
+		if err := os.WriteFile(filepath.Join(outer, "cgroup.subtree_control"), []byte("+memory"), 0); err != nil {
+			t.Skip(err)
+		}
+		limits = map[string]string{"memory.max": "16M"}
+	}
+	inner := makeCgroup(t, outer, "inner", limits)
+	for file, text := range map[string]string{"memory.swap.max": "0", "memory.memsw.limit_in_bytes": "17M"} { // where there is swap.
+		_ = os.WriteFile(filepath.Join(inner, file), []byte(text), 0)
+	}
+	out, err := exec.Command("sh", "-c", "echo 0 >"+inner+"/cgroup.procs && exec tail /dev/zero").CombinedOutput()
+	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		t.Fatalf("the process was not killed: %v\n%s", err, out)
+	}
 	all, err := c.Read(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	limit, hits := "memory.max", ""
-	if version == 1 {
-		limit, hits = "memory.limit_in_bytes", "memory.failcnt"
+	in, above := find(all, inodeOf(t, inner)), find(all, inodeOf(t, outer))
+	if in == nil || above == nil {
+		t.Fatalf("of %d cgroups, the new ones are %+v and %+v", len(all), in, above)
 	}
-	looked := 0
-	err = filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
-		if err != nil || !e.IsDir() || path == dir {
-			return nil
+	if in.Events.OwnKills != oom.Of(1) || in.Events.OOMs.Or(0) == 0 && version == 2 {
+		t.Errorf("in it: %+v, local %+v", in.Events, in.LocalEvents)
+	}
+	if version == 2 && (in.LocalEvents.OwnKills != oom.Of(1) || above.Events.OwnKills != oom.Of(1) || above.LocalEvents.OwnKills != oom.Of(0)) {
+		t.Errorf("in it: local %+v; above: %+v, local %+v", in.LocalEvents, above.Events, above.LocalEvents)
+	}
+	if version == 1 && (above.Events.OwnKills != oom.Of(0) || in.LimitHits.Or(0) == 0) {
+		t.Errorf("in it: %v limit hits; above: %+v", in.LimitHits, above.Events)
+	}
+}
+
+// TestAllCgroups holds the limits, and on v1 the limit hits, of all cgroups of this host
+// against their files. Others may have theirs changed meanwhile: they are listed twice.
+func TestAllCgroups(t *testing.T) {
+	c, dir, version := openCgroupsHere(t, 0)
+	makeCgroup(t, dir, fmt.Sprintf("oom-exporter-all-%d", os.Getpid()), nil) // there may be no other.
+	before, err := c.Read(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := filesBelow(t, dir, version)
+	after, err := c.Read(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compared := 0
+	for i := range before {
+		n, again := &before[i], find(after, before[i].Inode)
+		want, ok := files[n.Inode]
+		if !ok || again == nil || n.Limit != again.Limit || n.LimitHits != again.LimitHits {
+			continue
 		}
-		text, err := os.ReadFile(filepath.Join(path, limit))
-		n := find(all, inodeOf(t, path))
-		if err != nil || n == nil {
-			return nil
+		compared++
+		if version == 2 {
+			want.hits = n.LimitHits // it has no file for them.
 		}
-		looked++
-		want := oom.Unlimited()
+		if n.Limit != want.limit || n.LimitHits != want.hits {
+			t.Errorf("%s: limit %v, hits %v; by its files %v, %v", want.path, n.Limit, n.LimitHits, want.limit, want.hits)
+		}
+	}
+	if compared == 0 {
+		t.Errorf("none of %d cgroups compared", len(before))
+	}
+}
+
+type limitFiles struct {
+	path        string
+	limit, hits oom.Amount
+}
+
+// filesBelow reads the limits of all cgroups below a directory, by their inodes.
+func filesBelow(t *testing.T, dir string, version int) map[uint64]limitFiles {
+	t.Helper()
+	number := func(path, file string) oom.Amount {
+		text, err := os.ReadFile(filepath.Join(path, file))
+		if err != nil {
+			return oom.Amount{}
+		}
 		if v, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 63); err == nil && v < 1<<62 {
-			want = oom.Of(v)
+			return oom.Of(v)
 		}
-		if n.Limit != want {
-			t.Errorf("%s: limit %v, by its file %v", path, n.Limit, want)
-		}
-		if text, err := os.ReadFile(filepath.Join(path, hits)); hits != "" && err == nil && strings.TrimSpace(string(text)) != n.LimitHits.String() {
-			t.Errorf("%s: hits %v, by its file %s", path, n.LimitHits, text)
+		return oom.Unlimited()
+	}
+	limit := "memory.max"
+	if version == 1 {
+		limit = "memory.limit_in_bytes"
+	}
+	found := map[uint64]limitFiles{}
+	err := filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		var st unix.Stat_t
+		if err == nil && e.IsDir() && path != dir && unix.Stat(path, &st) == nil {
+			if n := number(path, limit); n.IsSet() {
+				found[st.Ino] = limitFiles{path, n, number(path, "memory.failcnt")}
+			}
 		}
 		return nil
 	})
-	if err != nil || looked == 0 {
-		t.Errorf("%d cgroups compared: %v", looked, err)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return found
 }
 
 // TestTooManyCgroups has no room for them: that is an error, and no list without some.
 func TestTooManyCgroups(t *testing.T) {
 	c, dir, _ := openCgroupsHere(t, 1)
 	makeCgroup(t, dir, fmt.Sprintf("oom-exporter-many-%d", os.Getpid()), nil)
-	if all, err := c.Read(nil); err == nil {
-		t.Errorf("%d cgroups without an error", len(all))
+	if all, err := c.Read(nil); !errors.Is(err, errTooMany) {
+		t.Errorf("%d cgroups, and the error is %v", len(all), err)
 	}
 }
 

@@ -25,7 +25,7 @@ type Options struct {
 	RingBytes uint32
 	// MaxProcesses bounds how many processes are listed; 0: all are.
 	MaxProcesses int
-	// MaxCgroups bounds how many cgroups there is room for, at 224 bytes of kernel memory
+	// MaxCgroups bounds how many cgroups there is room for, at 232 bytes of kernel memory
 	// each; 0: 16,384.
 	MaxCgroups int
 }
@@ -45,11 +45,11 @@ func (e *UnavailableError) Unwrap() error { return e.Err }
 // ErrOldKernel is the cause where only a newer kernel can do it.
 var ErrOldKernel = errors.New("this kernel has no iterator over cgroups")
 
-// Remedy takes an error apart into its cause and what can be done about it, which is
-// empty where nothing is known.
-func Remedy(err error) (cause error, remedy string) {
+// Remedy takes an error apart into what can be done about it, which is empty where nothing
+// is known, and its cause.
+func Remedy(err error) (remedy string, cause error) {
 	if why := (*UnavailableError)(nil); errors.As(err, &why) {
-		return why.Err, why.Remedy
+		return why.Remedy, why.Err
 	}
-	return err, ""
+	return "", err
 }

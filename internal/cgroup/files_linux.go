@@ -17,6 +17,7 @@ func (p *pass) readV1(g *oom.Group, up level) {
 	p.checkUnchanged(v1Usage, g)
 	k := &p.node.kept
 	if !p.isFresh(v1Stat) {
+		p.readUsageOfNow(v1Usage, g)
 		k.stat = oom.Stat{}
 		if b, ok := p.readFile(v1Stat); ok {
 			parseStatV1(b, &k.stat)
@@ -64,6 +65,7 @@ func (p *pass) readV2(g *oom.Group) {
 	}
 	k := &p.node.kept
 	if !p.isFresh(v2Stat) {
+		p.readUsageOfNow(v2Current, g)
 		k.stat = oom.Stat{}
 		if b, ok := p.readFile(v2Stat); ok {
 			parseStatV2(b, &k.stat)
@@ -74,6 +76,20 @@ func (p *pass) readV2(g *oom.Group) {
 		return
 	}
 	g.Events = p.readEventsV2()
+}
+
+// readUsageOfNow reads usage again where it was listed: what is read next must be of the
+// same moment, and the next list must show what was charged since.
+func (p *pass) readUsageOfNow(f file, g *oom.Group) {
+	if p.numbers == nil {
+		return
+	}
+	if b, ok := p.readFile(f); ok {
+		now := parseNumber(b)
+		g.UsageUnchanged = g.UsageUnchanged && now == g.Usage
+		g.Usage = now
+		*p.node.kept.number(f) = now
+	}
 }
 
 func (p *pass) isMissing(f file) bool { return p.missing&(1<<f) != 0 }
@@ -113,7 +129,10 @@ func (p *pass) readParts(g *oom.Group, up level, down *level) {
 		g.StartTime = oom.Of(uint64(p.node.made))
 	}
 	if parts&PartProtection != 0 && p.online > 1 {
-		g.Mems = p.readMems(up, down)
+		if p.fd >= 0 { // else they are of the last pass that opened the cgroup.
+			p.node.mems = p.readMems(up, down)
+		}
+		g.Mems = p.node.mems
 	}
 	if p.h.place.version == 1 {
 		p.readPartsV1(g, parts)
@@ -127,11 +146,11 @@ func (p *pass) readPartsV1(g *oom.Group, parts Parts) {
 		return
 	}
 	if parts&PartPeak != 0 {
-		g.Peak = p.number(v1Peak)
+		g.Peak = p.readPeak(v1Peak, g.Usage)
 	}
 	if parts&PartSwap != 0 && !p.h.noSwap {
 		limit := p.node.kept.number(v1MemswLimit)
-		if !p.isFresh(v1MemswLimit) {
+		if p.numbers != nil || !p.isFresh(v1MemswLimit) {
 			*limit = p.readLimitV1(v1MemswLimit)
 		}
 		g.MemswUsage, g.MemswLimit = p.numberIf(v1MemswUsage, p.due || limit.IsValue()), *limit
@@ -143,7 +162,7 @@ func (p *pass) readPartsV1(g *oom.Group, parts Parts) {
 
 func (p *pass) readPartsV2(g *oom.Group, parts Parts) {
 	if parts&PartPeak != 0 {
-		g.Peak = p.number(v2Peak)
+		g.Peak = p.readPeak(v2Peak, g.Usage)
 	}
 	if parts&PartSwap != 0 {
 		g.SwapUsage = p.numberIf(v2SwapCurrent, p.due || !p.noSwap)
@@ -154,6 +173,15 @@ func (p *pass) readPartsV2(g *oom.Group, parts Parts) {
 		v, ok := p.number(v2OOMGroup).Get()
 		g.OOMGroup = ok && v == 1
 	}
+}
+
+// readPeak returns the highest usage. Listed, it may be from before the usage was read.
+func (p *pass) readPeak(f file, usage oom.Amount) oom.Amount {
+	peak := p.number(f)
+	if p.numbers != nil && peak.IsValue() && usage.Or(0) > peak.Or(0) {
+		return usage
+	}
+	return peak
 }
 
 // readMems returns the NUMA nodes that the group is bound to, nil for all or if
@@ -183,8 +211,8 @@ func (p *pass) readMems(up level, down *level) []int {
 		return nil
 	case len(nodes) == 0 || len(nodes) >= p.online:
 		return nil
-	case !slices.Equal(nodes, p.node.mems):
-		p.node.mems = slices.Clone(nodes)
+	case slices.Equal(nodes, p.node.mems):
+		return p.node.mems
 	}
-	return p.node.mems
+	return slices.Clone(nodes)
 }

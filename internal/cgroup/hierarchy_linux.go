@@ -209,7 +209,10 @@ func (h *Hierarchy) readOnce(kills, keep bool) (oom.Tree, oom.Skipped, error) {
 	}
 	if !kills {
 		h.rows = p.rows
-		p.tree.Source = h.listed.name()
+		p.tree.Source = p.name()
+		if p.compares {
+			h.listed.checked()
+		}
 		h.closeKeptOpen(p.mayOpen)
 	}
 	return p.tree, p.skipped, nil

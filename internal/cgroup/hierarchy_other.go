@@ -6,6 +6,7 @@ package cgroup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 
@@ -35,8 +36,8 @@ func (h *Hierarchy) Read() (oom.Tree, oom.Skipped, error) {
 // Use does nothing.
 func (h *Hierarchy) Use(Numbers, func(error)) {}
 
-// IsListed tells that they are not.
-func (h *Hierarchy) IsListed() bool { return false }
+// ListError says that there is no list.
+func (h *Hierarchy) ListError() error { return errors.ErrUnsupported }
 
 // ReadKills fails.
 func (h *Hierarchy) ReadKills() (oom.Tree, oom.Skipped, error) {

@@ -72,7 +72,9 @@ func (p *pass) number(f file) oom.Amount { return p.numberIf(f, !p.isFresh(f)) }
 // numberIf returns the number in a file, read only if due is true.
 func (p *pass) numberIf(f file, due bool) oom.Amount {
 	n := p.node.kept.number(f)
-	if due || p.numbers != nil {
+	if now, ok := p.listedNumber(f); ok {
+		*n = now
+	} else if due {
 		*n = p.readNumber(f)
 	}
 	return *n

@@ -160,6 +160,7 @@ func TestOpenGroupsAreBounded(t *testing.T) {
 func TestOpenGroupsOfMany(t *testing.T) {
 	h := keeping(t, 2)
 	path := makeLive(t, h, "many")
+	enable(t, h, path)
 	for _, name := range []string{"/a", "/b", "/c", "/d", "/e"} {
 		dir := h.Mount() + path + name
 		if err := os.Mkdir(dir, 0o755); err != nil {
@@ -211,6 +212,13 @@ func TestKeptOpenIsGivenBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := keeping(t, keepOpen)
 			path := makeLive(t, h, "back")
+			enable(t, h, path)
+			for _, name := range []string{"/a", "/b", "/c", "/d"} { // the host may have none.
+				if err := os.Mkdir(h.Mount()+path+name, 0o755); err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { removeLive(t, h.Mount()+path+name) })
+			}
 			for range 3 {
 				treeOf(t, h)
 				mustReadKills(t, h)

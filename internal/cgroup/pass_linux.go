@@ -93,9 +93,6 @@ func (h *Hierarchy) begin(kills bool) (*pass, error) {
 
 func (p *pass) end() {
 	_ = unix.Close(p.rootFD)
-	if p.compares {
-		p.h.listed.checked()
-	}
 	if p.odd && p.h.scope != scopeOwn {
 		if p.h.odd++; p.h.odd >= oddPasses {
 			p.h.scope = scopeOwn

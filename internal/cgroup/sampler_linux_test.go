@@ -291,6 +291,7 @@ func TestSamplerIsBounded(t *testing.T) {
 func TestSamplerOfTheKernel(t *testing.T) {
 	h := live(t)
 	rel := makeLive(t, h, "sampler")
+	enable(t, h, rel) // without the controller nothing shows that a child is gone.
 	parent := h.Mount() + rel
 	s := newSampled(t, h, SamplerOptions{})
 	s.find()
@@ -350,6 +351,7 @@ func TestSamplerOfTheKernel(t *testing.T) {
 func TestSamplerGivesDescriptorsBack(t *testing.T) {
 	h := live(t)
 	rel := makeLive(t, h, "sampler")
+	enable(t, h, rel)
 	parent := h.Mount() + rel
 	for i := range 40 {
 		if err := os.Mkdir(fmt.Sprintf("%s/%d", parent, i), 0o755); err != nil {

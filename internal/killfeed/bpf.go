@@ -40,7 +40,7 @@ func (f *Feed) addBPF() error {
 		return fmt.Errorf("BPF is required and can't be used: %w", err)
 	}
 	f.setBPF(err)
-	err, remedy := bpf.Remedy(err)
+	remedy, err := bpf.Remedy(err)
 	_ = level.Warn(f.o.Logger).Log("msg", "BPF can't be used: "+withoutBPF, "err", onOneLine(err), "remedy", OrSilence(remedy))
 	return nil
 }

@@ -6,6 +6,7 @@ package oom
 // program in the kernel finds them. What this kernel does not have is unset.
 type CgroupNumbers struct {
 	Inode, Parent uint64 // Parent is 0 for the root of the hierarchy.
+	Children      uint64 // cgroups right below it, with the memory controller or without.
 
 	Usage, Limit, High, Min, Peak, LimitHits Amount
 

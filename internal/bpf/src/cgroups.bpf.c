@@ -8,6 +8,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 enum {
 	CSS_ONLINE = 1 << 1,
+	CSS_VISIBLE = 1 << 3, /* it has its files. */
 	BPF_F_MMAPABLE = 1 << 10,
 	PSI_MEM_SOME = 2,
 
@@ -25,7 +26,8 @@ enum {
 /* One cgroup. Go's decoder has the offsets. Amounts of memory are in pages. */
 struct numbers {
 	u64 id;
-	u64 parent; /* 0: it is the root. */
+	u64 parent;   /* 0: it is the root. */
+	u64 children; /* directories below it, with the memory controller or without. */
 	u64 usage, limit, high, min, peak, hits;
 	u64 swap, swap_limit;   /* v2 */
 	u64 memsw, memsw_limit; /* v1 */
@@ -38,14 +40,14 @@ struct numbers {
 };
 
 #define is_at(field, at) _Static_assert(__builtin_offsetof(struct numbers, field) == at, #field)
-is_at(usage, 16);
-is_at(swap, 64);
-is_at(kernel, 96);
-is_at(events, 104);
-is_at(own, 152);
-is_at(waiting_ns, 200);
-is_at(flags, 216);
-_Static_assert(sizeof(struct numbers) == 224, "numbers");
+is_at(usage, 24);
+is_at(swap, 72);
+is_at(kernel, 104);
+is_at(events, 112);
+is_at(own, 160);
+is_at(waiting_ns, 208);
+is_at(flags, 224);
+_Static_assert(sizeof(struct numbers) == 232, "numbers");
 
 /* The pass writes them here: the kernel ends an iterator over cgroups whose output
    does not fit one read. */
@@ -71,14 +73,17 @@ int cgroups(struct bpf_iter__cgroup *ctx)
 	u32 at, flags = 0;
 	u8 byte;
 
+	if (!cgroup) /* the end; its number is that of the last cgroup. */
+		return 0;
 	if (ctx->meta->seq_num == 0) {
 		count = 0;
 		over = 0;
 	}
-	if (!cgroup)
-		return 0;
 	css = cgroup->subsys[enum_value(enum cgroup_subsys_id, memory_cgrp_id)];
 	if (!css || !(css->flags & CSS_ONLINE))
+		return 0;
+	parent = css->parent;
+	if (parent && !(css->flags & CSS_VISIBLE)) /* the root's may be elsewhere by now. */
 		return 0;
 	at = count;
 	n = bpf_map_lookup_elem(&found, &at);
@@ -89,8 +94,8 @@ int cgroups(struct bpf_iter__cgroup *ctx)
 	count = at + 1;
 	m = (void *)css;
 	n->id = cgroup->kn->id;
+	n->children = cgroup->kn->dir.subdirs;
 	n->parent = 0;
-	parent = css->parent;
 	if (parent)
 		n->parent = parent->cgroup->kn->id;
 	read(n->usage, &m->memory.usage.counter);
@@ -98,7 +103,9 @@ int cgroups(struct bpf_iter__cgroup *ctx)
 	read(n->high, &m->memory.high);
 	read(n->min, &m->memory.min);
 	read(n->peak, &m->memory.watermark);
-	read(n->hits, &m->memory.failcnt);
+	n->hits = 0;
+	if (has_field(m->memory.failcnt))
+		read(n->hits, &m->memory.failcnt);
 	read(n->swap, &m->swap.usage.counter);
 	read(n->swap_limit, &m->swap.max);
 	read(n->memsw, &m->memsw.usage.counter);
@@ -128,9 +135,9 @@ int cgroups(struct bpf_iter__cgroup *ctx)
 	if (byte)
 		flags |= OOM_GROUP;
 	n->waiting_ns = n->stalled_ns = 0;
-	if (has_field(cgroup->psi) && has_field(psi->total)) {
+	if (has_field(cgroup->psi) && has_field(psi->total) && has_field(psi->enabled)) {
 		psi = cgroup->psi;
-		if (psi) {
+		if (psi && psi->enabled) { /* else it has no such file, see cgroup.pressure. */
 			flags |= HAS_PRESSURE;
 			read(n->waiting_ns, &psi->total[PSI_MEM_SOME]);
 			read(n->stalled_ns, &psi->total[PSI_MEM_SOME + 1]);

@@ -44,9 +44,16 @@ static long (*const bpf_ringbuf_output)(void *ring, void *data, u64 size, u64 fl
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
+struct kernfs_elem_dir {
+	unsigned long subdirs;
+};
+
 struct kernfs_node {
 	struct kernfs_node *__parent;
 	const char *name;
+	union {
+		struct kernfs_elem_dir dir;
+	};
 	u64 id;
 };
 
@@ -63,6 +70,7 @@ struct cgroup_subsys_state {
 /* It has two dimensions, which the kernel's types tell as one. The first row is what the
    files show. */
 struct psi_group {
+	u8 enabled;
 	u64 total[12];
 };
 
