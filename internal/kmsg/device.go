@@ -42,6 +42,7 @@ type Device struct {
 	read   func(fd int, p []byte) (int, error)
 	now    func() time.Time
 	uptime func() (time.Duration, bool)
+	live   liveClock
 }
 
 // OpenDevice opens path at the oldest record that the kernel still has.
@@ -131,13 +132,16 @@ func (d *Device) runStream(deliver func(raw []byte, backlog bool)) error {
 	}
 }
 
-// date says when a record was printed. A live one was printed now; the age of
-// an older one comes from the kernel's clock, which drifts and stands still in
-// suspend.
+// date says when a record was printed. A live one was printed a moment ago, see
+// liveClock; the age of an older one comes from the kernel's clock, which drifts and
+// stands still in suspend.
 func (d *Device) date(r *Record, backlog bool) {
 	now := d.now()
 	r.ReadAt, r.Time, r.Backlog = now, now, backlog
 	if !backlog {
+		if r.HasStamp {
+			r.Time = d.live.printed(r.Stamp, now)
+		}
 		return
 	}
 	r.Approximate = true

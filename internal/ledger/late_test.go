@@ -105,6 +105,7 @@ func TestLateLinesOfAStorm(t *testing.T) {
 					k := newKernel(1, 2)
 					pod := k.cluster(1, 1)[0].parent
 					begin(t, k, Options{})
+					k.skew = 30 * time.Millisecond // no line is read sooner.
 					if !named {
 						k.limiter, k.reports, k.limited = true, 1000, k.now.Add(time.Hour)
 					}
