@@ -116,8 +116,8 @@ func signs(console string) int {
 	return strings.Count(console, "\n") - strings.Count(console, "BUG: soft lockup")
 }
 
-// isTrap tells whether a kernel has died of a breakpoint. It patches its own code by
-// them; now and then an emulated CPU comes to one that the other has taken away by then.
+// isTrap tells whether a kernel has died of a breakpoint. It sets them while it patches its
+// own code, and now and then an emulated CPU runs into one that another has just removed.
 func isTrap(console string) bool { return strings.Contains(console, "int3: 0000 [#1]") }
 
 func (tests *Tests) script() string {

@@ -41,20 +41,17 @@ type result struct {
 func parseSizes(t testing.TB, text string) (sizes []size) {
 	t.Helper()
 	for part := range strings.SplitSeq(text, ",") {
-		numbers := strings.Split(part, "/")
-		var s size
-		for i, n := range []*int{&s.groups, &s.processes, &s.busy} {
-			if i >= len(numbers) && i == 2 {
-				break
-			}
-			if i < len(numbers) {
-				*n, _ = strconv.Atoi(numbers[i])
-			}
-			if *n <= 0 {
-				t.Fatalf("OOM_E2E_SCALE_SIZES=%s: want GROUPS/PROCESSES[/PERCENT],...", text)
-			}
+		numbers := [3]int{}
+		words := strings.Split(part, "/")
+		ok := len(words) == 2 || len(words) == 3
+		for i := 0; ok && i < len(words); i++ {
+			n, err := strconv.Atoi(words[i])
+			numbers[i], ok = n, err == nil && n > 0
 		}
-		sizes = append(sizes, s)
+		if !ok {
+			t.Fatalf("OOM_E2E_SCALE_SIZES=%s: want GROUPS/PROCESSES[/PERCENT],...", text)
+		}
+		sizes = append(sizes, size{numbers[0], numbers[1], numbers[2]})
 	}
 	return sizes
 }

@@ -209,7 +209,7 @@ func (h *Hierarchy) readOnce(kills, keep bool) (oom.Tree, oom.Skipped, error) {
 	}
 	if !kills {
 		h.rows = p.rows
-		p.tree.Source = p.name()
+		p.tree.Source = p.readBy()
 		if p.compares {
 			h.listed.checked()
 		}

@@ -145,9 +145,9 @@ func (l *listed) end(err error) {
 	*l = listed{exists: l.exists, why: err}
 }
 
-// name says what the numbers of a pass are taken from, or would have been but for a
+// readBy says what the numbers of a pass are read by, or would have been but for a
 // comparison.
-func (p *pass) name() string {
+func (p *pass) readBy() string {
 	if p.lists || p.compares && p.h.listed.agrees {
 		return oom.ByBPF
 	}
@@ -315,11 +315,11 @@ func (p *pass) compareWith(v1, v2 file, listed oom.Amount) {
 	if p.h.listed.exists&(1<<f) == 0 || !listed.IsSet() {
 		return
 	}
-	read := p.readNumber(f)
+	read := p.readNumber
 	if f == v1Limit || f == v1MemswLimit {
-		read = p.readLimitV1(f)
+		read = p.readLimitV1
 	}
-	p.h.listed.compare(p.node.path, f.String(), listed, read, f == v1Peak || f == v2Peak || f == v1Failcnt)
+	p.h.listed.compare(p.node.path, f.String(), listed, read(f), f == v1Peak || f == v2Peak || f == v1Failcnt)
 }
 
 // rises says of a number that it may have risen since it was listed.

@@ -5,11 +5,10 @@ package kmsg
 import "time"
 
 const (
-	// mostDrift is how much the kernel's clock and ours drift apart at most, in parts of
-	// the time that passes.
+	// The kernel's clock and ours drift apart by no more than one part in mostDrift.
 	mostDrift = 1000
-	// mostLate is how late a record may be read for its time to be reckoned. After more
-	// than that it is rather one of the clocks that has jumped.
+	// mostLate bounds how late a record is believed to be: what looks like more is rather
+	// a clock that has jumped.
 	mostLate = 10 * time.Second
 )
 
