@@ -61,7 +61,7 @@ func bootGuest(t *testing.T, name string, kernel guest.Kernel, cgroup int) {
 		}
 	}
 	guest.RunTests(t, guest.Options{
-		Kernel: kernel, Cgroup: cgroup, MemoryMB: 768, Files: map[string]string{"/bin/storm": lab.StormProgram(t)},
+		Kernel: kernel, Cgroup: cgroup, MemoryMB: 768, Parallel: true, Files: map[string]string{"/bin/storm": lab.StormProgram(t)},
 	}, guest.Tests{
 		Run: "^TestGuest$/" + os.Getenv("OOM_E2E_SCENE"), Before: spared, Timeout: timeout, Keep: keep,
 		Env: map[string]string{

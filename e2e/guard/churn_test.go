@@ -36,7 +36,7 @@ func TestManyCPUs(t *testing.T) {
 	if dir := os.Getenv("OOM_E2E_EVIDENCE"); dir != "" {
 		keep["guard-cpus-v2.md"] = filepath.Join(dir, "guard-cpus-v2.md")
 	}
-	guest.RunTests(t, guest.Options{MemoryMB: 3072, CPUs: manyCPUs, Files: map[string]string{"/bin/oom_guard": lab.Guard(t)}}, guest.Tests{
+	guest.RunTests(t, guest.Options{MemoryMB: 3072, CPUs: manyCPUs, Parallel: true, Files: map[string]string{"/bin/oom_guard": lab.Guard(t)}}, guest.Tests{
 		Run: "^TestManyCPUs$", Timeout: 20 * time.Minute, Keep: keep,
 		Env: map[string]string{
 			"OOM_E2E_HANDOFF": handoff(t).String(), "OOM_E2E_GUARD": "/bin/oom_guard", "OOM_E2E_HOG": "/bin/hog", "OOM_E2E_SEED": fmt.Sprint(seeded(t).Uint32() % 1e6),

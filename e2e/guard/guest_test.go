@@ -60,7 +60,7 @@ func inGuest(t *testing.T, tests string) {
 	if full() {
 		timeout, disk = 150*time.Minute, 2000
 	}
-	guest.RunTests(t, guest.Options{MemoryMB: 5120, SwapMB: disk, Files: files}, guest.Tests{
+	guest.RunTests(t, guest.Options{MemoryMB: 5120, SwapMB: disk, Parallel: true, Files: files}, guest.Tests{
 		Run: "^(" + tests + ")$", Before: guest.FileSystem + "[ ! -e /leaks ] || cp /leaks /out/leaks", Timeout: timeout, Keep: keep,
 		Env: map[string]string{
 			"OOM_E2E_HANDOFF": handoff(t).String(), "OOM_E2E_TICK": rest.String(), "OOM_E2E_GUARD": "/bin/oom_guard", "OOM_E2E_HOG": "/bin/hog",

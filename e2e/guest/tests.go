@@ -117,7 +117,7 @@ func signs(console string) int {
 }
 
 // isTrap tells whether a kernel has died of a breakpoint. It sets them while it patches its
-// own code, and now and then an emulated CPU runs into one that another has just removed.
+// own code, and a CPU that is emulated in parallel may run into one that is no longer there.
 func isTrap(console string) bool { return strings.Contains(console, "int3: 0000 [#1]") }
 
 func (tests *Tests) script() string {

@@ -269,7 +269,7 @@ func TestCoverageGuest(t *testing.T) {
 	if dir := os.Getenv("OOM_E2E_EVIDENCE"); dir != "" {
 		keep["recorder-coverage-guest.md"] = filepath.Join(dir, "recorder-coverage-6.1-v2.md")
 	}
-	guest.RunTests(t, guest.Options{Kernel: guest.K61, Cgroup: 2, MemoryMB: 1024}, guest.Tests{
+	guest.RunTests(t, guest.Options{Kernel: guest.K61, Cgroup: 2, MemoryMB: 1024, Parallel: true}, guest.Tests{
 		Run: "^TestCoverage$", Before: "echo -1000 >/proc/self/oom_score_adj", Timeout: 10 * time.Minute, Keep: keep,
 		Env: map[string]string{"OOM_E2E_GUEST": "6.1-v2", "OOM_E2E_SEED": os.Getenv("OOM_E2E_SEED")},
 	})
