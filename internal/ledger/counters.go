@@ -33,7 +33,9 @@ func (l *Ledger) seeCounters(t oom.Tree, read uint64, now time.Time) {
 		if g.advance(&g.ooms, tg.Events.OOMs) > 0 {
 			g.oomRead = read
 		}
-		g.seeHits(tg.Limit, tg.Events.Max, read)
+		if g.seeHits(tg.Limit, tg.Events.Max, read) {
+			g.hitRead = read
+		}
 		groupKills := g.seeGroupKills(tg.Events.GroupKills, read, now)
 		treeGroupKills := g.advance(&g.treeGroupKills, tg.Events.TreeGroupKills)
 		if tg.Events.TreeGroupKills.IsValue() {
@@ -98,24 +100,24 @@ func (g *cgroup) seeGroupKills(n oom.Amount, read uint64, now time.Time) int64 {
 	return kills
 }
 
-// seeHits takes over how often the limit was hit. The first value says
-// nothing, except for a cgroup that was made in this run.
-func (g *cgroup) seeHits(limit, hits oom.Amount, read uint64) {
+// seeHits takes over how often the limit was hit, and tells whether it was hit since
+// the last time. The first value says nothing, except for a cgroup that was made in this
+// run.
+func (g *cgroup) seeHits(limit, hits oom.Amount, read uint64) (moved bool) {
 	if limit.IsSet() {
 		g.limit = limit
 	}
 	n, ok := hits.Get()
 	if !ok {
-		return
+		return false
 	}
 	was, known := g.hits.Get()
 	g.hits = hits
-	switch {
-	case !known && !g.young:
+	if !known && !g.young {
 		g.hitsKnown = read
-	case n > was:
-		g.hitRead = read
+		return false
 	}
+	return n > was
 }
 
 // SeeProcesses takes a pass over the processes and cgroups as evidence for
@@ -128,8 +130,9 @@ func (l *Ledger) SeeProcesses(procs []oom.Process, tree oom.Tree) {
 	l.markLiving(tree, l.o.Now())
 }
 
-// seeLimits takes over limits from a full pass over the cgroups (v1). New hits
-// count as evidence only while a case is open.
+// seeLimits takes over limits from a full pass over the cgroups (v1). New hits are
+// evidence of the cases that are open, or else of those that the next look at vmstat
+// opens: such a kill may have been the reason for the hits.
 func (l *Ledger) seeLimits(t oom.Tree) {
 	if t.Version != 1 {
 		return
@@ -140,10 +143,22 @@ func (l *Ledger) seeLimits(t oom.Tree) {
 		if g == nil || g.id.Inode != tg.Inode {
 			continue
 		}
-		before := g.hitRead
-		g.seeHits(tg.Limit, tg.Events.Max, l.reads.begun)
-		if len(l.cases.open) == 0 {
-			g.hitRead = before
+		switch moved := g.seeHits(tg.Limit, tg.Events.Max, l.reads.begun); {
+		case !moved:
+		case len(l.cases.open) > 0:
+			g.hitRead = l.reads.begun
+		default:
+			g.hitLook = l.reads.vmstatBegun
+		}
+	}
+}
+
+// recallHits makes evidence of the hits that a pass saw after the look at vmstat before
+// this one, which opens cases.
+func (l *Ledger) recallHits(look uint64) {
+	for _, g := range l.cgroups.byID {
+		if g.hitLook != 0 && g.hitLook+1 >= look {
+			g.hitRead = l.reads.begun
 		}
 	}
 }
@@ -164,6 +179,8 @@ func (l *Ledger) readLimits(read uint64, all bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for g, a := range answers {
-		g.seeHits(a.limit, a.hits, read)
+		if g.seeHits(a.limit, a.hits, read) {
+			g.hitRead = read
+		}
 	}
 }

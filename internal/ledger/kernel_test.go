@@ -220,6 +220,18 @@ func (k *kernel) scan(g *kgroup, pid int, comm string) {
 	}
 }
 
+// pass has a scrape read all cgroups, with their limits.
+func (k *kernel) pass() {
+	tree, _ := k.Groups()
+	for i := range tree.Groups {
+		g := &tree.Groups[i]
+		if k.version == 1 {
+			g.Limit, g.Events.Max = k.Limit(g.GroupID)
+		}
+	}
+	k.ledger.SeeProcesses(nil, tree)
+}
+
 // overrun makes the ring lose what is not among its last n lines.
 func (k *kernel) overrun(n int) { k.lost = max(k.lost, len(k.log)-n) }
 

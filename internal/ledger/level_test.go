@@ -112,3 +112,53 @@ func TestLimitsAreAskedForOnceAKill(t *testing.T) {
 		t.Errorf("%d limits asked for, want at most %d", k.limitsNo, most)
 	}
 }
+
+// TestLevelOfHitsThatAPassTook has kills by a container's own limit on v1, without a
+// log, of which a pass over the processes reads the hits before vmstat shows the kill.
+func TestLevelOfHitsThatAPassTook(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		looks  int  // at vmstat, between the hit and the kill.
+		passes int  // after the hit.
+		node   bool // the node's memory ran out.
+		want   oom.Level
+	}{
+		{"no pass", 0, 0, false, oom.LevelContainer},
+		{"one pass", 0, 1, false, oom.LevelContainer},
+		{"three passes", 0, 3, false, oom.LevelContainer},
+		{"the node, long after a hit", 20, 1, true, oom.LevelNode},
+		{"the node, two looks after a hit", 2, 1, true, oom.LevelNode},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			k := newKernel(1, 1)
+			k.noLog = true
+			c := k.cluster(1, 2)[0]
+			l := begin(t, k, Options{})
+			k.kill(c, c) // the first hits of a cgroup from before say nothing.
+			k.quiet(20 * time.Second)
+			before := l.View().ByLevel[tt.want]
+			const kills = 5
+			for range kills {
+				if tt.node {
+					c.hits++
+				} else {
+					k.kill(c, c)
+				}
+				for range tt.passes {
+					k.pass()
+				}
+				for range tt.looks {
+					k.now = k.now.Add(restGap)
+					l.tick()
+				}
+				if tt.node {
+					k.kill(c, nil)
+				}
+				k.quiet(20 * time.Second)
+			}
+			if got := settled(t, k).ByLevel[tt.want] - before; got != kills {
+				t.Errorf("%d of %d kills are of the %s; all: %v", got, kills, tt.want, l.View().ByLevel)
+			}
+		})
+	}
+}

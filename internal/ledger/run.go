@@ -213,6 +213,7 @@ func (l *Ledger) readVmstat(now time.Time) {
 	}
 	moved := int64(n) - l.counts.Vmstat
 	l.counts.Vmstat = int64(n)
+	l.recallHits(read)
 	l.openCases(moved)
 }
 
