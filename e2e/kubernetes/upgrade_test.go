@@ -79,14 +79,22 @@ func (n *node) checkUpgrade(t *testing.T, helm string, log *lab.KernelLog) {
 
 	exporter := n.exporter(t, pagesNamespace)
 	var m lab.Metrics
+	told := ""
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("at the end %s", told)
+			t.Logf("the records are\n%s", n.get(t, fmt.Sprintf("http://%s:10137/api/v1/kills?limit=500", exporter.Status.PodIP)))
+		}
+	})
 	lab.Eventually(t, late, "all kills are counted", func() bool {
 		m = n.scrapePod(t, exporter)
+		told = fmt.Sprintf("%v kills are pending", m.Value(t, "oom_pending_kills"))
+		whole := m.Value(t, "oom_pending_kills") == 0
 		for _, v := range upgraded {
-			if v.counted(m) < log.Kills(t, v.process()) {
-				return false
-			}
+			told += fmt.Sprintf(", %s has %d of %d", v.container, v.counted(m), log.Kills(t, v.process()))
+			whole = whole && v.counted(m) >= log.Kills(t, v.process())
 		}
-		return m.Value(t, "oom_pending_kills") == 0
+		return whole
 	})
 	ours, since := 0, func(family string) int { return int(m.Sum(family) - before.Sum(family)) }
 	for _, v := range upgraded {

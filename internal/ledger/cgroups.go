@@ -31,7 +31,7 @@ type cgroup struct {
 	limit            oom.Amount
 	hitsKnown        uint64 // the read that first saw hits, as their baseline; 0: none.
 	oomRead, hitRead uint64 // the read in which ooms or hits last moved.
-	hitLook          uint64 // the last look at vmstat before a pass found hits while no case was open.
+	hitLook          uint64 // the next look at vmstat when a pass found hits while no case was open.
 	first, seen      uint64 // the first and the last read that saw it.
 	seenAt           time.Time
 	born             bool   // it was made after the epoch.

@@ -143,21 +143,25 @@ func (l *Ledger) seeLimits(t oom.Tree) {
 		if g == nil || g.id.Inode != tg.Inode {
 			continue
 		}
-		switch moved := g.seeHits(tg.Limit, tg.Events.Max, l.reads.begun); {
+		hits := tg.Events.Max
+		if hits.Or(0) < g.hits.Or(0) {
+			hits = oom.Amount{} // the pass read it before the last kill's read did.
+		}
+		switch moved := g.seeHits(tg.Limit, hits, l.reads.begun); {
 		case !moved:
 		case len(l.cases.open) > 0:
 			g.hitRead = l.reads.begun
 		default:
-			g.hitLook = l.reads.vmstatBegun
+			g.hitLook = l.reads.vmstatBegun + 1
 		}
 	}
 }
 
-// recallHits makes evidence of the hits that a pass saw after the look at vmstat before
+// recallHits makes evidence of the hits that a pass saw since the look at vmstat before
 // this one, which opens cases.
 func (l *Ledger) recallHits(look uint64) {
 	for _, g := range l.cgroups.byID {
-		if g.hitLook != 0 && g.hitLook+1 >= look {
+		if g.hitLook >= look {
 			g.hitRead = l.reads.begun
 		}
 	}

@@ -93,12 +93,16 @@ func (l *Ledger) Log(k oom.Kill) {
 		if k.Seq <= l.counts.Seq {
 			return
 		}
-		l.counts.Seq = k.Seq
+		l.counts.Seq, l.counts.LastLine = k.Seq, nil
 	}
 	if l.log == oom.LogAbsent {
 		l.log = oom.LogLive
 	}
 	early := l.log == oom.LogBacklog && l.catchup // from before the epoch, or too close to tell.
+	if !early {
+		l.recall() // what came before it.
+		l.evidence.queued = nil
+	}
 	switch {
 	case k.History, l.counts.Epoch.IsZero(), early && !l.counts.Restored:
 		if !k.Duplicate {
@@ -106,15 +110,37 @@ func (l *Ledger) Log(k oom.Kill) {
 		}
 	case early && k.Seq == 0:
 		l.evidence.backlog = appendBounded(l.evidence.backlog, k, maxLines)
+		return
 	default:
 		l.addLine(k)
 	}
+	if k.Seq == 0 {
+		l.counts.LastLine = markOf(&k)
+	}
+}
+
+// lineMark tells a line from others where the log has no numbers: by what stands in the
+// line itself, since the report before it may be gone when it is read again; and by
+// whether it is the second line of a group kill's first victim.
+type lineMark struct {
+	PID       int        `json:"pid"`
+	Comm      string     `json:"comm"`
+	AnonRSS   oom.Amount `json:"anon"`
+	FileRSS   oom.Amount `json:"file"`
+	ShmemRSS  oom.Amount `json:"shmem"`
+	Duplicate bool       `json:"duplicate,omitempty"`
+}
+
+func markOf(k *oom.Kill) *lineMark {
+	v := &k.Victim
+	return &lineMark{v.PID, v.Comm, v.AnonRSS, v.FileRSS, v.ShmemRSS, k.Duplicate}
 }
 
 // addLine queues a line from after the epoch. Where vmstat does not count, the
 // line opens its case.
 func (l *Ledger) addLine(k oom.Kill) {
 	e := &l.evidence
+	e.queued = nil
 	switch {
 	case !k.GroupKill:
 		e.decision++
@@ -172,18 +198,36 @@ func (l *Ledger) endGroupKill() {
 	}
 }
 
-// recall queues the kills of the backlog that are newer than the saved state,
-// where the log has no numbers: the last ones, as many as vmstat has counted since.
+// recall queues the kills of the backlog that are newer than the saved state, where the
+// log has no numbers.
 func (l *Ledger) recall() {
-	n := l.counts.Vmstat - l.counts.savedVmstat
+	backlog := l.evidence.backlog
+	if len(backlog) == 0 {
+		return
+	}
+	l.evidence.backlog = nil
+	for _, k := range backlog[l.firstUnread(backlog):] {
+		l.addLine(k)
+	}
+	l.counts.LastLine = markOf(&backlog[len(backlog)-1])
+}
+
+// firstUnread returns where in the backlog the lines begin that are newer than the saved
+// state: after the last line that it knows. Where that is gone from the log, they are
+// the last ones, as many as there are kills whose lines had not been read.
+func (l *Ledger) firstUnread(backlog []oom.Kill) int {
+	if last := l.counts.LastLine; last != nil {
+		for i := range slices.Backward(backlog) {
+			if *markOf(&backlog[i]) == *last {
+				return i + 1
+			}
+		}
+	}
+	n := l.counts.Vmstat - l.counts.linesRead
 	if !l.counts.HasVmstat || n < 0 {
 		n = 0
 	}
-	backlog := l.evidence.backlog
-	l.evidence.backlog = nil
-	for _, k := range backlog[max(int64(len(backlog))-n, 0):] {
-		l.addLine(k)
-	}
+	return max(len(backlog)-int(min(n, maxLines)), 0)
 }
 
 // Witness says that a process that is being killed was seen in a cgroup. A

@@ -118,9 +118,10 @@ type Ledger struct {
 type counts struct {
 	Epoch     time.Time `json:"epoch"`
 	HasVmstat bool      `json:"has_vmstat"`
-	Vmstat    int64     `json:"vmstat"` // its last value; without it, a count of our own.
-	Base      int64     `json:"base"`   // its value at the epoch.
-	Seq       uint64    `json:"seq"`    // of the log's last kill.
+	Vmstat    int64     `json:"vmstat"`              // its last value; without it, a count of our own.
+	Base      int64     `json:"base"`                // its value at the epoch.
+	Seq       uint64    `json:"seq"`                 // of the log's last kill.
+	LastLine  *lineMark `json:"last_line,omitempty"` // that was read, where the log has no numbers.
 	Baselined bool      `json:"baselined"`
 
 	Published    uint64         `json:"published"` // kills since Base, for their IDs.
@@ -135,10 +136,10 @@ type counts struct {
 	Unbacked     uint64         `json:"unbacked"`  // steps of cgroups without a case.
 	LastKill     time.Time      `json:"last_kill"`
 
-	// Restored says that this run went on from a state file, and
-	// savedVmstat is the Vmstat that it had.
-	Restored    bool  `json:"-"`
-	savedVmstat int64 //
+	// Restored says that this run went on from a state file, and linesRead is how many
+	// of the kills on vmstat had been published by then, or had their lines.
+	Restored  bool `json:"-"`
+	linesRead int64
 }
 
 // levels is the number of levels that a kill may have, LevelUnknown included.
@@ -192,6 +193,9 @@ func (l *Ledger) SetLog(s oom.LogState) {
 	l.log = s
 	if s != oom.LogBacklog {
 		l.catchup = false
+	}
+	if s == oom.LogAbsent {
+		l.counts.LastLine = nil // there will be kills whose lines are not read.
 	}
 }
 

@@ -149,7 +149,7 @@ func (l *Ledger) tick() time.Duration {
 		l.o.Names.Settle()
 	}
 	l.mu.Lock()
-	if !l.catchup && len(l.evidence.backlog) > 0 {
+	if !l.catchup {
 		l.recall()
 	}
 	l.match(now)

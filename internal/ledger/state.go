@@ -266,7 +266,7 @@ func (l *Ledger) restore(st *state) {
 	now := l.o.Now()
 	l.reads.begun, l.reads.done = 1, 1
 	l.counts = st.Counts
-	l.counts.Restored, l.counts.savedVmstat = true, st.Counts.Vmstat
+	l.counts.Restored, l.counts.linesRead = true, st.Counts.Vmstat-max(st.pending()-int64(len(st.Lines)), 0)
 	for _, ln := range st.Lines {
 		ln.read, ln.At = l.reads.done, earliest(ln.At, now)
 	}
@@ -309,6 +309,14 @@ func (l *Ledger) restoreCgroup(s *savedCgroup, now time.Time) {
 	if s.Removed != 0 {
 		l.cgroups.addRemoved(g, s.Removed, s.RemovedGroupKills, now)
 	}
+}
+
+// pending returns how many cases are open.
+func (st *state) pending() (n int64) {
+	for _, o := range st.Open {
+		n += o.N
+	}
+	return n
 }
 
 func (l *Ledger) restoreCases(st *state, now time.Time) {

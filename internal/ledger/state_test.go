@@ -272,3 +272,70 @@ func FuzzState(f *testing.F) {
 		}
 	})
 }
+
+// TestFirstUnread has a log without numbers that is read again after a restart.
+func TestFirstUnread(t *testing.T) {
+	kill := func(pid int, duplicate bool) oom.Kill {
+		return oom.Kill{Victim: oom.Victim{PID: pid, Comm: "hog", AnonRSS: oom.Of(1 << 20)}, Duplicate: duplicate}
+	}
+	mark := func(pid int, duplicate bool) *lineMark {
+		k := kill(pid, duplicate)
+		return markOf(&k)
+	}
+	backlog := []oom.Kill{kill(1, false), kill(2, false), kill(3, false), kill(3, true), kill(4, false), kill(5, false)}
+	other := mark(3, false)
+	other.AnonRSS = oom.Of(2 << 20)
+	for _, tt := range []struct {
+		name   string
+		counts counts
+		want   int
+	}{
+		{"after the last line", counts{HasVmstat: true, Vmstat: 10, linesRead: 8, LastLine: mark(2, false)}, 2},
+		{"between a victim's two lines", counts{HasVmstat: true, Vmstat: 10, linesRead: 8, LastLine: mark(3, false)}, 3},
+		{"after both", counts{HasVmstat: true, Vmstat: 10, linesRead: 8, LastLine: mark(3, true)}, 4},
+		{"nothing new, however vmstat moved", counts{HasVmstat: true, Vmstat: 10, linesRead: 8, LastLine: mark(5, false)}, 6},
+		{"without vmstat", counts{LastLine: mark(4, false)}, 5},
+		{"the line is gone", counts{HasVmstat: true, Vmstat: 10, linesRead: 8, LastLine: mark(99, false)}, 4},
+		{"another process with its pid", counts{HasVmstat: true, Vmstat: 10, linesRead: 8, LastLine: other}, 4},
+		{"a state of an earlier version", counts{HasVmstat: true, Vmstat: 10, linesRead: 7}, 3},
+		{"more kills than lines", counts{HasVmstat: true, Vmstat: 1 << 40}, 0},
+		{"vmstat went back", counts{HasVmstat: true, Vmstat: 1, linesRead: 8}, 6},
+		{"neither vmstat nor a mark", counts{Vmstat: 10}, 6},
+	} {
+		l := &Ledger{counts: tt.counts}
+		if got := l.firstUnread(backlog); got != tt.want {
+			t.Errorf("%s: from %d, want %d", tt.name, got, tt.want)
+		}
+	}
+}
+
+// TestLinesReadAtTheSave has a save between the count of a kill and its line.
+func TestLinesReadAtTheSave(t *testing.T) {
+	l := &Ledger{o: Options{Now: time.Now}, cgroups: newCgroups(nil), totals: newTotals()}
+	l.restore(&state{Counts: counts{Vmstat: 10}, Open: []savedOpen{{N: 2}, {N: 1}}, Lines: []*line{{}}})
+	if l.counts.linesRead != 8 {
+		t.Errorf("%d kills had their lines, want 8", l.counts.linesRead)
+	}
+}
+
+// TestMarkIsForgotten has a run that does not go on from the last line of a log without
+// numbers: a later one must not take all since then for new.
+func TestMarkIsForgotten(t *testing.T) {
+	for name, leave := range map[string]func(*Ledger){
+		"no log":           func(l *Ledger) { l.SetLog(oom.LogAbsent) },
+		"log with numbers": func(l *Ledger) { l.Log(oom.Kill{Seq: 7, Victim: oom.Victim{PID: 2}}) },
+	} {
+		l, err := New(Options{Counters: newKernel(1, 1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.SetLog(oom.LogLive)
+		l.Log(oom.Kill{Victim: oom.Victim{PID: 1}})
+		if l.counts.LastLine == nil || l.counts.LastLine.PID != 1 {
+			t.Fatalf("%s: the last line is %+v", name, l.counts.LastLine)
+		}
+		if leave(l); l.counts.LastLine != nil {
+			t.Errorf("%s: the last line is still %+v", name, l.counts.LastLine)
+		}
+	}
+}
